@@ -1,0 +1,62 @@
+PYTHON ?= python3
+BIN := .venv/bin
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+# The directories too: their date tells that a file has gone. With /. because
+# conformance alone is the name of a target.
+SOURCES := $(shell find minigrad/. seq/. conformance/. \
+	-not -path '*__pycache__*' -not -name '*.so')
+
+.PHONY: help setup conformance test pytest test-pure test-checked bench lint clean
+.DELETE_ON_ERROR:
+.NOTPARALLEL:
+
+help: ## show this list
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | expand -t 14
+
+setup: .venv/ready ## make .venv, with all that the other commands need
+
+conformance: .venv/ready ## hold every output and gradient against PyTorch
+	$(BIN)/python -m conformance
+
+test: lint pytest test-pure test-checked ## lint, then the tests on all three builds
+
+pytest: .venv/ready ## all tests and doctests
+	$(BIN)/pytest
+
+test-pure: .venv/ready ## the engine's tests on the plain Python twin of the extension
+	MINIGRAD_PURE=1 $(BIN)/pytest tests/engine
+
+test-checked: export PYTHONPATH := $(CURDIR)/build/checked
+test-checked: build/checked/ready ## the engine's tests on an installed, checked build
+	$(BIN)/python -P -c 'from minigrad import _ops; assert _ops.CHECKED'
+	$(BIN)/pytest tests/engine
+
+bench: .venv/ready ## measure
+	$(BIN)/python -m benchmarks
+
+lint: .venv/ready ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+clean: ## remove what was built, but not the packages in .venv
+	rm -rf build dist *.egg-info .venv/ready minigrad/*.so
+	rm -rf .benchmarks .hypothesis .mypy_cache .pytest_cache .ruff_cache
+
+.venv/pyvenv.cfg:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and \
+	"minigrad needs Python 3.11 or newer: make PYTHON=path/to/python3")'
+	$(PYTHON) -m venv .venv
+
+.venv/ready: pyproject.toml setup.py $(wildcard minigrad/*.pyx) | .venv/pyvenv.cfg
+	$(BIN)/pip install --quiet --editable '.[test]'
+	touch $@
+
+# Emptied first: a module that was deleted must not live on in an old build.
+build/checked/ready: .venv/ready $(SOURCES)
+	rm -rf build/checked build/checked-base
+	MINIGRAD_CHECKED=1 $(BIN)/pip install --quiet --no-deps \
+		--no-build-isolation --target build/checked .
+	touch $@

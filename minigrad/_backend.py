@@ -1,0 +1,25 @@
+"""Chooses the compiled hot path, or its plain Python twin when MINIGRAD_PURE=1."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+PURE = os.environ.get("MINIGRAD_PURE", "0") != "0"
+
+if TYPE_CHECKING or PURE:
+    from . import _ops_py as chosen
+else:
+    from . import _ops as chosen
+
+Node = chosen.Node
+OpCore = chosen.OpCore
+TensorCore = chosen.TensorCore
+add_rows = chosen.add_rows
+apply = chosen.apply
+exp = chosen.exp
+get_mode = chosen.get_mode
+set_mode = chosen.set_mode
+set_tensor_class = chosen.set_tensor_class
+sigmoid = chosen.sigmoid
+wrap = chosen.wrap

@@ -1,0 +1,333 @@
+# cython: language_level=3
+"""The hot path of recording an op, and the kernels that numpy does badly.
+
+`_ops_py.py` is the same in plain Python, name for name: read that first. The tests hold
+the two together.
+"""
+
+cimport cython
+cimport numpy as cnp
+from cpython.contextvars cimport PyContextVar_Set, PyContextVar_Reset
+from libc.math cimport exp as libm_exp, fabs
+
+import contextvars
+
+import numpy as np
+
+from .errors import MinigradError, translate
+
+cnp.import_array()
+
+cdef extern from *:
+    """
+    #ifndef MINIGRAD_CHECKED
+    #define MINIGRAD_CHECKED 0
+    #endif
+    /* What each thread records: 0 nothing, 1 what has a gradient, 2 everything. */
+    static _Thread_local int minigrad_mode = 1;
+
+    /* e**x in double, to about 1e-10: for float32 results. No branch and no call, so
+       compilers vectorise a loop over it. |x| is cut at 200, far outside float32. */
+    static inline double minigrad_exp(double x) {
+        union { double d; long long i; } shifted, scaled;
+        double n, r, p, cut = x < -200.0 ? -200.0 : (x > 200.0 ? 200.0 : x);
+        shifted.d = cut * 1.4426950408889634 + 6755399441055744.0; /* 1.5 * 2**52 */
+        n = shifted.d - 6755399441055744.0;
+        r = cut - n * 0.6931471805599453;
+        p = 1.0 + r * (1.0 + r * (0.5 + r * (1.0 / 6 + r * (1.0 / 24 + r * (1.0 / 120
+            + r * (1.0 / 720 + r * (1.0 / 5040 + r / 40320)))))));
+        scaled.d = p;
+        scaled.i += (long long)((unsigned long long)shifted.i << 52);
+        return x == x ? scaled.d : x;
+    }
+    """
+    int MINIGRAD_CHECKED
+    int minigrad_mode
+    double minigrad_exp(double x) noexcept nogil
+
+CHECKED = bool(MINIGRAD_CHECKED)
+
+ctypedef fused real:
+    float
+    double
+
+cdef long long _serial = 0
+cdef type _tensor_class = None
+cdef tuple _no_args = ()
+
+
+# -- silence -------------------------------------------------------------------------
+# Infinities and NaN are values, as in PyTorch, and numpy must not warn of them. Entering
+# np.errstate costs 0.8 us an op, three times the op itself; setting the context variable
+# behind it costs 0.05. It is found by name: without it, np.errstate serves.
+
+cdef object _quiet_var = None
+cdef object _quiet_value = None
+
+
+def _find_quiet():
+    context = contextvars.copy_context()
+    context.run(np.seterr, all="ignore")
+    for var, value in context.items():
+        if var.name == "numpy.ufunc.extobj":
+            return var, value
+    return None, None
+
+
+_quiet_var, _quiet_value = _find_quiet()
+
+
+cdef object _call(object forward, tuple raw):
+    if _quiet_var is None:
+        with np.errstate(all="ignore"):
+            return forward(*raw)
+    token = PyContextVar_Set(_quiet_var, _quiet_value)
+    try:
+        return forward(*raw)
+    finally:
+        PyContextVar_Reset(_quiet_var, token)
+
+
+# -- recording -----------------------------------------------------------------------
+
+
+@cython.final
+@cython.freelist(64)
+@cython.trashcan(True)  # a chain of a million nodes is freed without recursion
+cdef class Node:
+    cdef public object op
+    cdef public tuple args
+    cdef public tuple parents
+    cdef public tuple slots
+    cdef public tuple values
+    cdef readonly long long serial
+    cdef public object grad
+
+    def __init__(self):
+        _start(self)
+
+
+cdef inline void _start(Node node):
+    global _serial
+    _serial += 1
+    node.serial = _serial
+    node.args = node.parents = node.slots = node.values = _no_args
+
+
+cdef class TensorCore:
+    cdef public object _data
+    cdef public Node _node
+    cdef public Py_ssize_t _slot
+
+    def _replace(self, data):
+        self._data = data
+
+
+cdef class OpCore:
+    cdef public str name
+    cdef public object forward
+    cdef public tuple positions
+    cdef public tuple promoting
+    cdef public tuple immediate
+    cdef public bint variadic
+    cdef public Py_ssize_t n_params
+    cdef public Py_ssize_t n_args
+    cdef public tuple defaults
+    cdef public bint floating
+    cdef public bint differentiable
+
+    def __call__(self, *args, **kwargs):
+        if not kwargs and len(args) == self.n_args and not self.variadic:
+            return apply(self, args)
+        return apply(self, self.bind(args, kwargs))
+
+    def __get__(self, instance, owner):
+        if instance is None:
+            return self
+        return _Method(self, instance)
+
+
+@cython.final
+@cython.freelist(16)
+cdef class _Method:
+    """An op that was looked up on a tensor."""
+
+    cdef OpCore op
+    cdef object instance
+
+    def __init__(self, OpCore op, object instance):
+        self.op = op
+        self.instance = instance
+
+    def __call__(self, *args, **kwargs):
+        return self.op(self.instance, *args, **kwargs)
+
+
+def set_tensor_class(cls):
+    global _tensor_class
+    _tensor_class = cls
+
+
+def get_mode():
+    return minigrad_mode
+
+
+def set_mode(int mode):
+    global minigrad_mode
+    minigrad_mode = mode
+
+
+cpdef object wrap(object data, Node node=None, Py_ssize_t slot=0):
+    cdef TensorCore tensor = _tensor_class.__new__(_tensor_class)
+    cnp.PyArray_CLEARFLAGS(<cnp.ndarray>data, cnp.NPY_ARRAY_WRITEABLE)
+    tensor._data = data
+    tensor._node = node
+    tensor._slot = slot
+    return tensor
+
+
+cdef inline bint _is_float(object array):
+    cdef int kind = cnp.PyArray_TYPE(<cnp.ndarray>array)
+    return kind == cnp.NPY_FLOAT or kind == cnp.NPY_DOUBLE
+
+
+cpdef object apply(OpCore op, tuple args):
+    cdef Py_ssize_t n = len(args) - op.n_params if op.variadic else len(op.positions)
+    cdef Py_ssize_t i, position
+    cdef bint seen_tensor = False, tracked = False, agree = True
+    cdef TensorCore tensor
+    cdef int kind = -1
+    cdef object value, result
+    cdef list raw = list(args), parents = [None] * n, slots = [0] * n
+    for i in range(n):
+        position = i if op.variadic else <Py_ssize_t>op.positions[i]
+        value = args[position]
+        if isinstance(value, TensorCore):
+            tensor = <TensorCore>value
+            raw[position] = tensor._data
+            seen_tensor = True
+            if tensor._node is not None:
+                parents[i] = tensor._node
+                slots[i] = tensor._slot
+                tracked = True
+            if op.variadic or position in op.promoting:
+                agree = agree and _is_float(tensor._data) and (
+                    kind == -1 or kind == cnp.PyArray_TYPE(<cnp.ndarray>tensor._data)
+                )
+                kind = cnp.PyArray_TYPE(<cnp.ndarray>tensor._data)
+        elif type(value) not in _NUMBERS or position not in op.immediate:
+            return _converted(op, args)
+    if not seen_tensor:
+        return _converted(op, args)
+    if not agree:
+        op.reconcile(raw)
+    try:
+        if op.variadic:
+            result = _call(op.forward, (tuple(raw[:n]), *raw[n:]))
+        else:
+            result = _call(op.forward, tuple(raw))
+    except MinigradError:
+        raise
+    except (ValueError, TypeError, IndexError) as error:
+        raise translate(op.name, raw, error) from error
+    return _recorded(op, raw, parents, slots, tracked, result)
+
+
+_NUMBERS = (float, int, bool)
+
+
+cdef object _converted(OpCore op, tuple args):
+    done, value = op.convert(args)
+    return value if done else apply(op, value)
+
+
+cdef object _recorded(
+    OpCore op, list raw, list parents, list slots, bint tracked, object result
+):
+    cdef bint several = type(result) is tuple
+    cdef tuple values
+    cdef Node node = None
+    if several:
+        values = tuple([np.asarray(v) for v in <tuple>result])
+    elif isinstance(result, cnp.ndarray):
+        values = (result,)
+    else:
+        values = (np.asarray(result),)
+    if tracked and minigrad_mode and (
+        minigrad_mode == 2
+        or (op.differentiable and _is_float(values[0]))
+    ):
+        node = Node.__new__(Node)
+        _start(node)
+        node.op = op
+        node.args = tuple(raw)
+        node.parents = tuple(parents)
+        node.slots = tuple(slots)
+        node.values = values
+    if several:
+        return tuple([wrap(v, node, i) for i, v in enumerate(values)])
+    return wrap(values[0], node, 0)
+
+
+# -- kernels -------------------------------------------------------------------------
+
+
+def exp(x):
+    cdef const float[::1] source
+    cdef float[::1] target
+    cdef Py_ssize_t i
+    if x.dtype != np.float32:
+        return np.asarray(np.exp(x))
+    flat = np.ascontiguousarray(x).reshape(-1)
+    out = np.empty_like(flat)
+    source = flat
+    target = out
+    with nogil:
+        for i in range(source.shape[0]):
+            target[i] = <float>minigrad_exp(source[i])
+    return out.reshape(x.shape)
+
+
+def sigmoid(x):
+    flat = np.ascontiguousarray(x).reshape(-1)
+    out = np.empty_like(flat)
+    if flat.dtype == np.float32:
+        _sigmoid32(flat, out)
+    else:
+        _sigmoid64(flat, out)
+    return out.reshape(x.shape)
+
+
+cdef void _sigmoid32(const float[::1] x, float[::1] y):
+    cdef Py_ssize_t i
+    with nogil:
+        for i in range(x.shape[0]):
+            y[i] = <float>(1.0 / (1.0 + minigrad_exp(-<double>x[i])))
+
+
+cdef void _sigmoid64(const double[::1] x, double[::1] y):
+    cdef Py_ssize_t i
+    cdef double small
+    with nogil:
+        for i in range(x.shape[0]):
+            small = libm_exp(-fabs(x[i]))
+            y[i] = (1.0 if x[i] >= 0 else small) / (1.0 + small)
+
+
+def add_rows(rows, index, Py_ssize_t n):
+    out = np.zeros((n, rows.shape[1]), rows.dtype)
+    rows = np.ascontiguousarray(rows)
+    index = np.ascontiguousarray(index)
+    if rows.dtype == np.float32:
+        _add_rows[float](rows, index, out)
+    else:
+        _add_rows[double](rows, index, out)
+    return out
+
+
+cdef void _add_rows(const real[:, ::1] rows, const long long[::1] index, real[:, ::1] out):
+    cdef Py_ssize_t i, j
+    with nogil:
+        for i in range(rows.shape[0]):
+            for j in range(rows.shape[1]):
+                out[index[i], j] += rows[i, j]

@@ -1,0 +1,203 @@
+"""The plain Python twin of `_ops.pyx`: what recording an op means, and its kernels.
+
+Read this one; the Cython file does the same, faster. `MINIGRAD_PURE=1` runs on it,
+and the tests hold the two together.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from typing import Any
+
+import numpy as np
+
+from .errors import MinigradError, translate
+
+Array = np.ndarray[Any, Any]
+
+_serials = itertools.count(1)
+_state = threading.local()
+_tensor_class: type[TensorCore]
+
+
+class Node:
+    """A recorded instruction: an op, what it was applied to, and what came out.
+
+    A leaf is a node without an op; the gradient is published there. A node refers to
+    arrays and to the nodes they came from, never to a Tensor, so there are no cycles,
+    and a parameter that gets a new array later leaves old graphs as they were.
+    """
+
+    __slots__ = ("args", "grad", "op", "parents", "serial", "slots", "values")
+
+    op: Any
+    args: tuple[Any, ...]
+    parents: tuple[Node | None, ...]
+    slots: tuple[int, ...]
+    values: tuple[Array, ...]
+    serial: int
+    grad: Any
+
+    def __init__(self) -> None:
+        self.op = None
+        self.args = ()
+        self.parents = ()
+        self.slots = ()
+        self.values = ()
+        self.serial = next(_serials)
+        self.grad = None
+
+
+class TensorCore:
+    """A read-only array, and the node and the output slot that it came from."""
+
+    __slots__ = ("_data", "_node", "_slot")
+
+    _data: Array
+    _node: Node | None
+    _slot: int
+
+    def _replace(self, data: Array) -> None:
+        """Put a new array in place of the old one, which old graphs keep."""
+        self._data = data
+
+
+class OpCore:
+    """What `apply` needs to know of an op; `minigrad.op.Op` adds the rest."""
+
+    __slots__ = ()
+
+    name: str
+    forward: Any
+    positions: tuple[int, ...]  # where the arrays stand among the arguments
+    promoting: tuple[int, ...]  # those of them that must agree in dtype
+    immediate: tuple[int, ...]  # those that may be plain Python numbers
+    variadic: bool  # the arrays come first, any number of them
+    n_params: int
+    n_args: int
+    defaults: tuple[Any, ...]
+    floating: bool
+    differentiable: bool
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return apply(self, self.bind(args, kwargs))
+
+    def __get__(self, instance: Any, owner: Any = None) -> Any:
+        if instance is None:
+            return self
+        return lambda *args, **kwargs: self(instance, *args, **kwargs)
+
+    def bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...]:
+        raise NotImplementedError
+
+    def convert(self, args: tuple[Any, ...]) -> tuple[bool, Any]:
+        raise NotImplementedError
+
+    def reconcile(self, raw: list[Any]) -> None:
+        raise NotImplementedError
+
+
+def set_tensor_class(cls: type[TensorCore]) -> None:
+    """Name the class that results are made of."""
+    global _tensor_class
+    _tensor_class = cls
+
+
+def get_mode() -> int:
+    """What this thread records: 0 nothing, 1 what has a gradient, 2 everything."""
+    mode: int = getattr(_state, "mode", 1)
+    return mode
+
+
+def set_mode(mode: int) -> None:
+    """Change what this thread records."""
+    _state.mode = mode
+
+
+def wrap(data: Array, node: Node | None = None, slot: int = 0) -> Any:
+    """A Tensor around an array that nobody will write to any more."""
+    tensor = _tensor_class.__new__(_tensor_class)
+    data.flags.writeable = False
+    tensor._data = data
+    tensor._node = node
+    tensor._slot = slot
+    return tensor
+
+
+def apply(op: OpCore, args: tuple[Any, ...]) -> Any:
+    """Run `op` on bound arguments and record it if a gradient may be asked for."""
+    raw = list(args)
+    parents: list[Node | None] = []
+    slots: list[int] = []
+    positions = range(len(args) - op.n_params) if op.variadic else op.positions
+    seen_tensor = False
+    for position in positions:
+        value = args[position]
+        if isinstance(value, TensorCore):
+            raw[position] = value._data
+            parents.append(value._node)
+            slots.append(value._slot)
+            seen_tensor = True
+        elif type(value) in (float, int, bool) and position in op.immediate:
+            parents.append(None)
+            slots.append(0)
+        else:
+            done, args = op.convert(args)
+            return args if done else apply(op, args)
+    if not seen_tensor:
+        done, args = op.convert(args)
+        return args if done else apply(op, args)
+    op.reconcile(raw)
+    try:
+        with np.errstate(all="ignore"):
+            if op.variadic:
+                n = len(positions)
+                result = op.forward(tuple(raw[:n]), *raw[n:])
+            else:
+                result = op.forward(*raw)
+    except MinigradError:
+        raise
+    except (ValueError, TypeError, IndexError) as error:
+        raise translate(op.name, raw, error) from error
+    several = type(result) is tuple
+    values = tuple(map(np.asarray, result if several else (result,)))
+    node = None
+    mode = get_mode()
+    if any(p is not None for p in parents) and (
+        mode == 2 or (mode == 1 and op.differentiable and values[0].dtype.kind == "f")
+    ):
+        node = Node()
+        node.op = op
+        node.args = tuple(raw)
+        node.parents = tuple(parents)
+        node.slots = tuple(slots)
+        node.values = values
+    if several:
+        return tuple(wrap(v, node, i) for i, v in enumerate(values))
+    return wrap(values[0], node)
+
+
+# -- kernels -------------------------------------------------------------------------
+
+
+def exp(x: Array) -> Array:
+    """e**x; by way of float64, as numpy's float32 exp is off by up to 2.5 ulp."""
+    if x.dtype == np.float32:
+        return np.asarray(np.exp(x.astype(np.float64))).astype(np.float32)
+    return np.asarray(np.exp(x))
+
+
+def sigmoid(x: Array) -> Array:
+    """1 / (1 + e**-x), without overflow, and accurate far below zero."""
+    wide = x.astype(np.float64)
+    small = np.exp(-np.abs(wide))
+    y = np.where(wide >= 0, 1.0, small) / (1.0 + small)
+    return np.asarray(y).astype(x.dtype)
+
+
+def add_rows(rows: Array, index: Array, n: int) -> Array:
+    """(n, D) zeros, with rows (N, D) added at index (N,), each in 0..n-1."""
+    out = np.zeros((n, rows.shape[1]), rows.dtype)
+    np.add.at(out, index, rows)
+    return out

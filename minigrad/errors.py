@@ -1,0 +1,72 @@
+"""The errors a user meets: what was wrong, what was expected, what to change."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+
+class MinigradError(Exception):
+    """The base of every error that minigrad raises on purpose."""
+
+
+class ShapeError(MinigradError, ValueError):
+    """Shapes that do not fit each other or the operation."""
+
+
+class DTypeError(MinigradError, TypeError):
+    """A dtype, or a Python type, that the operation does not take."""
+
+
+class ArgumentError(MinigradError, ValueError):
+    """An argument outside its domain."""
+
+
+class IndexRangeError(MinigradError, IndexError):
+    """An index, a label or a dimension that is out of range."""
+
+
+class GraphError(MinigradError, RuntimeError):
+    """A request that the recorded graph can't answer."""
+
+
+class StateDictError(MinigradError, RuntimeError):
+    """A state dict that does not fit the module."""
+
+
+class MissingExtraError(MinigradError, ImportError):
+    """A package that only an extra of minigrad brings."""
+
+
+def describe(value: Any) -> str:
+    """A value as an error message shows it: a type and a shape, or a short repr.
+
+    >>> describe(np.zeros((2, 3), np.float32))
+    'float32(2, 3)'
+    """
+    if isinstance(value, np.ndarray):
+        return f"{value.dtype}{value.shape}"
+    if isinstance(value, tuple | list) and any(
+        isinstance(v, np.ndarray) for v in value
+    ):
+        return f"[{', '.join(describe(v) for v in value)}]"
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def translate(name: str, args: Sequence[Any], error: Exception) -> MinigradError:
+    """The named error for what numpy raised while running op `name` on `args`."""
+    call = f"{name}({', '.join(describe(a) for a in args)})"
+    if isinstance(error, np.exceptions.AxisError):
+        ndim = error.ndim
+        if ndim is None or error.axis is None:
+            return IndexRangeError(f"{call}: a dim is out of range or given twice")
+        expected = f"{-ndim}..{ndim - 1}" if ndim else "-1..0 (it has no dimensions)"
+        return IndexRangeError(f"{call}: dim {error.axis} is out of range: {expected}")
+    if isinstance(error, IndexError):
+        return IndexRangeError(f"{call}: {error}")
+    if isinstance(error, TypeError):
+        return DTypeError(f"{call}: {error}")
+    return ShapeError(f"{call}: {error}")

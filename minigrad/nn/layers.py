@@ -1,0 +1,226 @@
+"""The layers and losses that need no recurrence: thin over the ops."""
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from .. import functional as F
+from .. import init, ops
+from ..errors import ArgumentError, ShapeError
+from ..rng import Seed
+from ..rng import generator as resolve
+from ..tensor import Tensor
+from .module import Module, Parameter
+
+
+class Linear(Module):
+    """y = x Wᵀ + b.
+
+    weight: (out_features, in_features), bias: (out_features,) or None, both drawn from
+    U(-k, k) with k = 1/√in_features, as PyTorch does. The input is
+    (..., in_features), the output (..., out_features).
+
+    >>> Linear(3, 2)
+    Linear(in_features=3, out_features=2, bias=True)
+    """
+
+    def __init__(
+        self,
+        in_features: int,
+        out_features: int,
+        bias: bool = True,
+        *,
+        dtype: DTypeLike = np.float32,
+        generator: Seed = None,
+    ) -> None:
+        _check_sizes(in_features=in_features, out_features=out_features)
+        self.in_features = in_features
+        self.out_features = out_features
+        self.weight = Parameter(np.zeros((out_features, in_features)), dtype)
+        self.bias = Parameter(np.zeros(out_features), dtype) if bias else None
+        self.reset_parameters(generator)
+
+    def reset_parameters(self, generator: Seed = None) -> None:
+        """Draw the initial values anew."""
+        g = resolve(generator)
+        bound = 1 / math.sqrt(self.in_features)
+        for parameter in self.parameters():
+            init.uniform_(parameter, -bound, bound, generator=g)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Raises ShapeError unless the input's last size is in_features."""
+        if input.shape[-1:] != (self.in_features,):
+            raise ShapeError(
+                f"{self!r} expected an input of shape (..., {self.in_features}), "
+                f"got {input.shape}"
+            )
+        output = input @ self.weight.T
+        return output if self.bias is None else output + self.bias
+
+    def extra_repr(self) -> str:
+        return (
+            f"in_features={self.in_features}, out_features={self.out_features}, "
+            f"bias={self.bias is not None}"
+        )
+
+
+class Embedding(Module):
+    """A table of vectors, looked up by index.
+
+    weight: (num_embeddings, embedding_dim), drawn from N(0, 1). The row `padding_idx`
+    (negative counts from the end) starts at zero and gets no gradient. The input is
+    int64 of any shape, the output has one more axis, embedding_dim.
+
+    >>> Embedding(10, 3, padding_idx=-1)
+    Embedding(10, 3, padding_idx=9)
+    """
+
+    def __init__(
+        self,
+        num_embeddings: int,
+        embedding_dim: int,
+        padding_idx: int | None = None,
+        *,
+        dtype: DTypeLike = np.float32,
+        generator: Seed = None,
+    ) -> None:
+        _check_sizes(num_embeddings=num_embeddings, embedding_dim=embedding_dim)
+        if padding_idx is not None:
+            if not -num_embeddings <= padding_idx < num_embeddings:
+                raise ArgumentError(
+                    f"padding_idx must be one of {num_embeddings} rows, "
+                    f"got {padding_idx}"
+                )
+            padding_idx %= num_embeddings
+        self.num_embeddings = num_embeddings
+        self.embedding_dim = embedding_dim
+        self.padding_idx = padding_idx
+        self.weight = Parameter(np.zeros((num_embeddings, embedding_dim)), dtype)
+        self.reset_parameters(generator)
+
+    def reset_parameters(self, generator: Seed = None) -> None:
+        """Draw the initial values anew."""
+        init.normal_(self.weight, generator=generator)
+        if self.padding_idx is not None:
+            rows = self.weight.detach().numpy().copy()
+            rows[self.padding_idx] = 0
+            self.weight.assign(rows)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Raises DTypeError unless input is int64, IndexRangeError out of range."""
+        rows: Tensor = ops.embedding(input, self.weight, self.padding_idx)
+        return rows
+
+    def extra_repr(self) -> str:
+        padding = (
+            "" if self.padding_idx is None else f", padding_idx={self.padding_idx}"
+        )
+        return f"{self.num_embeddings}, {self.embedding_dim}{padding}"
+
+
+class Dropout(Module):
+    """Zero each element with probability p while training; scale the rest by 1/(1-p).
+
+    >>> Dropout(0.2)
+    Dropout(p=0.2)
+    """
+
+    def __init__(self, p: float = 0.5) -> None:
+        if not 0 <= p <= 1:
+            raise ArgumentError(f"p must be a probability in [0, 1], got {p}")
+        self.p = p
+
+    def forward(
+        self, input: Tensor, *, mask: Any = None, generator: Seed = None
+    ) -> Tensor:
+        """`mask`: bool, the input's shape, True = keep; drawn if it is not given."""
+        output: Tensor = F.dropout(
+            input, self.p, self.training, mask=mask, generator=generator
+        )
+        return output
+
+    def extra_repr(self) -> str:
+        return f"p={self.p}"
+
+
+class CrossEntropyLoss(Module):
+    """`functional.cross_entropy` with its options kept.
+
+    input: (C,), (N, C) or (N, C, ...); target: int64 classes without the C axis, or
+    probabilities of the input's shape.
+    """
+
+    def __init__(
+        self,
+        weight: Tensor | None = None,
+        *,
+        ignore_index: int = -100,
+        reduction: str = "mean",
+        label_smoothing: float = 0.0,
+    ) -> None:
+        self.weight = weight
+        self.ignore_index = ignore_index
+        self.reduction = reduction
+        self.label_smoothing = label_smoothing
+
+    def forward(self, input: Tensor, target: Tensor) -> Tensor:
+        """The loss: () if reduced, else the target's shape without the C axis."""
+        loss: Tensor = F.cross_entropy(
+            input,
+            target,
+            self.weight,
+            ignore_index=self.ignore_index,
+            reduction=self.reduction,
+            label_smoothing=self.label_smoothing,
+        )
+        return loss
+
+
+class NLLLoss(Module):
+    """`functional.nll_loss` with its options kept: minus the log-probability given.
+
+    input: log-probabilities (C,), (N, C) or (N, C, ...); target: int64 classes without
+    the C axis.
+    """
+
+    def __init__(
+        self,
+        weight: Tensor | None = None,
+        *,
+        ignore_index: int = -100,
+        reduction: str = "mean",
+    ) -> None:
+        self.weight = weight
+        self.ignore_index = ignore_index
+        self.reduction = reduction
+
+    def forward(self, input: Tensor, target: Tensor) -> Tensor:
+        """The loss: () if reduced, else the target's shape."""
+        loss: Tensor = F.nll_loss(
+            input,
+            target,
+            self.weight,
+            ignore_index=self.ignore_index,
+            reduction=self.reduction,
+        )
+        return loss
+
+
+class MSELoss(Module):
+    """`functional.mse_loss` with its option kept; input and target of one shape."""
+
+    def __init__(self, *, reduction: str = "mean") -> None:
+        self.reduction = reduction
+
+    def forward(self, input: Tensor, target: Tensor) -> Tensor:
+        """The loss: () if reduced, else the input's shape."""
+        loss: Tensor = F.mse_loss(input, target, reduction=self.reduction)
+        return loss
+
+
+def _check_sizes(**sizes: int) -> None:
+    for name, size in sizes.items():
+        if not isinstance(size, int) or size < 1:
+            raise ArgumentError(f"{name} must be an int >= 1, got {size!r}")

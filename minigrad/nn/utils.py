@@ -1,0 +1,78 @@
+"""Clipping gradients. As in PyTorch, but a gradient is replaced, never overwritten."""
+
+from collections.abc import Callable, Iterable
+
+import numpy as np
+
+from ..errors import ArgumentError
+from ..tensor import Tensor
+
+
+def clip_grad_norm_(
+    parameters: Tensor | Iterable[Tensor],
+    max_norm: float,
+    norm_type: float = 2.0,
+    error_if_nonfinite: bool = False,
+) -> Tensor:
+    """Scale all gradients by min(1, max_norm / (norm + 1e-6)), and return the norm.
+
+    The norm, a Tensor of shape (), is that of all gradients as one vector; norm_type
+    is any p > 0, or inf. Pascanu et al. (2013), algorithm 1. Raises ArgumentError for
+    a max_norm < 0, a norm_type <= 0 and, if error_if_nonfinite, a norm that is inf or
+    nan; no gradient is changed then.
+
+    >>> from minigrad.nn import Parameter
+    >>> weight = Parameter([3.0, 4.0])
+    >>> (weight * weight).sum().backward()
+    >>> clip_grad_norm_(weight, max_norm=1.0).item()
+    10.0
+    """
+    if not max_norm >= 0:
+        raise ArgumentError(f"max_norm must be >= 0, got {max_norm}")
+    if not float(norm_type) > 0:
+        raise ArgumentError(f"norm_type must be > 0 or inf, got {norm_type}")
+    grads = _grads(parameters)
+    with np.errstate(all="ignore"):
+        norm = _total_norm([grad for _, grad in grads], float(norm_type))
+        if error_if_nonfinite and not np.isfinite(norm):
+            raise ArgumentError(
+                f"the total norm of the gradients is {norm} and can't be clipped; "
+                "pass error_if_nonfinite=False to scale by it anyway"
+            )
+        scale = np.minimum(1, max_norm / (norm + 1e-6))
+        _replace(grads, lambda grad: grad * scale.astype(grad.dtype))
+    return Tensor(norm)
+
+
+def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float) -> None:
+    """Clamp every gradient to [-clip_value, clip_value].
+
+    Raises ArgumentError for a clip_value < 0.
+    """
+    if not clip_value >= 0:
+        raise ArgumentError(f"clip_value must be >= 0, got {clip_value}")
+    _replace(_grads(parameters), lambda grad: np.clip(grad, -clip_value, clip_value))
+
+
+def _grads(
+    parameters: Tensor | Iterable[Tensor],
+) -> list[tuple[Tensor, np.ndarray]]:
+    """The tensors that have a gradient, each once, and the gradients."""
+    tensors = [parameters] if isinstance(parameters, Tensor) else parameters
+    unique = {id(tensor): tensor for tensor in tensors}.values()
+    return [(t, t.grad.detach().numpy()) for t in unique if t.grad is not None]
+
+
+def _replace(
+    grads: list[tuple[Tensor, np.ndarray]], change: Callable[[np.ndarray], np.ndarray]
+) -> None:
+    changed = [Tensor(change(grad)) for _, grad in grads]
+    for (tensor, _), grad in zip(grads, changed, strict=True):
+        tensor.grad = grad
+
+
+def _total_norm(grads: list[np.ndarray], order: float) -> np.ndarray:
+    """The norm in float64, so that float32 squares can't overflow; then rounded."""
+    norms = [np.linalg.norm(grad.astype(np.float64).ravel(), order) for grad in grads]
+    dtype = np.result_type(np.float32, *grads)
+    return np.asarray(np.linalg.norm(norms, order)).astype(dtype)

@@ -1,0 +1,246 @@
+"""What an op is: a forward on arrays, one VJP an input, its twin and its samples."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from . import _backend
+from .errors import ArgumentError, DTypeError, translate
+from .samples import BadSample, Sample
+
+Array = np.ndarray[Any, Any]  # an input that may be differentiated
+Arrays = tuple[Array, ...]  # any number of them, given as one sequence
+Index = np.ndarray[Any, Any]  # an input of int64 or bool, never differentiated
+
+OPS: dict[str, Op] = {}
+"""Every op by name, primitive and composite: the only registry."""
+
+HANDLERS: dict[type, Callable[[Op, tuple[Any, ...], dict[str, Any]], Any]] = {}
+"""Foreign types that ops accept: `handler(op, args, kwargs)` answers the call."""
+
+_NUMBERS = (bool, int, float)
+
+
+class Op(_backend.OpCore):
+    """An op of the table. Calling it runs it on Tensors and records it.
+
+    The forward's signature is the contract: a parameter annotated `Array`, `Arrays`
+    or `Index` is an input, every other one a plain parameter. The VJP of input `x` is
+    `vjp(g, y, *args) -> cotangent of x`, with everything a Tensor and `args` those of
+    the forward; it need not undo broadcasting, the engine does.
+    """
+
+    def __init__(
+        self,
+        forward: Callable[..., Any],
+        torch: str | None,
+        samples: Sequence[Sample],
+        errors: Sequence[BadSample] = (),
+        elementwise: bool = False,
+        rowwise: bool | Callable[..., bool] = False,
+        floating: bool = False,
+        composite: bool = False,
+    ) -> None:
+        self.name = forward.__name__
+        self.__name__ = self.name
+        self.__doc__ = forward.__doc__
+        self.forward = forward
+        self.torch = torch
+        self.samples = list(samples)
+        self.errors = list(errors)
+        self.elementwise = elementwise
+        self.rowwise = rowwise or elementwise
+        self.floating = floating
+        self.is_composite = composite
+        self.run: Callable[..., Any] = forward if composite else self
+        self.differentiable = False
+        self.vjps: dict[str, Callable[..., Any]] = {}
+        self.signature = inspect.signature(forward)
+        self._read_signature()
+        OPS[self.name] = self
+
+    def _read_signature(self) -> None:
+        parameters = list(self.signature.parameters.values())
+        kinds = [str(p.annotation).rpartition(".")[2] for p in parameters]
+        self.params = tuple(p.name for p in parameters)
+        self.variadic = kinds[0] == "Arrays"
+        self.positions = tuple(
+            i for i, k in enumerate(kinds) if k in ("Array", "Arrays", "Index")
+        )
+        self.promoting = tuple(i for i, k in enumerate(kinds) if k == "Array")
+        self.returns_tuple = "tuple" in str(self.signature.return_annotation)
+        self.n_params = len(kinds) - len(self.positions)
+        self.n_args = len(kinds)
+        self.immediate = self.promoting if self.elementwise else ()
+        self.defaults = tuple(p.default for p in parameters)
+
+    @property
+    def is_method(self) -> bool:
+        """Whether Tensor has it as a method: its first argument is a tensor."""
+        return (
+            not self.variadic
+            and self.promoting[:1] == (0,)
+            and (self.torch or "torch.nn").split(".")[:2] != ["torch", "nn"]
+        )
+
+    def __repr__(self) -> str:
+        return f"<op {self.name}{self.signature}>"
+
+    def vjp(self, **vjps: Callable[..., Any]) -> None:
+        """State the VJP of each input that has one, by the input's name."""
+        unknown = set(vjps) - {self.params[i] for i in self.positions}
+        if unknown:
+            raise ArgumentError(f"{self.name}.vjp: no input is named {sorted(unknown)}")
+        self.vjps = vjps
+        self.differentiable = True
+
+    def input_names(self) -> tuple[str, ...]:
+        """The names of the array inputs, in order."""
+        return tuple(self.params[i] for i in self.positions)
+
+    def bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...]:
+        """Arguments in the signature's order, defaults filled in, sequences spread."""
+        if kwargs or len(args) != self.n_args:
+            args = self._bind_slowly(args, kwargs)
+        if self.variadic:
+            first = args[0]
+            if not isinstance(first, tuple | list) or not first:
+                raise ArgumentError(
+                    f"{self.name}: {self.params[0]} must be a non-empty list or tuple "
+                    f"of tensors, not {first!r}"
+                )
+            return (*first, *args[1:])
+        return args
+
+    def _bind_slowly(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[Any, ...]:
+        try:
+            bound = self.signature.bind(*args, **kwargs)
+        except TypeError as error:
+            text = f"{self.name}{self.signature}".replace("'", "")
+            raise ArgumentError(f"{self.name}: {error}; it is {text}") from None
+        bound.apply_defaults()
+        return tuple(bound.arguments.values())
+
+    def invoke(self, values: Sequence[Any]) -> Any:
+        """Call the forward on values in the signature's order."""
+        named = dict(zip(self.params, values, strict=True))
+        bound = inspect.BoundArguments(self.signature, named)
+        return self.forward(*bound.args, **bound.kwargs)
+
+    def places(self, bound: Sequence[Any]) -> Sequence[int]:
+        """Where the array inputs stand among bound arguments."""
+        return range(len(bound) - self.n_params) if self.variadic else self.positions
+
+    def call_args(self, bound: tuple[Any, ...]) -> tuple[Any, ...]:
+        """Bound arguments as a call has them: a spread sequence is one again."""
+        if not self.variadic:
+            return bound
+        n = len(bound) - self.n_params
+        return (list(bound[:n]), *bound[n:])
+
+    def convert(self, args: tuple[Any, ...]) -> tuple[bool, Any]:
+        """Make arrays and numbers Tensors, or let a handler answer: (done, value)."""
+        from .tensor import Tensor
+
+        positions = self.places(args)
+        values = list(args)
+        for position in positions:
+            value = args[position]
+            handler = find_handler(value)
+            if handler is not None:
+                return True, handler(self, self.call_args(args), {})
+            if isinstance(value, np.generic):
+                value = value.item()
+            if type(value) not in _NUMBERS or position not in self.immediate:
+                value = self.as_tensor(position, value)
+            values[position] = value
+        if not any(isinstance(values[p], Tensor) for p in positions):
+            first = positions[0]
+            values[first] = Tensor(values[first])
+        return False, tuple(values)
+
+    def as_tensor(self, position: int, value: Any) -> Any:
+        """An input as a Tensor: arrays are copied, numbers become zero-dimensional."""
+        from .tensor import Tensor
+
+        if isinstance(value, Tensor):
+            return value
+        if (
+            not isinstance(value, np.ndarray | np.generic)
+            and type(value) not in _NUMBERS
+        ):
+            name = "an item" if self.variadic else self.params[position]
+            raise DTypeError(
+                f"{self.name}: {name} must be a Tensor, a numpy array or a number, "
+                f"not {type(value).__name__}; make it a Tensor first"
+            )
+        return Tensor(value)
+
+    def reconcile(self, raw: list[Any]) -> None:
+        """Bring the arrays to one dtype: floats never mix, integers follow floats."""
+        positions = self.places(raw) if self.variadic else self.promoting
+        dtypes = {raw[p].dtype for p in positions if isinstance(raw[p], np.ndarray)}
+        floats = [d for d in dtypes if d.kind == "f"]
+        if len(floats) > 1:
+            raise DTypeError(
+                f"{self.name}: float32 and float64 do not mix; bring them to one dtype "
+                "with .float(), .double() or .to(dtype)"
+            )
+        if floats:
+            target = floats[0]
+        elif self.floating or any(type(raw[p]) is float for p in positions):
+            target = np.dtype(np.float32)
+        else:
+            return
+        for p in positions:
+            if isinstance(raw[p], np.ndarray) and raw[p].dtype != target:
+                raw[p] = raw[p].astype(target)
+
+
+def find_handler(value: Any) -> Callable[..., Any] | None:
+    """The handler of a foreign type, if one was registered for it or a base of it."""
+    if HANDLERS:
+        for cls in type(value).__mro__:
+            if cls in HANDLERS:
+                return HANDLERS[cls]
+    return None
+
+
+def op(torch: str | None, **facts: Any) -> Callable[[Callable[..., Any]], Op]:
+    """Enter a forward into the table, under its own name."""
+    return lambda forward: Op(forward, torch, **facts)
+
+
+def composite(
+    torch: str | None, **facts: Any
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Enter a function made of ops into the table: it needs no VJP."""
+
+    def enter(forward: Callable[..., Any]) -> Callable[..., Any]:
+        entry = Op(forward, torch, composite=True, **facts)
+
+        @functools.wraps(forward)
+        def call(*args: Any, **kwargs: Any) -> Any:
+            values = list(entry.bind(args, kwargs))
+            for position in entry.positions:
+                handler = find_handler(values[position])
+                if handler is not None:
+                    return handler(entry, args, kwargs)
+                if values[position] is not None:
+                    values[position] = entry.as_tensor(position, values[position])
+            try:
+                return entry.invoke(values)
+            except np.exceptions.AxisError as error:
+                raise translate(entry.name, args, error) from error
+
+        entry.run = call
+        return call
+
+    return enter

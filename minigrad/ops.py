@@ -1,0 +1,1119 @@
+"""THE table: one block an op. Forward on numpy arrays, VJPs in differentiable ops.
+
+To add an op, write its block: nothing else in the engine changes. A VJP names its
+arguments `g` (the cotangent), `y` (the output), then the forward's own; it may ignore
+broadcasting. Composite operations, which need no VJP, stand in `functional.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from . import _backend as kernels
+from .errors import ArgumentError, DTypeError, IndexRangeError, ShapeError
+from .op import Array, Arrays, Index, op
+from .samples import bad, bools, floats, ints, sample
+
+# -- what the blocks share ------------------------------------------------------------
+
+unary = [sample(floats(3, 4)), sample(floats()), sample(floats(0, 3))]
+positive = [sample(floats(3, 4, low=0.2, high=3.0)), sample(floats(low=0.5))]
+pairs = [
+    sample(floats(3, 4), floats(3, 4)),
+    sample(floats(3, 1), floats(2, 1, 4)),
+    sample(floats(3, 4), 1.5),
+    sample(0.5, floats(4)),
+    sample(floats(), floats(3)),
+    sample(floats(0, 3), floats(3)),
+]
+unfit = [
+    bad(floats(2, 3), floats(4), error=ShapeError, match="could not be broadcast"),
+    bad(floats(2), "3", error=DTypeError, match="must be a Tensor"),
+]
+not_numeric = [bad("text", error=DTypeError, match="must be a Tensor")]
+bad_dim = bad(floats(2, 3), dim=2, error=IndexRangeError, match="dim 2 is out of range")
+reductions = [
+    sample(floats(3, 4)),
+    sample(floats(3, 4), dim=1),
+    sample(floats(2, 3, 4), dim=(0, -1), keepdim=True),
+    sample(floats(), dim=0),
+    sample(floats(2, 3, 4), dim=-2, keepdim=True),
+]
+along_dim = [
+    sample(floats(3, 4), dim=-1),
+    sample(floats(2, 3, 4), dim=1),
+    sample(floats(5), dim=0),
+    sample(floats(2, 3, low=-100.0, high=100.0), dim=-1),
+]
+
+
+def axes_of(dim: Any, ndim: int) -> tuple[int, ...]:
+    """The dims of a reduction as non-negative numbers; all of them for None."""
+    if dim is None:
+        return tuple(range(ndim))
+    dims = (dim,) if isinstance(dim, int) else tuple(dim)
+    return tuple(sorted(axis_of(d, ndim) for d in dims))
+
+
+def axis_of(dim: int, ndim: int) -> int:
+    """`dim` counted from the front. A scalar has the dim 0 (and -1), as in PyTorch."""
+    size = max(ndim, 1)
+    if not -size <= dim < size:
+        raise np.exceptions.AxisError(dim, ndim)
+    return dim % size
+
+
+def restore(g: Any, x: Any, dim: Any, keepdim: bool) -> Any:
+    """A reduction's cotangent, with the reduced dims back as ones."""
+    if keepdim or x.ndim == 0:
+        return g
+    axes = axes_of(dim, x.ndim)
+    return reshape(g, tuple(1 if i in axes else n for i, n in enumerate(x.shape)))
+
+
+def numpy_axes(x: Array, dim: Any) -> tuple[int, ...]:
+    """The `axis` argument of a numpy reduction of x over `dim`."""
+    return axes_of(dim, x.ndim) if x.ndim else ()
+
+
+def last_dim(dim: Any = None, **_: Any) -> bool:
+    """Rowwise, if only the last dim is reduced."""
+    return bool(dim == -1)
+
+
+# -- arithmetic ----------------------------------------------------------------------
+
+
+@op("torch.add", samples=pairs, errors=unfit, elementwise=True)
+def add(x: Array, y: Array) -> Array:
+    """x + y."""
+    return np.add(x, y)
+
+
+add.vjp(x=lambda g, z, x, y: g, y=lambda g, z, x, y: g)
+
+
+@op("torch.sub", samples=pairs, errors=unfit, elementwise=True)
+def sub(x: Array, y: Array) -> Array:
+    """x - y."""
+    return np.subtract(x, y)
+
+
+sub.vjp(x=lambda g, z, x, y: g, y=lambda g, z, x, y: -g)
+
+
+@op("torch.mul", samples=pairs, errors=unfit, elementwise=True)
+def mul(x: Array, y: Array) -> Array:
+    """x * y."""
+    return np.multiply(x, y)
+
+
+mul.vjp(x=lambda g, z, x, y: g * y, y=lambda g, z, x, y: g * x)
+
+
+@op(
+    "torch.div",
+    samples=[
+        sample(floats(3, 4), floats(3, 4, low=0.5)),
+        sample(floats(3, 1), floats(2, 1, 4, low=-3.0, high=-0.5)),
+        sample(1.0, floats(4, low=0.5)),
+        sample(floats(4), 3.0),
+    ],
+    errors=unfit,
+    elementwise=True,
+    floating=True,
+)
+def div(x: Array, y: Array) -> Array:
+    """x / y."""
+    return np.true_divide(x, y)
+
+
+div.vjp(x=lambda g, z, x, y: g / y, y=lambda g, z, x, y: -g * (z / y))
+
+
+@op("torch.neg", samples=unary, errors=not_numeric, elementwise=True)
+def neg(x: Array) -> Array:
+    """-x."""
+    return np.negative(x)
+
+
+neg.vjp(x=lambda g, y, x: -g)
+
+
+@op(
+    "torch.pow",
+    samples=[
+        sample(floats(3, 4, low=0.3), floats(3, 4)),
+        sample(floats(3, 1, low=0.3), floats(4)),
+        sample(floats(3, 4), 3),
+        sample(floats(3, 4), 2.0),
+        sample(floats(4), 1),
+        sample(2.0, floats(4)),
+        sample(floats(4, low=0.5), -1.5),
+        sample(floats(4, at=(0.0, 0.0)), 0, kink=True),
+        sample(floats(4, at=(0.0, 0.0), low=0.5), floats(4, at=(0.0, 2.0)), kink=True),
+    ],
+    errors=unfit,
+    elementwise=True,
+)
+def pow(x: Array, y: Array) -> Array:
+    """x ** y."""
+    return np.power(x, y)
+
+
+pow.vjp(
+    x=lambda g, z, x, y: where(eq(y, 0), 0.0, g * (y * x ** (y - 1))),
+    # d/dy is 0, not 0 * log 0, where the base is zero and the exponent isn't negative.
+    y=lambda g, z, x, y: where(
+        logical_and(eq(x, 0), ge(y, 0)), 0.0, g * (z * log(where(eq(x, 0), 1.0, x)))
+    ),
+)
+
+
+@op(
+    "torch.abs",
+    samples=[*unary, sample(floats(4, at=(0.0, -0.0)), kink=True)],
+    errors=not_numeric,
+    elementwise=True,
+)
+def abs(x: Array) -> Array:
+    """|x|."""
+    return np.absolute(x)
+
+
+abs.vjp(x=lambda g, y, x: g * sign(x))
+
+
+@op(
+    "torch.sign",
+    samples=[*unary, sample(floats(4, at=(0.0,)), kink=True)],
+    errors=not_numeric,
+    elementwise=True,
+)
+def sign(x: Array) -> Array:
+    """-1, 0 or 1."""
+    return np.sign(x)
+
+
+sign.vjp(x=lambda g, y, x: zeros_like(g))
+
+
+# -- elementary functions ------------------------------------------------------------
+
+
+@op("torch.exp", samples=unary, errors=not_numeric, elementwise=True, floating=True)
+def exp(x: Array) -> Array:
+    """e ** x."""
+    return kernels.exp(x)
+
+
+exp.vjp(x=lambda g, y, x: g * y)
+
+
+@op("torch.log", samples=positive, errors=not_numeric, elementwise=True, floating=True)
+def log(x: Array) -> Array:
+    """The natural logarithm."""
+    if x.dtype == np.float32:
+        # numpy's float32 log is off by up to 3.6 ulp.
+        return np.asarray(np.log(x, dtype=np.float64)).astype(np.float32)
+    return np.log(x)
+
+
+log.vjp(x=lambda g, y, x: g / x)
+
+
+@op("torch.sqrt", samples=positive, errors=not_numeric, elementwise=True, floating=True)
+def sqrt(x: Array) -> Array:
+    """The square root."""
+    return np.sqrt(x)
+
+
+sqrt.vjp(x=lambda g, y, x: g / (2 * y))
+
+saturating = [*unary, sample(floats(6, at=(100.0, -100.0, 40.0, -40.0)))]
+
+
+@op(
+    "torch.tanh",
+    samples=saturating,
+    errors=not_numeric,
+    elementwise=True,
+    floating=True,
+)
+def tanh(x: Array) -> Array:
+    """The hyperbolic tangent."""
+    return np.tanh(x)
+
+
+tanh.vjp(x=lambda g, y, x: (g + g * y) * (1 - y))
+
+
+@op(
+    "torch.sigmoid",
+    samples=saturating,
+    errors=not_numeric,
+    elementwise=True,
+    floating=True,
+)
+def sigmoid(x: Array) -> Array:
+    """1 / (1 + e ** -x)."""
+    return kernels.sigmoid(x)
+
+
+sigmoid.vjp(x=lambda g, y, x: g * y * (1 - y))
+
+
+@op(
+    "torch.relu",
+    samples=[*unary, sample(floats(4, at=(0.0, -0.0)), kink=True)],
+    errors=not_numeric,
+    elementwise=True,
+)
+def relu(x: Array) -> Array:
+    """max(x, 0)."""
+    return np.maximum(x, 0)
+
+
+relu.vjp(x=lambda g, y, x: where(le(y, 0), 0.0, g))
+
+
+# -- choices -------------------------------------------------------------------------
+
+ties = sample(floats(4, at=(1.0, -1.0)), floats(4, at=(1.0, -1.0)), kink=True)
+
+
+@op("torch.maximum", samples=[*pairs[:2], ties], errors=unfit, elementwise=True)
+def maximum(x: Array, y: Array) -> Array:
+    """The larger of the two; equal ones share the gradient."""
+    return np.maximum(x, y)
+
+
+maximum.vjp(
+    x=lambda g, z, x, y: where(eq(x, y), g / 2, where(gt(x, y), g, 0.0)),
+    y=lambda g, z, x, y: where(eq(x, y), g / 2, where(gt(y, x), g, 0.0)),
+)
+
+
+@op("torch.minimum", samples=[*pairs[:2], ties], errors=unfit, elementwise=True)
+def minimum(x: Array, y: Array) -> Array:
+    """The smaller of the two; equal ones share the gradient."""
+    return np.minimum(x, y)
+
+
+minimum.vjp(
+    x=lambda g, z, x, y: where(eq(x, y), g / 2, where(lt(x, y), g, 0.0)),
+    y=lambda g, z, x, y: where(eq(x, y), g / 2, where(lt(y, x), g, 0.0)),
+)
+
+
+@op(
+    "torch.where",
+    samples=[
+        sample(bools(3, 4), floats(3, 4), floats(3, 4)),
+        sample(bools(3, 1), floats(4), floats(2, 1, 1)),
+        sample(bools(4), floats(4), 0.0),
+        sample(bools(4), 1.0, floats(4)),
+    ],
+    errors=[
+        bad(bools(3), floats(2), floats(2), error=ShapeError, match="broadcast"),
+        bad(floats(3), floats(3), floats(3), error=DTypeError, match="must be bool"),
+    ],
+    elementwise=True,
+)
+def where(condition: Index, x: Array, y: Array) -> Array:
+    """x where the condition holds, y elsewhere."""
+    if condition.dtype != np.bool_:
+        raise DTypeError(f"where: condition must be bool, not {condition.dtype}")
+    return np.where(condition, x, y)
+
+
+where.vjp(
+    x=lambda g, z, condition, x, y: where(condition, g, 0.0),
+    y=lambda g, z, condition, x, y: where(condition, 0.0, g),
+)
+
+
+@op(
+    "torch.clamp",
+    samples=[
+        sample(floats(3, 4), -0.5, 0.7),
+        sample(floats(3, 4), min=0.1),
+        sample(floats(3, 4), max=0.1),
+        sample(floats(4, at=(-0.5, 0.5)), -0.5, 0.5, kink=True),
+    ],
+    errors=[
+        bad(floats(3), error=ArgumentError, match="min, max or both"),
+        bad(floats(3), "a", error=ArgumentError, match="must be a number"),
+    ],
+    elementwise=True,
+)
+def clamp(x: Array, min: float | None = None, max: float | None = None) -> Array:
+    """x, cut at `min` and `max`, which are numbers. The ends let gradients pass."""
+    if min is None and max is None:
+        raise ArgumentError("clamp: give min, max or both")
+    for bound in (min, max):
+        if bound is not None and not isinstance(bound, int | float):
+            raise ArgumentError(f"clamp: a bound must be a number, not {bound!r}")
+    return np.clip(x, min, max)
+
+
+clamp.vjp(x=lambda g, y, x, min, max: where(eq(x, y), g, 0.0))
+
+
+# -- comparisons and logic: no gradient ----------------------------------------------
+
+compared = [*pairs[:4], sample(floats(4, at=(1.0,)), floats(4, at=(1.0,)))]
+
+
+@op("torch.eq", samples=compared, errors=unfit, elementwise=True)
+def eq(x: Array, y: Array) -> Array:
+    """x == y."""
+    return np.equal(x, y)
+
+
+@op("torch.ne", samples=compared, errors=unfit, elementwise=True)
+def ne(x: Array, y: Array) -> Array:
+    """x != y."""
+    return np.not_equal(x, y)
+
+
+@op("torch.lt", samples=compared, errors=unfit, elementwise=True)
+def lt(x: Array, y: Array) -> Array:
+    """x < y."""
+    return np.less(x, y)
+
+
+@op("torch.le", samples=compared, errors=unfit, elementwise=True)
+def le(x: Array, y: Array) -> Array:
+    """x <= y."""
+    return np.less_equal(x, y)
+
+
+@op("torch.gt", samples=compared, errors=unfit, elementwise=True)
+def gt(x: Array, y: Array) -> Array:
+    """x > y."""
+    return np.greater(x, y)
+
+
+@op("torch.ge", samples=compared, errors=unfit, elementwise=True)
+def ge(x: Array, y: Array) -> Array:
+    """x >= y."""
+    return np.greater_equal(x, y)
+
+
+logical = [sample(bools(3, 4), bools(4)), sample(floats(4, at=(0.0,)), bools(4))]
+unfit_bools = [bad(bools(3), bools(2), error=ShapeError, match="broadcast")]
+
+
+@op("torch.logical_and", samples=logical, errors=unfit_bools, elementwise=True)
+def logical_and(x: Index, y: Index) -> Array:
+    """Both."""
+    return np.logical_and(x, y)
+
+
+@op("torch.logical_or", samples=logical, errors=unfit_bools, elementwise=True)
+def logical_or(x: Index, y: Index) -> Array:
+    """Either, or both."""
+    return np.logical_or(x, y)
+
+
+@op(
+    "torch.logical_not",
+    samples=[sample(bools(3))],
+    errors=not_numeric,
+    elementwise=True,
+)
+def logical_not(x: Index) -> Array:
+    """Not."""
+    return np.logical_not(x)
+
+
+@op("torch.zeros_like", samples=unary, errors=not_numeric, elementwise=True)
+def zeros_like(x: Array) -> Array:
+    """Zeros of the shape and dtype of x."""
+    return np.zeros_like(x)
+
+
+# -- products ------------------------------------------------------------------------
+
+
+@op(
+    "torch.matmul",
+    samples=[
+        sample(floats(3, 4), floats(4, 5)),
+        sample(floats(2, 3, 4), floats(4, 5)),
+        sample(floats(4), floats(4)),
+        sample(floats(3, 4), floats(4)),
+        sample(floats(4), floats(4, 5)),
+        sample(floats(2, 3, 4), floats(4)),
+        sample(floats(4), floats(2, 4, 5)),
+        sample(floats(2, 1, 3, 4), floats(5, 4, 2)),
+        sample(floats(0, 4), floats(4, 5)),
+        sample(floats(3, 0), floats(0, 5)),
+    ],
+    errors=[
+        bad(floats(2, 3), floats(4, 5), error=ShapeError, match="inner sizes 3 and 4"),
+        bad(floats(), floats(4), error=ShapeError, match="at least one dimension"),
+        bad(floats(2, 3, 4), floats(3, 4, 5), error=ShapeError, match="broadcast"),
+    ],
+    rowwise=True,
+)
+def matmul(x: Array, y: Array) -> Array:
+    """The matrix product, over the last two dims, as numpy's and PyTorch's `@`."""
+    if not (np.ndim(x) and np.ndim(y)):
+        raise ShapeError(
+            "matmul: each factor must have at least one dimension; use mul"
+        )
+    inner = y.shape[-2] if y.ndim > 1 else y.shape[0]
+    if x.shape[-1] != inner:
+        raise ShapeError(
+            f"matmul: {x.shape} @ {y.shape}: the inner sizes {x.shape[-1]} and {inner} "
+            "differ; transpose one of the two?"
+        )
+    if x.ndim > 2 and y.ndim == 2:  # one large product instead of a batch of small ones
+        return (x.reshape(-1, inner) @ y).reshape(*x.shape[:-1], y.shape[1])
+    return np.matmul(x, y)
+
+
+def _matmul_vjp_x(g: Any, z: Any, x: Any, y: Any) -> Any:
+    if y.ndim == 1:
+        return unsqueeze_last(g) * y
+    if x.ndim == 1:
+        return matmul(y, unsqueeze_last(g))[..., 0]
+    return matmul(g, y.mT)
+
+
+def _matmul_vjp_y(g: Any, z: Any, x: Any, y: Any) -> Any:
+    if y.ndim == 1:
+        return unsqueeze_last(g) * x
+    if x.ndim == 1:
+        return unsqueeze_last(x) * reshape(g, (*g.shape[:-1], 1, g.shape[-1]))
+    if (
+        x.ndim > 2 and y.ndim == 2
+    ):  # sums over the batch inside one product: no stack of gradients
+        return matmul(reshape(x, (-1, x.shape[-1])).T, reshape(g, (-1, g.shape[-1])))
+    return matmul(x.mT, g)
+
+
+def unsqueeze_last(x: Any) -> Any:
+    """x as a column: a new last dim of size one."""
+    return reshape(x, (*x.shape, 1))
+
+
+matmul.vjp(x=_matmul_vjp_x, y=_matmul_vjp_y)
+
+
+# -- reductions ----------------------------------------------------------------------
+
+
+@op("torch.sum", samples=reductions, errors=[bad_dim, *not_numeric], rowwise=last_dim)
+def sum(
+    x: Array, dim: int | Sequence[int] | None = None, keepdim: bool = False
+) -> Array:
+    """The sum over `dim`, or over everything."""
+    return np.sum(x, axis=numpy_axes(x, dim), keepdims=keepdim)
+
+
+sum.vjp(x=lambda g, y, x, dim, keepdim: expand(restore(g, x, dim, keepdim), x.shape))
+
+
+@op(
+    "torch.amax",
+    samples=[
+        *reductions,
+        sample(floats(3, 4, at=(2.0, 2.0)), dim=-1, kink=True),
+        sample(floats(3, at=(2.0, 2.0)), kink=True),
+    ],
+    errors=[bad_dim, bad(floats(0, 3), error=ShapeError, match="zero-size")],
+    rowwise=last_dim,
+)
+def amax(
+    x: Array, dim: int | Sequence[int] | None = None, keepdim: bool = False
+) -> Array:
+    """The largest value over `dim`; equal ones share the gradient."""
+    return np.max(x, axis=numpy_axes(x, dim), keepdims=keepdim)
+
+
+@op(
+    "torch.amin",
+    samples=[*reductions, sample(floats(3, 4, at=(-2.0, -2.0)), dim=-1, kink=True)],
+    errors=[bad_dim, bad(floats(0, 3), error=ShapeError, match="zero-size")],
+    rowwise=last_dim,
+)
+def amin(
+    x: Array, dim: int | Sequence[int] | None = None, keepdim: bool = False
+) -> Array:
+    """The smallest value over `dim`; equal ones share the gradient."""
+    return np.min(x, axis=numpy_axes(x, dim), keepdims=keepdim)
+
+
+def _extreme_vjp(g: Any, y: Any, x: Any, dim: Any, keepdim: bool) -> Any:
+    chosen = eq(x, restore(y, x, dim, keepdim))
+    count = sum(chosen, axes_of(dim, x.ndim), True)
+    return where(chosen, restore(g, x, dim, keepdim) / count, 0.0)
+
+
+amax.vjp(x=_extreme_vjp)
+amin.vjp(x=_extreme_vjp)
+
+places = [sample(floats(3, 4)), sample(floats(3, 4), dim=1), sample(floats(4), 0, True)]
+
+
+@op("torch.argmax", samples=places, errors=[bad_dim], rowwise=last_dim)
+def argmax(x: Array, dim: int | None = None, keepdim: bool = False) -> Array:
+    """Where the largest value stands; the first one of equals."""
+    return np.argmax(x, axis=dim, keepdims=keepdim)
+
+
+@op("torch.argmin", samples=places, errors=[bad_dim], rowwise=last_dim)
+def argmin(x: Array, dim: int | None = None, keepdim: bool = False) -> Array:
+    """Where the smallest value stands; the first one of equals."""
+    return np.argmin(x, axis=dim, keepdims=keepdim)
+
+
+def _shifted(x: Array, dim: Any) -> tuple[Array, Array]:
+    """e ** (x - max), which can't overflow, and the max."""
+    if not x.size:
+        return x, np.zeros((1,) * x.ndim, x.dtype)
+    top = np.max(x, axis=numpy_axes(x, dim), keepdims=True)
+    top = np.where(np.isfinite(top), top, x.dtype.type(0))
+    return kernels.exp(np.asarray(x - top)), top
+
+
+@op(
+    "torch.logsumexp",
+    samples=[
+        *along_dim,
+        sample(floats(2, 3), dim=(0, 1)),
+        sample(floats(2, 3), 0, True),
+    ],
+    errors=[bad_dim],
+    floating=True,
+    rowwise=last_dim,
+)
+def logsumexp(x: Array, dim: int | Sequence[int], keepdim: bool = False) -> Array:
+    """log(sum(exp(x))) over `dim`, without overflow."""
+    exps, top = _shifted(x, dim)
+    total = np.log(np.sum(exps, axis=numpy_axes(x, dim), keepdims=True)) + top
+    return total if keepdim else np.squeeze(total, numpy_axes(x, dim))
+
+
+logsumexp.vjp(
+    x=lambda g, y, x, dim, keepdim: (
+        restore(g, x, dim, keepdim) * exp(x - restore(y, x, dim, keepdim))
+    )
+)
+
+
+@op(
+    "torch.softmax",
+    samples=along_dim,
+    errors=[bad_dim],
+    floating=True,
+    rowwise=last_dim,
+)
+def softmax(x: Array, dim: int) -> Array:
+    """exp(x) / sum(exp(x)) over `dim`, without overflow."""
+    exps, _ = _shifted(x, dim)
+    return exps / np.sum(exps, axis=numpy_axes(x, dim), keepdims=True)
+
+
+softmax.vjp(x=lambda g, y, x, dim: (g - sum(g * y, dim, True)) * y)
+
+
+@op(
+    "torch.log_softmax",
+    samples=along_dim,
+    errors=[bad_dim],
+    floating=True,
+    rowwise=last_dim,
+)
+def log_softmax(x: Array, dim: int) -> Array:
+    """log(softmax(x)) over `dim`, accurate where the softmax is almost zero."""
+    exps, top = _shifted(x, dim)
+    return x - top - np.log(np.sum(exps, axis=numpy_axes(x, dim), keepdims=True))
+
+
+log_softmax.vjp(x=lambda g, y, x, dim: g - exp(y) * sum(g, dim, True))
+
+
+# -- shapes --------------------------------------------------------------------------
+
+
+@op(
+    "torch.reshape",
+    samples=[
+        sample(floats(3, 4), (2, 6)),
+        sample(floats(3, 4), (-1,)),
+        sample(floats(), (1, 1)),
+        sample(floats(0, 3), (3, 0)),
+    ],
+    errors=[
+        bad(floats(3, 4), (5, 2), error=ShapeError, match="cannot reshape"),
+        bad(floats(4), (-1, -1), error=ShapeError, match="one unknown dimension"),
+    ],
+)
+def reshape(x: Array, shape: Sequence[int]) -> Array:
+    """The same elements in row-major order; one size may be -1."""
+    return np.reshape(x, shape)
+
+
+reshape.vjp(x=lambda g, y, x, shape: reshape(g, x.shape))
+
+
+@op(
+    "torch.permute",
+    samples=[sample(floats(2, 3, 4), (2, 0, 1)), sample(floats(2, 3), (-1, 0))],
+    errors=[
+        bad(floats(2, 3), (0,), error=ShapeError, match="don't match"),
+        bad(floats(2, 3), (0, 0), error=ShapeError, match="repeated"),
+    ],
+)
+def permute(x: Array, dims: Sequence[int]) -> Array:
+    """The dims in another order."""
+    return np.transpose(x, dims)
+
+
+permute.vjp(
+    x=lambda g, y, x, dims: permute(
+        g, tuple(int(i) for i in np.argsort([d % x.ndim for d in dims]))
+    )
+)
+
+
+@op(
+    "torch.Tensor.expand",
+    samples=[
+        sample(floats(3, 1), (2, 3, 4)),
+        sample(floats(3, 1), (-1, 4)),
+        sample(floats(), (2,)),
+    ],
+    errors=[bad(floats(3), (2, 4), error=ShapeError, match="broadcast")],
+)
+def expand(x: Array, size: Sequence[int]) -> Array:
+    """x, repeated without a copy along dims of size one and new leading ones."""
+    lead = len(size) - x.ndim
+    full = [
+        x.shape[i - lead] if n == -1 and i >= lead else n for i, n in enumerate(size)
+    ]
+    return np.broadcast_to(x, full)
+
+
+expand.vjp(x=lambda g, y, x, size: g)  # the engine undoes broadcasting for everybody
+
+
+@op(
+    "torch.Tensor.sum_to_size",
+    samples=[sample(floats(2, 3, 4), (3, 1)), sample(floats(3, 4), (3, 4))],
+    errors=[bad(floats(3, 4), (2, 4), error=ShapeError, match="broadcast")],
+)
+def sum_to(x: Array, size: Sequence[int]) -> Array:
+    """Undo broadcasting: the sum over every dim that an expand of `size` would add."""
+    lead = x.ndim - len(size)
+    pairs = list(zip(x.shape[max(lead, 0) :], size, strict=False))
+    if lead < 0 or any(n not in (1, m) for m, n in pairs):
+        raise ShapeError(f"sum_to: {tuple(size)} can't be broadcast to {x.shape}")
+    ones = tuple(lead + i for i, (m, n) in enumerate(pairs) if n == 1 and m != 1)
+    summed = np.sum(x, axis=(*range(lead), *ones), keepdims=True)
+    return summed.reshape(tuple(size))
+
+
+sum_to.vjp(x=lambda g, y, x, size: expand(g, x.shape))
+
+
+@op(
+    "torch.flip",
+    samples=[sample(floats(3, 4), (0,)), sample(floats(2, 3, 4), (0, -1))],
+    errors=[
+        bad(floats(2, 3), (2,), error=IndexRangeError, match="dim 2 is out of range")
+    ],
+)
+def flip(x: Array, dims: Sequence[int]) -> Array:
+    """The order reversed along each of `dims`."""
+    return np.flip(x, tuple(dims))
+
+
+flip.vjp(x=lambda g, y, x, dims: flip(g, dims))
+
+
+# -- joining and splitting -----------------------------------------------------------
+
+
+@op(
+    "torch.cat",
+    samples=[
+        sample([floats(2, 3), floats(4, 3)]),
+        sample([floats(2, 3), floats(2, 1), floats(2, 2)], dim=-1),
+        sample([floats(2, 0), floats(2, 3)], dim=1),
+    ],
+    errors=[
+        bad([floats(2, 3), floats(3, 2)], error=ShapeError, match="must match exactly"),
+        bad([], error=ArgumentError, match="non-empty"),
+    ],
+)
+def cat(tensors: Arrays, dim: int = 0) -> Array:
+    """The tensors one after the other along an existing dim."""
+    return np.concatenate(tensors, axis=dim)
+
+
+def _cat_vjp(i: int, g: Any, y: Any, tensors: Any, dim: int) -> Any:
+    axis = dim % y.ndim
+    start = 0
+    for tensor in tensors[:i]:
+        start += tensor.shape[axis]
+    piece = slice(start, start + tensors[i].shape[axis])
+    return getitem(g, (*(slice(None),) * axis, piece))
+
+
+cat.vjp(tensors=_cat_vjp)
+
+
+@op(
+    "torch.stack",
+    samples=[
+        sample([floats(2, 3), floats(2, 3)]),
+        sample([floats(3), floats(3)], dim=-1),
+    ],
+    errors=[bad([floats(2), floats(3)], error=ShapeError, match="same shape")],
+)
+def stack(tensors: Arrays, dim: int = 0) -> Array:
+    """Tensors of one shape, side by side along a new dim."""
+    return np.stack(tensors, axis=dim)
+
+
+stack.vjp(
+    tensors=lambda i, g, y, tensors, dim: getitem(
+        g, (*(slice(None),) * (dim % g.ndim), i)
+    )
+)
+
+
+def present(gs: Any, ys: Any) -> list[Any]:
+    """The pieces' cotangents, zeros for a piece that nobody used."""
+    return [zeros_like(y) if g is None else g for g, y in zip(gs, ys, strict=True)]
+
+
+@op(
+    "torch.unbind",
+    samples=[sample(floats(3, 4)), sample(floats(2, 3), dim=-1)],
+    errors=[bad_dim],
+)
+def unbind(x: Array, dim: int = 0) -> tuple[Array, ...]:
+    """The slices along `dim`, which goes away."""
+    return tuple(np.moveaxis(x, dim, 0))
+
+
+unbind.vjp(x=lambda gs, ys, x, dim: stack(present(gs, ys), dim))
+
+
+@op(
+    "torch.split",
+    samples=[
+        sample(floats(5, 3), 2),
+        sample(floats(2, 6), (1, 2, 3), dim=-1),
+        sample(floats(4), 4),
+    ],
+    errors=[
+        bad(floats(4), (1, 2), error=ShapeError, match="add up to 3"),
+        bad(floats(4), 0, error=ArgumentError, match="positive"),
+    ],
+)
+def split(
+    x: Array, split_size_or_sections: int | Sequence[int], dim: int = 0
+) -> tuple[Array, ...]:
+    """Pieces of one size (the last may be smaller), or of the sizes given."""
+    n = x.shape[dim]
+    sizes = split_size_or_sections
+    if isinstance(sizes, int):
+        if sizes < 1:
+            raise ArgumentError(f"split: the size must be positive, not {sizes}")
+        stops = list(range(sizes, n, sizes))
+    else:
+        stops = [int(stop) for stop in np.cumsum(sizes)]
+        if not stops or stops[-1] != n or min(sizes) < 0:
+            total = stops[-1] if stops else 0
+            raise ShapeError(
+                f"split: sections {list(sizes)} add up to {total}; dim {dim} has {n}"
+            )
+        del stops[-1]
+    return tuple(np.split(x, stops, axis=dim))
+
+
+split.vjp(
+    x=lambda gs, ys, x, split_size_or_sections, dim: cat(present(gs, ys), dim),
+)
+
+
+# -- indexing ------------------------------------------------------------------------
+
+
+@op(
+    "operator.getitem",
+    samples=[
+        sample(floats(3, 4), (1,)),
+        sample(floats(3, 4), (slice(None), slice(1, 4, 2))),
+        sample(floats(3, 4), (..., None, -1)),
+        sample(floats(4, 3), (np.array([0, 2, 0]),)),
+        sample(floats(4, 3), (np.array([[0], [-1]]), np.array([1, 1]))),
+        sample(floats(2, 2), (np.array([[True, False], [True, True]]),)),
+    ],
+    errors=[
+        bad(floats(3), (3,), error=IndexRangeError, match="out of bounds"),
+        bad(floats(3), (0, 0), error=IndexRangeError, match="too many indices"),
+        bad(floats(3), ("a",), error=IndexRangeError, match="valid indices"),
+    ],
+)
+def getitem(x: Array, index: Any) -> Array:
+    """x[index], with everything numpy's indexing takes."""
+    return x[index]
+
+
+getitem.vjp(x=lambda g, y, x, index: put(g, index, x.shape))
+
+
+@op(
+    None,
+    samples=[
+        sample(floats(4), (1,), (3, 4)),
+        sample(floats(3, 2), (np.array([0, 2, 0]),), (4, 2)),
+    ],
+    errors=[bad(floats(2), (3,), (3,), error=IndexRangeError, match="out of bounds")],
+)
+def put(x: Array, index: Any, shape: Sequence[int]) -> Array:
+    """Zeros of `shape` with x added at the index: the adjoint of getitem."""
+    out = np.zeros(shape, x.dtype)
+    parts = index if isinstance(index, tuple) else (index,)
+    if any(isinstance(part, np.ndarray | list) for part in parts):
+        np.add.at(out, index, x)  # an element may be named more than once
+    else:
+        out[index] = x
+    return out
+
+
+put.vjp(x=lambda g, y, x, index, shape: getitem(g, index))
+
+
+def _grid(x: Array, dim: int, index: Array, name: str) -> tuple[Any, ...]:
+    """The numpy index that gather and scatter_add mean by (dim, index)."""
+    axis = axis_of(dim, x.ndim)
+    if index.dtype != np.int64 or index.ndim != x.ndim:
+        raise ShapeError(
+            f"{name}: index must be int64 with {x.ndim} dims, as x; "
+            f"it is {index.dtype}{index.shape}"
+        )
+    if any(
+        i > n
+        for d, (i, n) in enumerate(zip(index.shape, x.shape, strict=True))
+        if d != axis
+    ):
+        raise ShapeError(
+            f"{name}: index {index.shape} must not be larger than x {x.shape} "
+            f"outside dim {dim}"
+        )
+    check_range(index, x.shape[axis] if x.ndim else 1, name, "index")
+    grid: list[Any] = list(np.indices(index.shape, sparse=True))
+    if grid:
+        grid[axis] = index
+    return tuple(grid)
+
+
+def check_range(index: Array, n: int, name: str, what: str) -> None:
+    """Refuse indices outside 0..n-1, and name the first one."""
+    outside = (index < 0) | (index >= n)
+    if outside.any():
+        value = index[outside].flat[0]
+        raise IndexRangeError(
+            f"{name}: {what} {value} is out of range: expected 0..{n - 1}"
+        )
+
+
+@op(
+    "torch.gather",
+    samples=[
+        sample(floats(3, 4), 1, ints(3, 2, high=4)),
+        sample(floats(3, 4), 0, ints(2, 3, high=3)),
+        sample(floats(5), -1, ints(7, high=5)),
+    ],
+    errors=[
+        bad(floats(3), 0, np.array([3]), error=IndexRangeError, match="index 3 is out"),
+        bad(
+            floats(3), 0, np.array([-1]), error=IndexRangeError, match="index -1 is out"
+        ),
+        bad(floats(3), 0, ints(1, 1), error=ShapeError, match="int64 with 1 dims"),
+        bad(floats(1, 3), 1, ints(2, 1), error=ShapeError, match="must not be larger"),
+    ],
+)
+def gather(x: Array, dim: int, index: Index) -> Array:
+    """x at `index` along `dim`, position by position elsewhere."""
+    return x[_grid(x, dim, index, "gather")]
+
+
+gather.vjp(x=lambda g, y, x, dim, index: scatter_add(zeros_like(x), dim, index, g))
+
+
+@op(
+    "torch.scatter_add",
+    samples=[
+        sample(floats(3, 4), 1, ints(3, 2, high=4), floats(3, 2)),
+        sample(floats(3, 4), 0, ints(2, 3, high=3), floats(2, 3)),
+    ],
+    errors=[
+        bad(
+            floats(3),
+            0,
+            np.array([3]),
+            floats(1),
+            error=IndexRangeError,
+            match="index 3",
+        ),
+        bad(floats(3), 0, ints(2), floats(1), error=ShapeError, match="as index"),
+    ],
+)
+def scatter_add(x: Array, dim: int, index: Index, src: Array) -> Array:
+    """x with src added at `index` along `dim`; indices may repeat. src is as index."""
+    grid = _grid(x, dim, index, "scatter_add")
+    if src.shape != index.shape:
+        raise ShapeError(
+            f"scatter_add: src must have the same shape as index, {index.shape}; "
+            f"it has {src.shape}"
+        )
+    out = x.copy()
+    np.add.at(out, grid, src)
+    return out
+
+
+scatter_add.vjp(
+    x=lambda g, y, x, dim, index, src: g,
+    src=lambda g, y, x, dim, index, src: gather(g, dim, index),
+)
+
+
+@op(
+    "torch.nn.functional.embedding",
+    samples=[
+        sample(ints(3, 2, high=5), floats(5, 4)),
+        sample(ints(6, high=3), floats(3, 2), padding_idx=1),
+        sample(ints(high=5), floats(5, 4), padding_idx=-1),
+    ],
+    errors=[
+        bad(np.array([5]), floats(5, 2), error=IndexRangeError, match="index 5 is out"),
+        bad(
+            np.array([-1]), floats(5, 2), error=IndexRangeError, match="index -1 is out"
+        ),
+        bad(floats(2), floats(5, 2), error=DTypeError, match="must be int64"),
+        bad(ints(2), floats(5), error=ShapeError, match=r"\(num_embeddings"),
+    ],
+)
+def embedding(input: Index, weight: Array, padding_idx: int | None = None) -> Array:
+    """Rows of weight (V, D) at input (...): (..., D). The padding row isn't trained."""
+    if input.dtype != np.int64:
+        raise DTypeError(f"embedding: input must be int64, not {input.dtype}")
+    if weight.ndim != 2:
+        raise ShapeError(
+            "embedding: weight must be (num_embeddings, embedding_dim); "
+            f"it is {weight.shape}"
+        )
+    n = weight.shape[0]
+    if padding_idx is not None and not -n <= padding_idx < n:
+        raise IndexRangeError(
+            f"embedding: padding_idx {padding_idx} is not in the {n} rows"
+        )
+    check_range(input, n, "embedding", "index")
+    return weight[input]
+
+
+embedding.vjp(
+    weight=lambda g, y, input, weight, padding_idx: embedding_grad(
+        g, input, weight.shape[0], padding_idx
+    )
+)
+
+
+@op(
+    None,
+    samples=[
+        sample(floats(3, 2), ints(3), 4),
+        sample(floats(2, 2, 3), ints(2, 2), 3, 1),
+    ],
+    errors=[bad(floats(3, 2), ints(2), 4, error=ShapeError, match="a row for each")],
+)
+def embedding_grad(
+    x: Array, index: Index, num_embeddings: int, padding_idx: int | None = None
+) -> Array:
+    """Zeros (V, D) with the rows of x added at index: the adjoint of embedding."""
+    if x.shape[:-1] != index.shape:
+        raise ShapeError(
+            f"embedding_grad: x {x.shape} must have a row for each of index "
+            f"{index.shape}"
+        )
+    check_range(index, num_embeddings, "embedding_grad", "index")
+    rows = x.reshape(-1, x.shape[-1])
+    out = kernels.add_rows(rows, index.reshape(-1), num_embeddings)
+    if padding_idx is not None:
+        out[padding_idx] = 0
+    return out
+
+
+def _embedding_grad_vjp(
+    g: Any, y: Any, x: Any, index: Any, n: int, padding: Any
+) -> Any:
+    rows = embedding(index, g)
+    if padding is None:
+        return rows
+    return where(unsqueeze_last(eq(index, padding % n)), 0.0, rows)
+
+
+embedding_grad.vjp(x=_embedding_grad_vjp)
+
+
+@op(
+    "torch.nn.functional.one_hot",
+    samples=[sample(ints(3, 2, high=4), 4), sample(ints(5, high=3))],
+    errors=[
+        bad(np.array([3]), 3, error=IndexRangeError, match="index 3 is out of range"),
+        bad(np.array([-1]), 3, error=IndexRangeError, match="index -1 is out of range"),
+        bad(floats(2), 3, error=DTypeError, match="must be int64"),
+    ],
+)
+def one_hot(x: Index, num_classes: int = -1) -> Array:
+    """int64 (..., num_classes): one at the index, zero elsewhere."""
+    if x.dtype != np.int64:
+        raise DTypeError(f"one_hot: x must be int64, not {x.dtype}")
+    if num_classes == -1:
+        num_classes = int(x.max(initial=-1)) + 1
+    check_range(x, num_classes, "one_hot", "index")
+    return (x[..., None] == np.arange(num_classes)).astype(np.int64)
+
+
+@op(
+    "torch.Tensor.to",
+    samples=[
+        sample(floats(3), np.dtype(np.float64)),
+        sample(floats(3), np.dtype(np.float32)),
+    ],
+    errors=[bad(floats(3), "float16", error=DTypeError, match="float32, float64")],
+)
+def to(x: Array, dtype: Any) -> Array:
+    """x in another dtype: float32, float64, int64 or bool."""
+    return x.astype(checked_dtype(dtype), copy=False)
+
+
+to.vjp(x=lambda g, y, x, dtype: to(g, x.dtype))
+
+DTYPES = tuple(np.dtype(t) for t in (np.float32, np.float64, np.int64, np.bool_))
+
+
+def checked_dtype(dtype: Any) -> np.dtype[Any]:
+    """`dtype` as one of the four that minigrad has."""
+    try:
+        found = np.dtype(dtype)
+    except TypeError:
+        found = None
+    if dtype is None or found not in DTYPES:
+        raise DTypeError(
+            f"dtype must be float32, float64, int64 or bool, not {dtype!r}"
+        )
+    return found

@@ -1,0 +1,204 @@
+"""Program: a recorded computation as a list of typed instructions; values stand beside.
+
+Immutable, single-assignment, printable. `run` interprets it with numpy, and is what it
+means; `check` derives every type anew.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from . import _backend, tape
+from .errors import ArgumentError, DTypeError, ShapeError, describe
+from .op import Op
+from .tensor import Tensor
+
+Array = np.ndarray[Any, Any]
+
+
+@dataclass(frozen=True)
+class Var:
+    """A value's name and type."""
+
+    number: int
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+
+    def __str__(self) -> str:
+        return f"%{self.number}"
+
+    @property
+    def type(self) -> str:
+        """Such as float32[3, 4]."""
+        return f"{self.dtype}[{', '.join(map(str, self.shape))}]"
+
+
+@dataclass(frozen=True)
+class Instruction:
+    """outputs = op(*args): an arg is a Var, a number, or a plain parameter."""
+
+    op: Op
+    args: tuple[Any, ...]
+    outputs: tuple[Var, ...]
+
+    def __str__(self) -> str:
+        left = ", ".join(f"{v}: {v.type}" for v in self.outputs)
+        args = [str(a) if isinstance(a, Var) else describe(a) for a in self.args]
+        return f"{left} = {self.op.name}({', '.join(args)})"
+
+
+@dataclass(frozen=True)
+class Program:
+    """Instructions between inputs and outputs, in an order in which they can run."""
+
+    inputs: tuple[Var, ...]
+    instructions: tuple[Instruction, ...]
+    outputs: tuple[Any, ...]
+
+    def __str__(self) -> str:
+        head = ", ".join(f"{v}: {v.type}" for v in self.inputs)
+        body = "\n".join(f"  {line}" for line in self.instructions)
+        return f"program({head}):\n{body}\n  return {', '.join(map(str, self.outputs))}"
+
+    def run(self, *values: Any) -> list[Array]:
+        """The outputs' arrays, from arrays for the inputs, by numpy."""
+        env = self._bind([np.asarray(v) for v in values])
+        for line in self.instructions:
+            self._step(line, env)
+        return [env[v] for v in self.outputs]
+
+    def check(self) -> None:
+        """Derive every type from dummies; raise if one differs or a Var is wrong."""
+        env = self._bind([np.ones(v.shape, v.dtype) for v in self.inputs])
+        for line in self.instructions:
+            for arg in line.args:
+                if isinstance(arg, Var) and arg not in env:
+                    raise ArgumentError(f"{line}: {arg} is read before it is written")
+            for v in line.outputs:
+                if v in env:
+                    raise ArgumentError(f"{line}: {v} is written twice")
+            # Dummies carry types only: a label or an index would be out of range.
+            self._step(line, env)
+            for v in line.outputs:
+                _match(v, env[v], str(line))
+        for v in self.outputs:
+            if v not in env:
+                raise ArgumentError(f"return: {v} was never written")
+
+    def _bind(self, values: Sequence[Array]) -> dict[Var, Array]:
+        if len(values) != len(self.inputs):
+            raise ArgumentError(
+                f"the program has {len(self.inputs)} inputs, not {len(values)}"
+            )
+        for v, value in zip(self.inputs, values, strict=True):
+            _match(v, value, "input")
+        return dict(zip(self.inputs, values, strict=True))
+
+    def _step(self, line: Instruction, env: dict[Var, Array]) -> None:
+        args = tuple(
+            _backend.wrap(env[a]) if isinstance(a, Var) else a for a in line.args
+        )
+        with tape.no_grad():
+            result = _backend.apply(line.op, args)
+        values = result if isinstance(result, tuple) else (result,)
+        for v, value in zip(line.outputs, values, strict=True):
+            env[v] = value.numpy()
+
+
+def _match(v: Var, value: Array, where: str) -> None:
+    if value.shape != v.shape:
+        raise ShapeError(f"{where}: {v} must be {v.type}; it has shape {value.shape}")
+    if value.dtype != v.dtype:
+        raise DTypeError(f"{where}: {v} must be {v.type}; it has dtype {value.dtype}")
+
+
+def linearise(
+    outputs: Sequence[Tensor], inputs: Sequence[Tensor]
+) -> tuple[Program, list[Array]]:
+    """The recorded computation of outputs from inputs: (program, captured values).
+
+    What was used but is not among the inputs is captured: it becomes an input of the
+    program after the given ones, and its value is returned beside.
+    """
+    slots = {(x._node, x._slot): i for i, x in enumerate(inputs) if x._node}
+    if len(slots) != len(inputs):
+        raise ArgumentError(
+            "linearise: each input must be a recorded tensor, given once"
+        )
+    builder = _Builder()
+    for x in inputs:
+        builder.name_slot((x._node, x._slot), x._data)
+    own = list(builder.vars)
+    nodes = tape.reachable([y._node for y in outputs if y._node], stop=set(slots))
+    lines = [builder.line(node) for node in reversed(nodes) if node.op is not None]
+    results = tuple(
+        builder.constant(y._data) if y._node is None else builder.slot(y)
+        for y in outputs
+    )
+    program = Program((*own, *builder.captured), tuple(lines), results)
+    return program, list(builder.captured.values())
+
+
+class _Builder:
+    """Names for the values of a graph."""
+
+    def __init__(self) -> None:
+        self.vars: list[Var] = []
+        self.by_slot: dict[Any, Var] = {}
+        self.by_array: dict[int, Var] = {}
+        self.captured: dict[Var, Array] = {}
+
+    def new(self, value: Array) -> Var:
+        self.vars.append(Var(len(self.vars), value.shape, value.dtype))
+        return self.vars[-1]
+
+    def name_slot(self, slot: Any, value: Array) -> Var:
+        self.by_slot[slot] = self.new(value)
+        return self.by_slot[slot]
+
+    def constant(self, value: Array) -> Var:
+        if id(value) not in self.by_array:
+            self.by_array[id(value)] = v = self.new(value)
+            self.captured[v] = value  # holding it keeps its id its own
+        return self.by_array[id(value)]
+
+    def slot(self, y: Tensor) -> Var:
+        found = self.by_slot.get((y._node, y._slot))
+        return self.constant(y._data) if found is None else found
+
+    def line(self, node: Any) -> Instruction:
+        args = list(node.args)
+        for i, position in enumerate(node.op.places(node.args)):
+            if not isinstance(args[position], np.ndarray):
+                continue
+            slot = (node.parents[i], node.slots[i])
+            found = self.by_slot.get(slot) if node.parents[i] is not None else None
+            args[position] = self.constant(args[position]) if found is None else found
+        outputs = tuple(
+            self.by_slot.get((node, i)) or self.name_slot((node, i), v)
+            for i, v in enumerate(node.values)
+        )
+        return Instruction(node.op, tuple(args), outputs)
+
+
+def trace(fn: Callable[..., Any], *inputs: Tensor) -> tuple[Program, list[Array]]:
+    """Run fn on the inputs and return what it did: (program, captured values).
+
+    >>> import minigrad as mg
+    >>> program, _ = trace(lambda x: (x * x).sum(), mg.ones(3))
+    >>> print(program)
+    program(%0: float32[3]):
+      %1: float32[3] = mul(%0, %0)
+      %2: float32[] = sum(%1, None, False)
+      return %2
+    """
+    leaves = [x.detach() for x in inputs]
+    for leaf in leaves:
+        leaf._node = _backend.Node()
+    with tape.trace_mode():
+        result = fn(*leaves)
+    return linearise(result if isinstance(result, tuple) else (result,), leaves)

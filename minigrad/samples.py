@@ -1,0 +1,88 @@
+"""Sample inputs, as the op table states them: an op's domain, shapes and kinks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+Draw = Callable[[np.random.Generator, np.dtype[Any]], np.ndarray[Any, Any]]
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """An array that is drawn anew for each seed and dtype."""
+
+    text: str
+    draw: Draw
+
+    def __repr__(self) -> str:
+        return self.text
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One call of an op. At a kink, the first gradient is a convention."""
+
+    args: tuple[Any, ...]
+    params: dict[str, Any] = field(default_factory=dict)
+    kink: bool = False
+
+    def make(
+        self, rng: np.random.Generator, dtype: Any
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """The arguments, with arrays in place of draws."""
+        args = tuple(_realise(a, rng, np.dtype(dtype)) for a in self.args)
+        params = {k: _realise(v, rng, np.dtype(dtype)) for k, v in self.params.items()}
+        return args, params
+
+
+@dataclass(frozen=True)
+class BadSample(Sample):
+    """A call that must raise `error`, with `match` in its message."""
+
+    error: type[Exception] = Exception
+    match: str = ""
+
+
+def floats(*shape: int, low: float = -2.0, high: float = 2.0, at: Any = ()) -> Drawn:
+    """Uniform floats in [low, high), with the values `at` planted first."""
+
+    def draw(rng: np.random.Generator, dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
+        values = np.asarray(rng.uniform(low, high, shape)).astype(dtype)
+        values.reshape(-1)[: len(at)] = at
+        return values
+
+    return Drawn(f"floats{shape}", draw)
+
+
+def ints(*shape: int, low: int = 0, high: int = 3) -> Drawn:
+    """Uniform int64 in [low, high)."""
+    return Drawn(
+        f"ints{shape}", lambda rng, _: np.asarray(rng.integers(low, high, shape))
+    )
+
+
+def bools(*shape: int) -> Drawn:
+    """Fair coins."""
+    return Drawn(f"bools{shape}", lambda rng, _: np.asarray(rng.random(shape) < 0.5))
+
+
+def sample(*args: Any, kink: bool = False, **params: Any) -> Sample:
+    """A call that the op must get right."""
+    return Sample(args, params, kink)
+
+
+def bad(*args: Any, error: type[Exception], match: str, **params: Any) -> BadSample:
+    """A call that the op must refuse."""
+    return BadSample(args, params, error=error, match=match)
+
+
+def _realise(value: Any, rng: np.random.Generator, dtype: np.dtype[Any]) -> Any:
+    if isinstance(value, Drawn):
+        return value.draw(rng, dtype)
+    if isinstance(value, list):
+        return [_realise(v, rng, dtype) for v in value]
+    return value

@@ -1,0 +1,307 @@
+"""Reverse mode: walk the recorded nodes from the newest to the oldest."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Container, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from . import _backend, ops
+from ._backend import Node, wrap
+from .errors import DTypeError, GraphError, ShapeError
+
+if TYPE_CHECKING:
+    from .tensor import Tensor
+
+Array = np.ndarray[Any, Any]
+Slot = tuple[Node, int]  # one output of a node: what a cotangent belongs to
+
+
+OFF, ON, TRACE = 0, 1, 2  # record nothing; what has a gradient; everything
+
+
+class _GradMode:
+    """A context manager and decorator that sets whether ops are recorded."""
+
+    def __init__(self, mode: int) -> None:
+        self.mode = mode
+        self.before: list[int] = []
+
+    def __enter__(self) -> None:
+        self.before.append(_backend.get_mode())
+        _backend.set_mode(self.mode)
+
+    def __exit__(self, *_: object) -> None:
+        _backend.set_mode(self.before.pop())
+
+    def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(function)
+        def inside(*args: Any, **kwargs: Any) -> Any:
+            with _GradMode(self.mode):
+                return function(*args, **kwargs)
+
+        return inside
+
+
+def no_grad() -> _GradMode:
+    """Record nothing inside: `with no_grad():`, or as a decorator."""
+    return _GradMode(OFF)
+
+
+def enable_grad() -> _GradMode:
+    """Record again, inside a no_grad()."""
+    return _GradMode(ON)
+
+
+def is_grad_enabled() -> bool:
+    """Whether ops are recorded here, in this thread."""
+    return _backend.get_mode() != OFF
+
+
+def trace_mode() -> _GradMode:
+    """Record every op on what comes from a leaf, differentiable or not."""
+    return _GradMode(TRACE)
+
+
+def grad(
+    outputs: Tensor | Sequence[Tensor],
+    inputs: Tensor | Sequence[Tensor],
+    grad_outputs: Tensor | Sequence[Tensor | None] | None = None,
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+    allow_unused: bool = False,
+) -> tuple[Tensor | None, ...]:
+    """The gradient of the outputs with respect to each input, as a tuple.
+
+    grad_outputs: a cotangent for each output, of its shape; None is 1 for a scalar.
+    retain_graph: keep the graph for another pass; create_graph by default.
+    create_graph: record the pass, so that its results can be differentiated.
+    allow_unused: give None for an input that the outputs do not depend on.
+
+    Raises GraphError if an input does not require grad or is unused, ShapeError and
+    DTypeError for a cotangent that does not fit.
+
+    >>> import minigrad as mg
+    >>> x = mg.tensor(3.0, requires_grad=True)
+    >>> (dx,) = mg.grad(x**3, x, create_graph=True)
+    >>> mg.grad(dx, x)
+    (tensor(18.),)
+    """
+    outputs = _listed(outputs)
+    inputs = _listed(inputs)
+    seeds = [None] * len(outputs) if grad_outputs is None else _listed(grad_outputs)
+    for i, x in enumerate(inputs):
+        if x._node is None:
+            raise GraphError(
+                f"grad: input {i} does not require grad; create it with "
+                "requires_grad=True before it is used"
+            )
+    wanted = [(x._node, x._slot) for x in inputs]
+    found = _walk(outputs, seeds, wanted, retain_graph, create_graph)
+    results = [found.get(slot) for slot in wanted]
+    if None in results and not allow_unused:
+        raise GraphError(
+            f"grad: the outputs do not depend on input {results.index(None)}; "
+            "pass allow_unused=True to get None for it"
+        )
+    return tuple(results)
+
+
+def backward(
+    outputs: Sequence[Tensor],
+    cotangents: Sequence[Tensor | None],
+    retain_graph: bool | None = None,
+    create_graph: bool = False,
+) -> None:
+    """Add the gradient of the outputs to `.grad` of every leaf, all of them or none."""
+    found = _walk(outputs, cotangents, None, retain_graph, create_graph)
+    with _GradMode(ON if create_graph else OFF):
+        totals = [
+            (node, g if node.grad is None else node.grad + g)
+            for (node, _), g in found.items()
+        ]
+    for node, total in totals:
+        node.grad = total
+
+
+def check_cotangent(g: Any, y: Tensor, name: str) -> None:
+    """Refuse a cotangent that is not a Tensor of y's shape and dtype."""
+    from .tensor import Tensor
+
+    if not isinstance(g, Tensor):
+        raise DTypeError(f"{name} must be a Tensor, not {type(g).__name__}")
+    if g.shape != y.shape:
+        raise ShapeError(f"{name} must have the shape {y.shape}; it has {g.shape}")
+    if g.dtype != y.dtype:
+        raise DTypeError(f"{name} must be {y.dtype}; it is {g.dtype}")
+
+
+def _listed(value: Any) -> list[Any]:
+    return list(value) if isinstance(value, tuple | list) else [value]
+
+
+class _Cotangents:
+    """The cotangents that have arrived, summed by the slot they belong to."""
+
+    def __init__(self, recorded: bool) -> None:
+        self.recorded = recorded
+        self.sums: dict[Slot, Any] = {}
+        self.owned: set[Slot] = set()
+
+    def add(self, slot: Slot, g: Any) -> None:
+        """Keep the first, add the others: in place from the third one on.
+
+        A sum of two is the first array that nobody else can hold.
+        """
+        before = self.sums.get(slot)
+        if before is None:
+            self.sums[slot] = g
+        elif self.recorded:
+            self.sums[slot] = before + g
+        elif slot in self.owned:
+            np.add(before, g._data, out=before)
+        else:
+            self.sums[slot] = np.asarray(before._data + g._data)
+            self.owned.add(slot)
+
+    def pop(self, slot: Slot) -> Any:
+        """The finished sum, or None if nothing arrived."""
+        g = self.sums.pop(slot, None)
+        return wrap(g) if slot in self.owned else g
+
+
+def _walk(
+    outputs: Sequence[Any],
+    cotangents: Sequence[Any],
+    wanted: Sequence[Slot] | None,
+    retain_graph: bool | None,
+    create_graph: bool,
+) -> dict[Slot, Any]:
+    """The cotangents of the wanted slots, or of all leaves."""
+    if len(cotangents) != len(outputs):
+        raise ShapeError(
+            f"{len(outputs)} outputs need as many cotangents, not {len(cotangents)}"
+        )
+    retain = create_graph if retain_graph is None else retain_graph
+    arrived = _Cotangents(create_graph)
+    with _GradMode(ON if create_graph else OFF):
+        for y, g in zip(outputs, cotangents, strict=True):
+            arrived.add((_source(y), y._slot), _seed(y, g))
+        nodes = reachable([y._node for y in outputs])
+        if any(node.op is not None and not node.values for node in nodes):
+            raise GraphError(
+                "this graph was already walked, and what it held is gone; pass "
+                "retain_graph=True to the first backward() or grad()"
+            )
+        useful = nodes if wanted is None else _useful(nodes, wanted)
+        targets = None if wanted is None else set(wanted)
+        found: dict[Slot, Any] = {}
+        for node in nodes:
+            _visit(node, useful, arrived, targets, found)
+            if not retain:
+                _free(node)
+    return found
+
+
+def _source(y: Any) -> Node:
+    if y._node is None:
+        raise GraphError(
+            "an output does not require grad and was not computed from anything that "
+            "does; create its inputs with requires_grad=True"
+        )
+    node: Node = y._node
+    return node
+
+
+def _seed(y: Any, g: Any) -> Any:
+    if g is None:
+        if y.numel() != 1:
+            raise GraphError(
+                f"the gradient of an output of shape {y.shape} needs a cotangent of "
+                "that shape; only a scalar has one by default"
+            )
+        return wrap(np.ones(y.shape, y.dtype))
+    check_cotangent(g, y, "the cotangent of an output")
+    return g
+
+
+def reachable(roots: Sequence[Node], stop: Container[Slot] = ()) -> list[Node]:
+    """Every node that the roots were computed from, the newest first.
+
+    Nothing behind a slot in `stop` counts.
+    """
+    seen = set(roots)
+    stack = list(seen)
+    while stack:
+        node = stack.pop()
+        for parent, slot in zip(node.parents, node.slots, strict=True):
+            if parent is not None and parent not in seen and (parent, slot) not in stop:
+                seen.add(parent)
+                stack.append(parent)
+    return sorted(seen, key=lambda node: -node.serial)
+
+
+def _useful(nodes: list[Node], wanted: Sequence[Slot]) -> set[Node]:
+    """The nodes on a path to a wanted one: the others need no cotangent."""
+    useful = {node for node, _ in wanted}
+    for node in reversed(nodes):
+        if any(parent in useful for parent in node.parents if parent is not None):
+            useful.add(node)
+    return useful
+
+
+def _visit(
+    node: Node, useful: Any, arrived: _Cotangents, targets: Any, found: dict[Slot, Any]
+) -> None:
+    """Take the node's finished cotangents, and pass them on through its VJPs."""
+    gs = []
+    for slot in range(max(len(node.values), 1)):
+        g = arrived.pop((node, slot))
+        gs.append(g)
+        wanted = node.op is None if targets is None else (node, slot) in targets
+        if wanted and g is not None:
+            found[node, slot] = g
+    if node.op is not None and any(g is not None for g in gs):
+        needed = [p is not None and p in useful for p in node.parents]
+        for i, g in _pull(node, gs, needed, arrived.recorded):
+            parent = node.parents[i]
+            assert parent is not None
+            arrived.add((parent, node.slots[i]), g)
+
+
+def _pull(
+    node: Node, gs: list[Any], needed: list[bool], recorded: bool
+) -> Iterator[tuple[int, Any]]:
+    """The cotangent of each needed input, from those of the outputs, by the op's VJPs.
+
+    What the VJPs read has its history only if the pass itself is recorded.
+    """
+    op = node.op
+    ys = [wrap(v, node if recorded else None, i) for i, v in enumerate(node.values)]
+    args = list(node.args)
+    positions = op.places(node.args)
+    for i, position in enumerate(positions):
+        if isinstance(args[position], np.ndarray):
+            parent = node.parents[i] if recorded else None
+            args[position] = wrap(args[position], parent, node.slots[i])
+    g, y = (tuple(gs), tuple(ys)) if op.returns_tuple else (gs[0], ys[0])
+    for i, position in enumerate(positions):
+        if not needed[i]:
+            continue
+        if op.variadic:
+            n = len(positions)
+            result = op.vjps[op.params[0]](i, g, y, tuple(args[:n]), *args[n:])
+        elif op.params[position] in op.vjps:
+            result = op.vjps[op.params[position]](g, y, *args)
+        else:
+            continue
+        shape = args[position].shape
+        yield i, result if result.shape == shape else ops.sum_to(result, shape)
+
+
+def _free(node: Node) -> None:
+    """Let go of what a node holds: a second pass through it is refused."""
+    if node.op is not None:
+        node.args = node.values = node.parents = node.slots = ()

@@ -1,0 +1,395 @@
+"""Tensor: an immutable array, and the node that made it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from . import _backend, functional, ops, tape
+from .errors import ArgumentError, DTypeError, GraphError, IndexRangeError
+from .op import OPS, find_handler
+
+Array = np.ndarray[Any, Any]
+
+
+class Tensor(_backend.TensorCore):
+    """An n-dimensional array that remembers how it was computed.
+
+    data: anything numpy takes; it is copied. Python floats become float32, integers
+    int64; arrays of float32, float64, int64 and bool keep their dtype.
+    dtype: float32, float64, int64 or bool; the data's own by default.
+    requires_grad: record what is computed from it; float dtypes only.
+
+    Raises DTypeError for data of any other kind. Tensors can't be written to.
+
+    >>> x = Tensor([1.0, 2.0], requires_grad=True)
+    >>> (x * x).sum().backward()
+    >>> x.grad
+    tensor([2., 4.])
+    """
+
+    __slots__ = ("__weakref__",)
+    __array_ufunc__ = None  # numpy arrays on the left leave the operator to us
+    __hash__ = object.__hash__
+
+    def __init__(self, data: Any, dtype: Any = None, requires_grad: bool = False):
+        array = to_array(data, dtype)
+        array.flags.writeable = False
+        self._data = array
+        self._node = None
+        self._slot = 0
+        if requires_grad:
+            self.requires_grad_()
+
+    # -- what it is -------------------------------------------------------------------
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The size of each dim."""
+        return self._data.shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """float32, float64, int64 or bool, as a numpy dtype."""
+        return self._data.dtype
+
+    @property
+    def ndim(self) -> int:
+        """The number of dims."""
+        return self._data.ndim
+
+    def numel(self) -> int:
+        """The number of elements."""
+        return self._data.size
+
+    def size(self, dim: int | None = None) -> Any:
+        """The shape, or the size of one dim."""
+        return self.shape if dim is None else self.shape[ops.axis_of(dim, self.ndim)]
+
+    def dim(self) -> int:
+        """The number of dims."""
+        return self._data.ndim
+
+    def __len__(self) -> int:
+        if not self.ndim:
+            raise DTypeError("len() of a tensor with no dimensions")
+        return self.shape[0]
+
+    def __iter__(self) -> Any:
+        if not self.ndim:
+            raise DTypeError("a tensor with no dimensions can't be iterated over")
+        return iter(ops.unbind(self))
+
+    def __repr__(self) -> str:
+        text = np.array2string(self._data, separator=", ", prefix="tensor(")
+        facts = [text]
+        if self.dtype == np.float64 or not self.numel():
+            facts.append(f"dtype={self.dtype}")
+        if self.requires_grad:
+            facts.append("requires_grad=True" if self.is_leaf else self._made_by())
+        return f"tensor({', '.join(facts)})"
+
+    def _made_by(self) -> str:
+        assert self._node is not None
+        return f"grad_fn={self._node.op.name}"
+
+    # -- out to Python and numpy ------------------------------------------------------
+
+    def numpy(self) -> Array:
+        """The values as a read-only numpy array, without a copy."""
+        if self.requires_grad:
+            raise GraphError(
+                "numpy() of a tensor that requires grad would lose its gradient; "
+                "use tensor.detach().numpy()"
+            )
+        return self._data
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        array = self.numpy()
+        if dtype is not None and dtype != array.dtype:
+            return array.astype(dtype)
+        return array.copy() if copy else array
+
+    def item(self) -> Any:
+        """The only element, as a Python number."""
+        if self.numel() != 1:
+            raise ArgumentError(f"item() needs one element; the shape is {self.shape}")
+        return self._data.item()
+
+    def tolist(self) -> Any:
+        """The values as nested lists."""
+        return self._data.tolist()
+
+    def _only(self, kind: str) -> Any:
+        if self.numel() != 1:
+            raise ArgumentError(
+                f"{kind}() of a tensor needs one element; the shape is {self.shape}. "
+                "Compare or reduce it first"
+            )
+        return self._data.item()
+
+    def __bool__(self) -> bool:
+        return bool(self._only("bool"))
+
+    def __float__(self) -> float:
+        return float(self._only("float"))
+
+    def __int__(self) -> int:
+        return int(self._only("int"))
+
+    def __index__(self) -> int:
+        if self.dtype != np.int64:
+            raise DTypeError(
+                f"only int64 tensors are indices; this one is {self.dtype}"
+            )
+        return int(self._only("index"))
+
+    def __reduce__(self) -> Any:
+        if not self.is_leaf:
+            raise GraphError(
+                "only a leaf can be copied or pickled; detach() the tensor first"
+            )
+        return type(self), (self._data, None, self.requires_grad)
+
+    # -- gradients --------------------------------------------------------------------
+
+    @property
+    def requires_grad(self) -> bool:
+        """Whether what is computed from it is recorded."""
+        return self._node is not None
+
+    def requires_grad_(self, requires_grad: bool = True) -> Tensor:
+        """Start or stop recording what is computed from a leaf."""
+        if not self.is_leaf:
+            raise GraphError("only a leaf can change requires_grad; use detach()")
+        if requires_grad and self.dtype.kind != "f":
+            raise DTypeError(
+                f"only float32 and float64 tensors can require grad, not {self.dtype}"
+            )
+        if not requires_grad:
+            self._node = None
+        elif self._node is None:
+            self._node = _backend.Node()
+        return self
+
+    @property
+    def is_leaf(self) -> bool:
+        """Whether it was given, not computed."""
+        return self._node is None or self._node.op is None
+
+    @property
+    def grad(self) -> Tensor | None:
+        """The gradient that backward() accumulated in a leaf."""
+        found: Tensor | None = self._node.grad if self._node and self.is_leaf else None
+        return found
+
+    @grad.setter
+    def grad(self, value: Tensor | None) -> None:
+        if self._node is None or not self.is_leaf:
+            raise GraphError("only a leaf that requires grad has a gradient to set")
+        if value is not None:
+            tape.check_cotangent(value, self, "grad")
+        self._node.grad = value
+
+    def backward(
+        self,
+        gradient: Tensor | None = None,
+        retain_graph: bool | None = None,
+        create_graph: bool = False,
+    ) -> None:
+        """Add d(self)/d(leaf) to the grad of every leaf that it was computed from.
+
+        gradient: the cotangent, of this tensor's shape; 1 by default, for a scalar.
+        retain_graph: keep the graph for another pass; create_graph by default.
+        create_graph: record the pass, so that its results can be differentiated.
+        """
+        tape.backward([self], [gradient], retain_graph, create_graph)
+
+    def detach(self) -> Tensor:
+        """The same values with no history."""
+        found: Tensor = _backend.wrap(self._data)
+        return found
+
+    # -- dtypes and layouts -----------------------------------------------------------
+
+    def float(self) -> Tensor:
+        """As float32."""
+        return ops.to(self, np.dtype(np.float32))
+
+    def double(self) -> Tensor:
+        """As float64."""
+        return ops.to(self, np.dtype(np.float64))
+
+    @property
+    def T(self) -> Tensor:
+        """All dims in reverse order."""
+        return ops.permute(self, tuple(range(self.ndim))[::-1])
+
+    @property
+    def mT(self) -> Tensor:
+        """The last two dims exchanged."""
+        return functional.transpose(self, -2, -1)
+
+    def reshape(self, *shape: Any) -> Tensor:
+        """See `minigrad.reshape`; the sizes may also stand one by one."""
+        return ops.reshape(self, _sizes(shape))
+
+    view = reshape
+
+    def permute(self, *dims: Any) -> Tensor:
+        """See `minigrad.permute`; the dims may also stand one by one."""
+        return ops.permute(self, _sizes(dims))
+
+    def expand(self, *size: Any) -> Tensor:
+        """See `minigrad.expand`; the sizes may also stand one by one."""
+        return ops.expand(self, _sizes(size))
+
+    def flip(self, *dims: Any) -> Tensor:
+        """See `minigrad.flip`; the dims may also stand one by one."""
+        return ops.flip(self, _sizes(dims))
+
+    def __getitem__(self, index: Any) -> Tensor:
+        parts = index if isinstance(index, tuple) else (index,)
+        return ops.getitem(self, tuple(_index_part(part) for part in parts))
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        raise GraphError(
+            "tensors can't be written to; build a new one with where(), cat() or "
+            "stack(), or give a parameter a new array with assign()"
+        )
+
+    # -- operators --------------------------------------------------------------------
+
+    def __neg__(self) -> Tensor:
+        return ops.neg(self)
+
+    def __pos__(self) -> Tensor:
+        return self
+
+    def __abs__(self) -> Tensor:
+        return ops.abs(self)
+
+    def __invert__(self) -> Tensor:
+        return ops.logical_not(_mask(self))
+
+    @classmethod
+    def __torch_function__(
+        cls, func: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        """Let PyTorch's load_state_dict copy from a Tensor, and nothing else."""
+        if getattr(func, "__name__", "") != "copy_" or isinstance(args[0], cls):
+            return NotImplemented
+        target, source, *rest = args
+        return func(target, target.new_tensor(source.numpy()), *rest, **(kwargs or {}))
+
+    if TYPE_CHECKING:  # the op table gives the other operators and methods, below
+
+        def __getattr__(self, name: str) -> Any: ...
+        def __add__(self, other: Any) -> Tensor: ...
+        def __radd__(self, other: Any) -> Tensor: ...
+        def __sub__(self, other: Any) -> Tensor: ...
+        def __rsub__(self, other: Any) -> Tensor: ...
+        def __mul__(self, other: Any) -> Tensor: ...
+        def __rmul__(self, other: Any) -> Tensor: ...
+        def __truediv__(self, other: Any) -> Tensor: ...
+        def __rtruediv__(self, other: Any) -> Tensor: ...
+        def __pow__(self, other: Any) -> Tensor: ...
+        def __rpow__(self, other: Any) -> Tensor: ...
+        def __matmul__(self, other: Any) -> Tensor: ...
+        def __rmatmul__(self, other: Any) -> Tensor: ...
+        def __and__(self, other: Any) -> Tensor: ...
+        def __or__(self, other: Any) -> Tensor: ...
+        def __lt__(self, other: Any) -> Tensor: ...
+        def __le__(self, other: Any) -> Tensor: ...
+        def __gt__(self, other: Any) -> Tensor: ...
+        def __ge__(self, other: Any) -> Tensor: ...
+        def __eq__(self, other: object) -> Any: ...
+        def __ne__(self, other: object) -> Any: ...
+
+
+def to_array(data: Any, dtype: Any = None) -> Array:
+    """A fresh array of one of the four dtypes, by the rules of `Tensor`."""
+    if isinstance(data, Tensor):
+        data = data._data
+    try:
+        array = np.array(data, order="C")
+    except (ValueError, TypeError, RuntimeError) as error:
+        raise DTypeError(f"can't make a tensor of this: {error}") from error
+    if dtype is not None:
+        dtype = ops.checked_dtype(dtype)
+    elif array.dtype in ops.DTYPES:
+        python = not hasattr(data, "dtype") and array.dtype == np.float64
+        dtype = np.dtype(np.float32) if python else array.dtype
+    elif array.dtype.kind in "iu" and np.can_cast(array.dtype, np.int64):
+        dtype = np.dtype(np.int64)
+    if dtype is None or array.dtype.kind not in "biuf":
+        raise DTypeError(
+            f"can't make a tensor of {array.dtype} data; expected numbers that are "
+            "float32, float64, int64 or bool"
+        )
+    return array.astype(dtype, copy=False)
+
+
+def _sizes(sizes: tuple[Any, ...]) -> tuple[Any, ...]:
+    """(2, 3) from reshape(2, 3) as from reshape((2, 3))."""
+    if len(sizes) == 1 and isinstance(sizes[0], tuple | list):
+        return tuple(sizes[0])
+    return sizes
+
+
+def _index_part(part: Any) -> Any:
+    if isinstance(part, Tensor):
+        part = part._data
+    if isinstance(part, list):
+        part = np.array(part, dtype=None if part else np.int64)
+    if isinstance(part, np.ndarray):
+        if part.dtype.kind not in "ib":
+            raise IndexRangeError(f"an index must be int64 or bool, not {part.dtype}")
+        return part.copy() if part.flags.writeable else part
+    return part
+
+
+def _mask(value: Any) -> Any:
+    dtype = getattr(value, "dtype", np.dtype(type(value)))
+    if dtype != np.bool_:
+        raise DTypeError(f"& | ~ take bool tensors, not {dtype}; compare first")
+    return value
+
+
+_KNOWN = (Tensor, np.ndarray, np.generic, bool, int, float)
+
+
+def _operator(run: Any, reflected: bool = False) -> Any:
+    """The method for a binary operator; other people's types get their turn."""
+
+    def method(self: Tensor, other: Any) -> Any:
+        if not isinstance(other, _KNOWN) and find_handler(other) is None:
+            return NotImplemented
+        return run(other, self) if reflected else run(self, other)
+
+    return method
+
+
+def _logical(run: Any) -> Any:
+    return lambda x, y: run(_mask(x), _mask(y))
+
+
+_backend.set_tensor_class(Tensor)
+for _name, _run in {
+    "add": ops.add,
+    "sub": ops.sub,
+    "mul": ops.mul,
+    "truediv": ops.div,
+    "pow": ops.pow,
+    "matmul": ops.matmul,
+    "and": _logical(ops.logical_and),
+    "or": _logical(ops.logical_or),
+}.items():
+    setattr(Tensor, f"__{_name}__", _operator(_run))
+    setattr(Tensor, f"__r{_name}__", _operator(_run, reflected=True))
+for _name in ("eq", "ne", "lt", "le", "gt", "ge"):
+    setattr(Tensor, f"__{_name}__", _operator(OPS[_name]))
+for _name, _op in OPS.items():
+    if _op.is_method and not hasattr(Tensor, _name):
+        setattr(Tensor, _name, _op.run)
