@@ -216,13 +216,14 @@ class Adam(Optimizer):
             state["exp_avg"] = np.zeros_like(grad)
             state["exp_avg_sq"] = np.zeros_like(grad)
         state["step"] += 1
-        mean, square = state["exp_avg"], state["exp_avg_sq"]
+        mean: Array = state["exp_avg"]
+        square: Array = state["exp_avg_sq"]
         mean += (1 - beta1) * (grad - mean)
         square *= beta2
         square += (1 - beta2) * grad * grad
         if group["amsgrad"]:
-            largest = state.setdefault("max_exp_avg_sq", square.copy())
-            square = np.maximum(largest, square, out=largest)
+            square = np.maximum(state.get("max_exp_avg_sq", square), square)
+            state["max_exp_avg_sq"] = square
         correction1 = 1 - beta1 ** state["step"]
         correction2 = 1 - beta2 ** state["step"]
         denominator = np.sqrt(square) / math.sqrt(correction2) + group["eps"]
@@ -289,7 +290,7 @@ def _check_dtype(parameter: Parameter, grad: Tensor) -> None:
         )
 
 
-def _cast(state: State, dtype: np.dtype) -> State:
+def _cast(state: State, dtype: np.dtype[Any]) -> State:
     """A state in the parameter's dtype, which Module.to may have changed."""
     return {
         name: entry.astype(dtype, copy=False) if name != "step" else entry

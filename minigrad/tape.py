@@ -195,7 +195,7 @@ def _walk(
                 "this graph was already walked, and what it held is gone; pass "
                 "retain_graph=True to the first backward() or grad()"
             )
-        useful = nodes if wanted is None else _useful(nodes, wanted)
+        useful = set(nodes) if wanted is None else _useful(nodes, wanted)
         targets = None if wanted is None else set(wanted)
         found: dict[Slot, Any] = {}
         for node in nodes:

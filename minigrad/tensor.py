@@ -186,6 +186,8 @@ class Tensor(_backend.TensorCore):
 
     @grad.setter
     def grad(self, value: Tensor | None) -> None:
+        if value is None and self._node is None:
+            return
         if self._node is None or not self.is_leaf:
             raise GraphError("only a leaf that requires grad has a gradient to set")
         if value is not None:

@@ -235,7 +235,7 @@ class ModuleList(Module):
         return self
 
     def __len__(self) -> int:
-        return sum(1 for _ in self)
+        return len(_members(self, Module))
 
     def __iter__(self) -> Iterator[Module]:
         return (module for _, module in _members(self, Module))
@@ -244,8 +244,8 @@ class ModuleList(Module):
         return list(self)[index]
 
 
-def _members(module: Module, kind: type[T]) -> Iterator[tuple[str, T]]:
-    return ((k, v) for k, v in vars(module).items() if isinstance(v, kind))
+def _members(module: Module, kind: type[T]) -> list[tuple[str, T]]:
+    return [(k, v) for k, v in vars(module).items() if isinstance(v, kind)]
 
 
 def _walk(module: Module, prefix: str = "") -> Iterator[tuple[str, Module]]:
