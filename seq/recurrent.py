@@ -1,0 +1,226 @@
+"""A recurrent layer around any cell: stacked, in one or both directions."""
+
+import warnings
+from collections.abc import Mapping, Sequence
+from numbers import Real
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+import minigrad as mg
+from minigrad import Tensor, rng
+from minigrad.errors import ArgumentError, ShapeError
+from seq import boundary
+from seq.boundary import Frame, Lengths, State
+from seq.cell import Cell
+from seq.errors import located
+from seq.parameters import CellModule, check_bool, check_int
+from seq.signature import resolve
+
+
+class Recurrent(CellModule):
+    """A cell run along time; torch.nn.LSTM's arguments, for any cell.
+
+    Called as `output, h_n = layer(input, hx=None, *, lengths=None,
+    dropout_masks=None, **data)`; see `forward`. Parameters have PyTorch's names and
+    order, `weight_ih_l0`, ..., `weight_ih_l0_reverse`, and its initial values,
+    U(-1/sqrt(hidden_size), 1/sqrt(hidden_size)), unless the cell says otherwise. With
+    bias=False, parameters named b_* are zeros that the state dict does not have.
+    dropout is applied to the output of every layer but the last while training, drawn
+    from `generator`, which also draws the initial values. Warns of a dropout that
+    has no effect; raises ArgumentError for bad arguments, ShapeError and DTypeError
+    for a cell whose results do not fit its signature.
+
+    >>> from seq.cells import mgu
+    >>> layer = Recurrent(mgu, 3, 5, bidirectional=True)
+    >>> layer
+    Recurrent(mgu, 3, 5, bidirectional=True)
+    >>> output, h_n = layer(mg.zeros(7, 2, 3))
+    >>> output.shape, h_n.shape
+    ((7, 2, 10), (2, 2, 5))
+    """
+
+    def __init__(
+        self,
+        cell: Cell,
+        input_size: int,
+        hidden_size: int,
+        num_layers: int = 1,
+        bias: bool = True,
+        batch_first: bool = False,
+        dropout: float = 0.0,
+        bidirectional: bool = False,
+        proj_size: int = 0,
+        *,
+        dtype: DTypeLike = mg.float32,
+        generator: rng.Seed = None,
+    ) -> None:
+        super().__init__(cell, input_size, hidden_size, bias, proj_size)
+        check_int("num_layers", num_layers, 1)
+        check_bool("batch_first", batch_first)
+        check_bool("bidirectional", bidirectional)
+        _check_dropout(dropout)
+        if dropout and num_layers == 1:
+            warnings.warn(
+                "dropout option adds dropout after all but last recurrent layer, so "
+                "non-zero dropout expects num_layers greater than 1, but got "
+                f"dropout={dropout} and num_layers=1",
+                stacklevel=2,
+            )
+        self.num_layers = num_layers
+        self.batch_first = batch_first
+        self.dropout = float(dropout)
+        self.bidirectional = bidirectional
+        # An int seeds one stream, once: every call draws other masks.
+        self.generator = None if generator is None else rng.generator(generator)
+        for layer in range(num_layers):
+            for direction in self.directions:
+                self.add_place(f"_l{layer}{direction}", input_size, dtype)
+            sizes = self.places[f"_l{layer}"]
+            input_size = cell.output_size(sizes, dtype) * len(self.directions)
+        self._check_stackable()
+        self.reset_parameters(self.generator)
+
+    @property
+    def directions(self) -> tuple[str, ...]:
+        """What the directions add to the names of parameters."""
+        return ("", "_reverse") if self.bidirectional else ("",)
+
+    def forward(
+        self,
+        input: Tensor,
+        hx: State | None = None,
+        *,
+        lengths: Lengths | None = None,
+        dropout_masks: Sequence[Any] | None = None,
+        **data: Any,
+    ) -> tuple[Tensor, State]:
+        """Run the sequences; returns (output, h_n).
+
+        input: (T, B, input_size), or (B, T, input_size) if batch_first, or unbatched
+        (T, input_size); output likewise, its last size being that of the cell's output
+        times the directions. hx and h_n: (num_layers * num_directions, B, size), or a
+        tuple of them if the cell has several states; zeros if hx is not given. No B if
+        unbatched.
+
+        lengths: B integers in 0..T (list, array or int64 Tensor, in any order; one int
+        if unbatched). Beyond its length an example's output is 0, its state stays, its
+        input does not matter; the reverse direction starts at its own end.
+        dropout_masks: num_layers - 1 bool arrays of the shape of a layer's output, True
+        keeps, in place of drawn ones.
+        data: what the cell takes at each call, or at each step in the order of the
+        input, with a leading axis of num_layers * num_directions; never batch-first.
+
+        Raises ShapeError, DTypeError, ArgumentError or IndexRangeError (lengths),
+        naming the argument, or the layer and the direction.
+        """
+        with located(type(self).__name__):
+            x, frame = self._read_input(input)
+            h_0 = boundary.initial_carry(self.cell, hx, frame)
+            given = boundary.given_data(self.cell, data, frame)
+            ends = boundary.check_lengths(lengths, frame)
+            widths = [self.places[f"_l{n}"]["I"] for n in range(1, self.num_layers)]
+            masks = boundary.check_masks(dropout_masks, widths, frame, self.batch_first)
+            carries: list[tuple[Tensor, ...]] = []
+            for layer in range(self.num_layers):
+                if layer:
+                    x = self._drop(x, masks[layer - 1])
+                runs = [
+                    self._run(place, x, h_0, given, ends)
+                    for place in self._layer_places(layer)
+                ]
+                carries += [carry for carry, _ in runs]
+                x = mg.cat([outputs for _, outputs in runs], -1)
+            return self._write_output(x, carries, frame)
+
+    def extra_repr(self) -> str:
+        """The arguments, after the cell's name unless the class says it."""
+        arguments = super().extra_repr()
+        generic = type(self) is Recurrent
+        return f"{self.cell.name}, {arguments}" if generic else arguments
+
+    def _layer_places(self, layer: int) -> range:
+        """The places of one layer, as indices into the leading axis of h_0."""
+        n = len(self.directions)
+        return range(layer * n, (layer + 1) * n)
+
+    def _read_input(self, input: Any) -> tuple[Tensor, Frame]:
+        """The input as (T, B, I), and what the shapes of the call are made of."""
+        batch = "(B, T, input_size)" if self.batch_first else "(T, B, input_size)"
+        x = self.read_input(input, {2: "2-D (T, input_size)", 3: f"3-D {batch}"})
+        batched = x.ndim == 3
+        x = boundary.time_major(x, batched, self.batch_first)
+        if not x.shape[0]:
+            raise ShapeError("Expected sequence length to be larger than 0")
+        sizes = {**self.places["_l0"], "T": x.shape[0], "B": x.shape[1]}
+        return x, Frame(sizes, x.dtype, batched, (len(self.places),))
+
+    def _drop(self, x: Tensor, mask: Tensor | None) -> Tensor:
+        """Dropout between two layers."""
+        if not self.training or (mask is None and not self.dropout):
+            return x
+        return mg.dropout(x, self.dropout, mask=mask, generator=self.generator)
+
+    def _run(
+        self,
+        place: int,
+        x: Tensor,
+        h_0: tuple[Tensor, ...],
+        data: Mapping[str, Tensor],
+        lengths: np.ndarray[Any, Any] | None,
+    ) -> tuple[tuple[Tensor, ...], Tensor]:
+        """One layer in one direction: the last carry, and the outputs (T, B, size)."""
+        layer, backwards = divmod(place, len(self.directions))
+        params = self.place_parameters(list(self.places)[place], x.dtype)
+        here = {name: value[place] for name, value in data.items()}
+        per_step = [name for name in here if self.cell.data[name][0] == "T"]
+
+        def step(carry: tuple[Tensor, ...], xs: tuple[Tensor, ...]) -> Any:
+            x, *now = xs
+            given = {**here, **dict(zip(per_step, now, strict=True))}
+            return self.cell.step(carry, x, params, given)
+
+        direction = "reverse" if backwards else "forward"
+        with located(f"layer {layer}, {direction} direction"):
+            carry, outputs = mg.scan(
+                step,
+                tuple(state[place] for state in h_0),
+                (x, *(here[name] for name in per_step)),
+                lengths=lengths,
+                reverse=bool(backwards),
+            )
+        return carry, outputs
+
+    def _write_output(
+        self, x: Tensor, carries: list[tuple[Tensor, ...]], frame: Frame
+    ) -> tuple[Tensor, State]:
+        """Outputs and last states, as the caller's layout has them."""
+        output = boundary.from_time_major(x, frame.batched, self.batch_first)
+        h_n = tuple(mg.stack(states) for states in zip(*carries, strict=True))
+        if not frame.batched:
+            h_n = tuple(state.squeeze(1) for state in h_n)
+        return output, h_n if len(h_n) > 1 else h_n[0]
+
+    def _check_stackable(self) -> None:
+        """States and data are stacked along the layers: their sizes must not change."""
+        first = self.places["_l0"]
+        for name in (*self.cell.carry, *self.cell.data):
+            shape = tuple(s for s in self.cell.shapes[name] if s not in ("T", "B"))
+            for suffix, sizes in self.places.items():
+                if resolve(shape, sizes) != resolve(shape, first):
+                    raise ArgumentError(
+                        f"cell {self.cell.name!r}: {name!r} has the shape "
+                        f"{' '.join(shape)!r}, which is {resolve(shape, first)} at _l0 "
+                        f"but {resolve(shape, sizes)} at {suffix}, so it can't be "
+                        "stacked; use a module of one layer for each"
+                    )
+
+
+def _check_dropout(dropout: Any) -> None:
+    number = isinstance(dropout, Real) and not isinstance(dropout, bool)
+    if not number or not 0 <= dropout <= 1:
+        raise ArgumentError(
+            "dropout should be a number in range [0, 1] representing the probability "
+            f"of an element being zeroed, got {dropout!r}"
+        )
