@@ -14,7 +14,7 @@ import contextvars
 
 import numpy as np
 
-from .errors import MinigradError, translate
+from .errors import NUMPY_ERRORS, MinigradError, translate
 
 cnp.import_array()
 
@@ -133,6 +133,7 @@ cdef class OpCore:
     cdef public Py_ssize_t n_params
     cdef public Py_ssize_t n_args
     cdef public tuple defaults
+    cdef public tuple sequences
     cdef public bint floating
     cdef public bint differentiable
 
@@ -194,7 +195,7 @@ cdef inline bint _is_float(object array):
 cpdef object apply(OpCore op, tuple args):
     cdef Py_ssize_t n = len(args) - op.n_params if op.variadic else len(op.positions)
     cdef Py_ssize_t i, position
-    cdef bint seen_tensor = False, tracked = False, agree = True
+    cdef bint tracked = False, agree = True
     cdef TensorCore tensor
     cdef int kind = -1
     cdef object value, result
@@ -205,7 +206,6 @@ cpdef object apply(OpCore op, tuple args):
         if isinstance(value, TensorCore):
             tensor = <TensorCore>value
             raw[position] = tensor._data
-            seen_tensor = True
             if tensor._node is not None:
                 parents[i] = tensor._node
                 slots[i] = tensor._slot
@@ -217,7 +217,7 @@ cpdef object apply(OpCore op, tuple args):
                 kind = cnp.PyArray_TYPE(<cnp.ndarray>tensor._data)
         elif type(value) not in _NUMBERS or position not in op.immediate:
             return _converted(op, args)
-    if not seen_tensor:
+    if kind == -1 and op.promoting:  # numbers alone
         return _converted(op, args)
     if not agree:
         op.reconcile(raw)
@@ -228,7 +228,7 @@ cpdef object apply(OpCore op, tuple args):
             result = _call(op.forward, tuple(raw))
     except MinigradError:
         raise
-    except (ValueError, TypeError, IndexError) as error:
+    except NUMPY_ERRORS as error:
         raise translate(op.name, raw, error) from error
     return _recorded(op, raw, parents, slots, tracked, result)
 
@@ -247,16 +247,19 @@ cdef object _recorded(
     cdef bint several = type(result) is tuple
     cdef tuple values
     cdef Node node = None
+    cdef Py_ssize_t i
     if several:
         values = tuple([np.asarray(v) for v in <tuple>result])
     elif isinstance(result, cnp.ndarray):
         values = (result,)
     else:
         values = (np.asarray(result),)
-    if tracked and minigrad_mode and (
+    if tracked and minigrad_mode and values and (
         minigrad_mode == 2
         or (op.differentiable and _is_float(values[0]))
     ):
+        for i in op.sequences:
+            raw[i] = tuple(raw[i]) if isinstance(raw[i], list) else raw[i]
         node = Node.__new__(Node)
         _start(node)
         node.op = op

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from .errors import MinigradError, translate
+from .errors import NUMPY_ERRORS, MinigradError, translate
 
 Array = np.ndarray[Any, Any]
 
@@ -35,7 +35,7 @@ class Node:
     args: tuple[Any, ...]
     parents: tuple[Node | None, ...]
     slots: tuple[int, ...]
-    values: tuple[Array, ...]
+    values: tuple[Any, ...]
     serial: int
     grad: Any
 
@@ -77,6 +77,7 @@ class OpCore:
     n_params: int
     n_args: int
     defaults: tuple[Any, ...]
+    sequences: tuple[int, ...]  # parameters that a node keeps as tuples
     floating: bool
     differentiable: bool
 
@@ -131,21 +132,21 @@ def apply(op: OpCore, args: tuple[Any, ...]) -> Any:
     parents: list[Node | None] = []
     slots: list[int] = []
     positions = range(len(args) - op.n_params) if op.variadic else op.positions
-    seen_tensor = False
+    numbers_alone = bool(op.promoting)
     for position in positions:
         value = args[position]
         if isinstance(value, TensorCore):
             raw[position] = value._data
             parents.append(value._node)
             slots.append(value._slot)
-            seen_tensor = True
+            numbers_alone = numbers_alone and position not in op.promoting
         elif type(value) in (float, int, bool) and position in op.immediate:
             parents.append(None)
             slots.append(0)
         else:
             done, args = op.convert(args)
             return args if done else apply(op, args)
-    if not seen_tensor:
+    if numbers_alone:
         done, args = op.convert(args)
         return args if done else apply(op, args)
     op.reconcile(raw)
@@ -158,15 +159,18 @@ def apply(op: OpCore, args: tuple[Any, ...]) -> Any:
                 result = op.forward(*raw)
     except MinigradError:
         raise
-    except (ValueError, TypeError, IndexError) as error:
+    except NUMPY_ERRORS as error:
         raise translate(op.name, raw, error) from error
     several = type(result) is tuple
     values = tuple(map(np.asarray, result if several else (result,)))
     node = None
     mode = get_mode()
-    if any(p is not None for p in parents) and (
+    tracked = values and any(p is not None for p in parents)
+    if tracked and (
         mode == 2 or (mode == 1 and op.differentiable and values[0].dtype.kind == "f")
     ):
+        for i in op.sequences:  # the caller's list may change
+            raw[i] = tuple(raw[i]) if isinstance(raw[i], list) else raw[i]
         node = Node()
         node.op = op
         node.args = tuple(raw)

@@ -10,7 +10,13 @@ from typing import Any
 import numpy as np
 
 from . import _backend
-from .errors import ArgumentError, DTypeError, translate
+from .errors import (
+    NUMPY_ERRORS,
+    ArgumentError,
+    DTypeError,
+    MinigradError,
+    translate,
+)
 from .samples import BadSample, Sample
 
 Array = np.ndarray[Any, Any]  # an input that may be differentiated
@@ -73,6 +79,9 @@ class Op(_backend.OpCore):
             i for i, k in enumerate(kinds) if k in ("Array", "Arrays", "Index")
         )
         self.promoting = tuple(i for i, k in enumerate(kinds) if k == "Array")
+        self.sequences = tuple(
+            i for i, p in enumerate(parameters) if "Sequence" in str(p.annotation)
+        )
         self.returns_tuple = "tuple" in str(self.signature.return_annotation)
         self.n_params = len(kinds) - len(self.positions)
         self.n_args = len(kinds)
@@ -90,6 +99,9 @@ class Op(_backend.OpCore):
 
     def __repr__(self) -> str:
         return f"<op {self.name}{self.signature}>"
+
+    def __reduce__(self) -> Any:
+        return find_op, (self.name,)  # as a function: the one of the table, by name
 
     def vjp(self, **vjps: Callable[..., Any]) -> None:
         """State the VJP of each input that has one, by the input's name."""
@@ -161,8 +173,8 @@ class Op(_backend.OpCore):
             if type(value) not in _NUMBERS or position not in self.immediate:
                 value = self.as_tensor(position, value)
             values[position] = value
-        if not any(isinstance(values[p], Tensor) for p in positions):
-            first = positions[0]
+        if not any(isinstance(values[p], Tensor) for p in self.promoting or positions):
+            first = self.promoting[0]
             values[first] = Tensor(values[first])
         return False, tuple(values)
 
@@ -204,6 +216,11 @@ class Op(_backend.OpCore):
                 raw[p] = raw[p].astype(target)
 
 
+def find_op(name: str) -> Op:
+    """The op of that name."""
+    return OPS[name]
+
+
 def find_handler(value: Any) -> Callable[..., Any] | None:
     """The handler of a foreign type, if one was registered for it or a base of it."""
     if HANDLERS:
@@ -237,7 +254,9 @@ def composite(
                     values[position] = entry.as_tensor(position, values[position])
             try:
                 return entry.invoke(values)
-            except np.exceptions.AxisError as error:
+            except MinigradError:
+                raise
+            except NUMPY_ERRORS as error:
                 raise translate(entry.name, args, error) from error
 
         entry.run = call
