@@ -20,10 +20,11 @@ from .creation import (
     zeros,
 )
 from .gradcheck import gradcheck, gradgradcheck
+from .mode import enable_grad, is_grad_enabled, no_grad
 from .program import Program, linearise, trace
 from .rng import manual_seed
 from .scan import scan
-from .tape import enable_grad, grad, is_grad_enabled, no_grad
+from .tape import grad
 from .tensor import Tensor
 
 __all__ = [

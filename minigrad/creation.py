@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from . import rng
+from .convert import sizes
+from .errors import NUMPY_ERRORS, MinigradError, translate
 from .ops import checked_dtype
 from .tensor import Tensor
 
@@ -17,11 +19,15 @@ int64 = np.dtype(np.int64)
 bool = np.dtype(np.bool_)
 
 
-def _shape(sizes: tuple[Any, ...]) -> tuple[int, ...]:
-    """(2, 3) from zeros(2, 3) as from zeros((2, 3))."""
-    if len(sizes) == 1 and isinstance(sizes[0], Sequence):
-        return tuple(sizes[0])
-    return sizes
+def _made(name: str, make: Callable[..., Any], *args: Any) -> Any:
+    """What numpy makes of the arguments, or an error with the function's name."""
+    try:
+        with np.errstate(all="ignore"):
+            return make(*args)
+    except MinigradError:
+        raise
+    except NUMPY_ERRORS as error:
+        raise translate(name, args, error) from error
 
 
 def zeros(*shape: Any, dtype: Any = float32, requires_grad: Any = False) -> Tensor:
@@ -30,19 +36,20 @@ def zeros(*shape: Any, dtype: Any = float32, requires_grad: Any = False) -> Tens
     >>> zeros(2)
     tensor([0., 0.])
     """
-    return full(_shape(shape), 0, dtype, requires_grad)
+    return full(sizes(shape), 0, dtype, requires_grad)
 
 
 def ones(*shape: Any, dtype: Any = float32, requires_grad: Any = False) -> Tensor:
     """Ones of a shape."""
-    return full(_shape(shape), 1, dtype, requires_grad)
+    return full(sizes(shape), 1, dtype, requires_grad)
 
 
 def full(
     shape: Any, value: Any, dtype: Any = float32, requires_grad: Any = False
 ) -> Tensor:
     """One value in every place of a shape."""
-    return Tensor(np.full(shape, value, checked_dtype(dtype)), None, requires_grad)
+    values = _made("full", np.full, shape, value, checked_dtype(dtype))
+    return Tensor(values, None, requires_grad)
 
 
 def ones_like(x: Tensor, requires_grad: Any = False) -> Tensor:
@@ -50,27 +57,33 @@ def ones_like(x: Tensor, requires_grad: Any = False) -> Tensor:
     return full(x.shape, 1, x.dtype, requires_grad)
 
 
-def arange(*bounds: Any, dtype: Any = None) -> Tensor:
-    """The numbers from a start to before a stop, by a step, as `range` has them."""
-    return Tensor(np.arange(*bounds).tolist(), dtype)
+def arange(*bounds: Any, dtype: Any = None, requires_grad: Any = False) -> Tensor:
+    """The numbers from a start to before a stop, by a step, as `range` has them.
+
+    Whole ones are int64, others float32, unless dtype says otherwise.
+    """
+    values = _made("arange", np.arange, *bounds)
+    if dtype is None and values.dtype == np.float64:
+        dtype = float32
+    return Tensor(values, dtype, requires_grad)
 
 
-def eye(n: int, dtype: Any = float32) -> Tensor:
+def eye(n: int, dtype: Any = float32, requires_grad: Any = False) -> Tensor:
     """The identity matrix (n, n)."""
-    return Tensor(np.eye(n), dtype)
+    return Tensor(_made("eye", np.eye, n), dtype, requires_grad)
 
 
 def rand(
     *shape: Any, dtype: Any = float32, generator: Any = None, requires_grad: Any = False
 ) -> Tensor:
     """Uniform in [0, 1). generator: a numpy Generator, a seed, or None."""
-    values = rng.generator(generator).random(_shape(shape))
-    return Tensor(np.asarray(values), dtype, requires_grad)
+    values = _made("rand", rng.generator(generator).random, sizes(shape))
+    return Tensor(values, dtype, requires_grad)
 
 
 def randn(
     *shape: Any, dtype: Any = float32, generator: Any = None, requires_grad: Any = False
 ) -> Tensor:
     """Standard normal. generator: a numpy Generator, a seed, or None."""
-    values = rng.generator(generator).standard_normal(_shape(shape))
-    return Tensor(np.asarray(values), dtype, requires_grad)
+    values = _made("randn", rng.generator(generator).standard_normal, sizes(shape))
+    return Tensor(values, dtype, requires_grad)

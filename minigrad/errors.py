@@ -40,20 +40,26 @@ class MissingExtraError(MinigradError, ImportError):
     """A package that only an extra of minigrad brings."""
 
 
+NUMPY_ERRORS = (ValueError, TypeError, IndexError, ArithmeticError)
+"""What numpy raises for arguments that do not fit: never left to the user as it is."""
+
+
 def describe(value: Any) -> str:
     """A value as an error message shows it: a type and a shape, or a short repr.
 
     >>> describe(np.zeros((2, 3), np.float32))
     'float32(2, 3)'
     """
-    if isinstance(value, np.ndarray):
+    if _is_array(value):
         return f"{value.dtype}{value.shape}"
-    if isinstance(value, tuple | list) and any(
-        isinstance(v, np.ndarray) for v in value
-    ):
-        return f"[{', '.join(describe(v) for v in value)}]"
+    if isinstance(value, tuple | list) and any(map(_is_array, value)):
+        return f"[{', '.join(map(describe, value))}]"
     text = repr(value)
     return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _is_array(value: Any) -> bool:
+    return hasattr(type(value), "__array__") and not isinstance(value, np.generic)
 
 
 def translate(name: str, args: Sequence[Any], error: Exception) -> MinigradError:
@@ -69,4 +75,6 @@ def translate(name: str, args: Sequence[Any], error: Exception) -> MinigradError
         return IndexRangeError(f"{call}: {error}")
     if isinstance(error, TypeError):
         return DTypeError(f"{call}: {error}")
+    if isinstance(error, ArithmeticError):
+        return ArgumentError(f"{call}: {error}")
     return ShapeError(f"{call}: {error}")

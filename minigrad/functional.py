@@ -22,17 +22,6 @@ class Extreme(NamedTuple):
     indices: Any
 
 
-def _dim(x: Any, dim: int, name: str, extra: int = 0) -> int:
-    """`dim` from the front, among x's dims and `extra` new ones."""
-    try:
-        return axis_of(dim, x.ndim + extra)
-    except np.exceptions.AxisError:
-        n = x.ndim + extra or 1
-        raise IndexRangeError(
-            f"{name}: dim {dim} is out of range for shape {x.shape}: {-n}..{n - 1}"
-        ) from None
-
-
 # -- reductions ----------------------------------------------------------------------
 
 
@@ -86,10 +75,9 @@ def _at(x: Any, indices: Any, dim: int, keepdim: bool) -> Extreme:
 )
 def transpose(x: Array, dim0: int, dim1: int) -> Any:
     """Two dims exchanged."""
-    a, b = _dim(x, dim0, "transpose"), _dim(x, dim1, "transpose")
-    dims = list(range(x.ndim))
-    dims[a], dims[b] = b, a
-    return ops.permute(x, tuple(dims))
+    a, b = axis_of(dim0, x.ndim), axis_of(dim1, x.ndim)
+    exchanged = {a: b, b: a}
+    return ops.permute(x, tuple(exchanged.get(d, d) for d in range(x.ndim)))
 
 
 @composite(
@@ -104,8 +92,7 @@ def transpose(x: Array, dim0: int, dim1: int) -> Any:
 )
 def squeeze(x: Array, dim: int | Sequence[int] | None = None) -> Any:
     """Without the dims of size one: all of them, or those among `dim`."""
-    dims = range(x.ndim) if dim is None else [dim] if isinstance(dim, int) else dim
-    axes = {_dim(x, d, "squeeze") for d in dims}
+    axes = () if dim == () else axes_of(dim, x.ndim)
     shape = tuple(n for i, n in enumerate(x.shape) if i not in axes or n != 1)
     return ops.reshape(x, shape)
 
@@ -117,7 +104,7 @@ def squeeze(x: Array, dim: int | Sequence[int] | None = None) -> Any:
 )
 def unsqueeze(x: Array, dim: int) -> Any:
     """A new dim of size one at `dim`."""
-    axis = _dim(x, dim, "unsqueeze", extra=1)
+    axis = axis_of(dim, x.ndim + 1)
     return ops.reshape(x, (*x.shape[:axis], 1, *x.shape[axis:]))
 
 
@@ -137,7 +124,7 @@ def chunk(input: Array, chunks: int, dim: int = 0) -> Any:
     """At most `chunks` pieces of one size; the last may be smaller."""
     if chunks < 1:
         raise ArgumentError(f"chunk: expected at least one chunk, not {chunks}")
-    n = input.shape[_dim(input, dim, "chunk")]
+    n = ops.size_of(input, dim)
     return ops.split(input, -(-n // chunks) or 1, dim)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 
@@ -21,7 +21,7 @@ from .samples import BadSample, Sample
 
 Array = np.ndarray[Any, Any]  # an input that may be differentiated
 Arrays = tuple[Array, ...]  # any number of them, given as one sequence
-Index = np.ndarray[Any, Any]  # an input of int64 or bool, never differentiated
+Index = Annotated[Array, "an input of int64 or bool, never differentiated"]
 
 OPS: dict[str, Op] = {}
 """Every op by name, primitive and composite: the only registry."""
@@ -72,7 +72,7 @@ class Op(_backend.OpCore):
 
     def _read_signature(self) -> None:
         parameters = list(self.signature.parameters.values())
-        kinds = [str(p.annotation).rpartition(".")[2] for p in parameters]
+        kinds = [_kind(p.annotation) for p in parameters]
         self.params = tuple(p.name for p in parameters)
         self.variadic = kinds[0] == "Arrays"
         self.positions = tuple(
@@ -93,7 +93,7 @@ class Op(_backend.OpCore):
         """Whether Tensor has it as a method: its first argument is a tensor."""
         return (
             not self.variadic
-            and self.promoting[:1] == (0,)
+            and (self.promoting or self.positions)[:1] == (0,)
             and (self.torch or "torch.nn").split(".")[:2] != ["torch", "nn"]
         )
 
@@ -219,6 +219,14 @@ class Op(_backend.OpCore):
 def find_op(name: str) -> Op:
     """The op of that name."""
     return OPS[name]
+
+
+def _kind(annotation: Any) -> str:
+    """The name of an annotation, which is the object or, postponed, a string."""
+    if isinstance(annotation, str):
+        return annotation.rpartition(".")[2]
+    known = {"Array": Array, "Arrays": Arrays, "Index": Index}
+    return next((name for name, kind in known.items() if annotation == kind), "")
 
 
 def find_handler(value: Any) -> Callable[..., Any] | None:

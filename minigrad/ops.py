@@ -7,6 +7,7 @@ broadcasting. Composite operations, which need no VJP, stand in `functional.py`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -41,6 +42,7 @@ reductions = [
     sample(floats(2, 3, 4), dim=(0, -1), keepdim=True),
     sample(floats(), dim=0),
     sample(floats(2, 3, 4), dim=-2, keepdim=True),
+    sample(floats(3, 4), dim=()),
 ]
 along_dim = [
     sample(floats(3, 4), dim=-1),
@@ -52,19 +54,35 @@ along_dim = [
 
 
 def axes_of(dim: Any, ndim: int) -> tuple[int, ...]:
-    """The dims of a reduction as non-negative numbers; all of them for None."""
+    """The dims of a reduction as non-negative numbers; all of them for None or ()."""
     if dim is None:
         return tuple(range(ndim))
-    dims = (dim,) if isinstance(dim, int) else tuple(dim)
-    return tuple(sorted(axis_of(d, ndim) for d in dims))
+    dims = dim if isinstance(dim, tuple | list) else (dim,)
+    return tuple(sorted(axis_of(d, ndim) for d in dims)) or tuple(range(ndim))
 
 
 def axis_of(dim: int, ndim: int) -> int:
     """`dim` counted from the front. A scalar has the dim 0 (and -1), as in PyTorch."""
     size = max(ndim, 1)
+    if not isinstance(dim, int | np.integer):
+        raise TypeError(f"a dim must be an int, not {dim!r}")
     if not -size <= dim < size:
-        raise np.exceptions.AxisError(dim, ndim)
-    return dim % size
+        raise np.exceptions.AxisError(int(dim), ndim)
+    return int(dim) % size
+
+
+def size_of(x: Any, dim: int) -> int:
+    """The size of a dim, which a scalar does not have."""
+    axis = axis_of(dim, x.ndim)
+    if not x.ndim:
+        raise ValueError("the tensor has no dimensions")
+    size: int = x.shape[axis]
+    return size
+
+
+def flattened(x: Any) -> Any:
+    """The rows of x: all its dims but the last made one. Any size may be 0."""
+    return reshape(x, (math.prod(x.shape[:-1]), x.shape[-1]))
 
 
 def restore(g: Any, x: Any, dim: Any, keepdim: bool) -> Any:
@@ -161,21 +179,31 @@ neg.vjp(x=lambda g, y, x: -g)
     elementwise=True,
 )
 def pow(x: Array, y: Array) -> Array:
-    """x ** y."""
+    """x ** y. Integers take no negative exponent, bools none."""
+    kind = np.result_type(x, y).kind
+    if kind == "b":
+        raise DTypeError("pow: two bools have no power; make one of them int64")
+    if kind == "i" and np.less(y, 0).any():
+        raise ArgumentError(
+            "pow: an integer to a negative power is no integer; make x a float tensor"
+        )
     return np.power(x, y)
+
+
+def _pow_vjp_x(g: Any, z: Any, x: Any, y: Any) -> Any:
+    if isinstance(y, int | float):
+        return g * (y * x ** (y - 1)) if y else zeros_like(g)
+    return where(eq(y, 0), 0.0, g * (y * x ** (y - 1)))
 
 
 def _pow_vjp_y(g: Any, z: Any, x: Any, y: Any) -> Any:
     base = x + zeros_like(y)  # a tensor, also if x is a number
     # 0, not 0 * log 0, where the base is zero and the exponent isn't negative.
     flat = logical_and(eq(base, 0), ge(y, 0))
-    return where(flat, 0.0, g * (z * log(where(eq(base, 0), 1.0, base))))
+    return where(flat, 0.0, g * (z * log(where(flat, 1.0, base))))
 
 
-pow.vjp(
-    x=lambda g, z, x, y: where(eq(y, 0), 0.0, g * (y * x ** (y - 1))),
-    y=_pow_vjp_y,
-)
+pow.vjp(x=_pow_vjp_x, y=_pow_vjp_y)
 
 
 @op(
@@ -360,9 +388,13 @@ def clamp(x: Array, min: float | None = None, max: float | None = None) -> Array
     if min is None and max is None:
         raise ArgumentError("clamp: give min, max or both")
     for bound in (min, max):
-        if bound is not None and not isinstance(bound, int | float):
+        if bound is not None and not isinstance(bound, int | float | np.number):
             raise ArgumentError(f"clamp: a bound must be a number, not {bound!r}")
-    return np.clip(x, min, max)
+    # numpy's scalars are cast like Python's, and a float bound makes integers float32.
+    low, high = (b.item() if isinstance(b, np.number) else b for b in (min, max))
+    if x.dtype.kind != "f" and (isinstance(low, float) or isinstance(high, float)):
+        x = x.astype(np.float32)
+    return np.clip(x, low, high)
 
 
 clamp.vjp(x=lambda g, y, x, min, max: where(eq(x, y), g, 0.0))
@@ -436,6 +468,18 @@ def logical_not(x: Index) -> Array:
     return np.logical_not(x)
 
 
+@op(
+    "torch.Tensor.detach",
+    # Finite differences see what the gradient is told not to.
+    samples=[sample(floats(3, 4), kink=True), sample(floats(), kink=True)],
+    errors=not_numeric,
+    elementwise=True,
+)
+def detach(x: Array) -> Array:
+    """The same values with no history: gradients stop here."""
+    return x
+
+
 @op("torch.zeros_like", samples=unary, errors=not_numeric, elementwise=True)
 def zeros_like(x: Array) -> Array:
     """Zeros of the shape and dtype of x."""
@@ -480,7 +524,8 @@ def matmul(x: Array, y: Array) -> Array:
             "differ; transpose one of the two?"
         )
     if x.ndim > 2 and y.ndim == 2:  # one large product instead of a batch of small ones
-        return (x.reshape(-1, inner) @ y).reshape(*x.shape[:-1], y.shape[1])
+        rows = x.reshape(math.prod(x.shape[:-1]), inner)
+        return (rows @ y).reshape(*x.shape[:-1], y.shape[1])
     return np.matmul(x, y)
 
 
@@ -500,7 +545,7 @@ def _matmul_vjp_y(g: Any, z: Any, x: Any, y: Any) -> Any:
     if (
         x.ndim > 2 and y.ndim == 2
     ):  # sums over the batch inside one product: no stack of gradients
-        return matmul(reshape(x, (-1, x.shape[-1])).T, reshape(g, (-1, g.shape[-1])))
+        return matmul(flattened(x).T, flattened(g))
     return matmul(x.mT, g)
 
 
@@ -680,7 +725,7 @@ reshape.vjp(x=lambda g, y, x, shape: reshape(g, x.shape))
 )
 def permute(x: Array, dims: Sequence[int]) -> Array:
     """The dims in another order."""
-    return np.transpose(x, dims)
+    return np.transpose(x, tuple(dims))
 
 
 permute.vjp(
@@ -806,11 +851,11 @@ def present(gs: Any, ys: Any) -> list[Any]:
 @op(
     "torch.unbind",
     samples=[sample(floats(3, 4)), sample(floats(2, 3), dim=-1)],
-    errors=[bad_dim],
+    errors=[bad_dim, bad(floats(), error=ShapeError, match="no dimensions")],
 )
 def unbind(x: Array, dim: int = 0) -> tuple[Array, ...]:
     """The slices along `dim`, which goes away."""
-    return tuple(np.moveaxis(x, dim, 0))
+    return tuple(np.moveaxis(x, dim, 0)) if size_of(x, dim) else ()
 
 
 unbind.vjp(x=lambda gs, ys, x, dim: stack(present(gs, ys), dim))
@@ -826,15 +871,17 @@ unbind.vjp(x=lambda gs, ys, x, dim: stack(present(gs, ys), dim))
     errors=[
         bad(floats(4), (1, 2), error=ShapeError, match="add up to 3"),
         bad(floats(4), 0, error=ArgumentError, match="positive"),
+        bad(floats(2, 3), 1, 2, error=IndexRangeError, match="dim 2 is out of range"),
+        bad(floats(), 1, error=ShapeError, match="no dimensions"),
     ],
 )
 def split(
     x: Array, split_size_or_sections: int | Sequence[int], dim: int = 0
 ) -> tuple[Array, ...]:
     """Pieces of one size (the last may be smaller), or of the sizes given."""
-    n = x.shape[dim]
+    n = size_of(x, dim)
     sizes = split_size_or_sections
-    if isinstance(sizes, int):
+    if isinstance(sizes, int | np.integer):
         if sizes < 1:
             raise ArgumentError(f"split: the size must be positive, not {sizes}")
         stops = list(range(sizes, n, sizes))
@@ -1049,6 +1096,7 @@ embedding.vjp(
         sample(floats(2, 2, 3), ints(2, 2), 3, 1),
     ],
     errors=[bad(floats(3, 2), ints(2), 4, error=ShapeError, match="a row for each")],
+    floating=True,
 )
 def embedding_grad(
     x: Array, index: Index, num_embeddings: int, padding_idx: int | None = None
@@ -1060,7 +1108,7 @@ def embedding_grad(
             f"{index.shape}"
         )
     check_range(index, num_embeddings, "embedding_grad", "index")
-    rows = x.reshape(-1, x.shape[-1])
+    rows = x.reshape(index.size, x.shape[-1])
     out = kernels.add_rows(rows, index.reshape(-1), num_embeddings)
     if padding_idx is not None:
         out[padding_idx] = 0
@@ -1122,7 +1170,7 @@ def checked_dtype(dtype: Any) -> np.dtype[Any]:
         found = np.dtype(dtype)
     except TypeError:
         found = None
-    if dtype is None or found not in DTYPES:
+    if dtype is None or found is None or found not in DTYPES:
         raise DTypeError(
             f"dtype must be float32, float64, int64 or bool, not {dtype!r}"
         )

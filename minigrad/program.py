@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from . import _backend, tape
-from .errors import ArgumentError, DTypeError, ShapeError, describe
+from .errors import ArgumentError, DTypeError, GraphError, ShapeError, describe
+from .mode import trace_mode
 from .op import Op
 from .tensor import Tensor
 
@@ -57,7 +58,7 @@ class Program:
 
     inputs: tuple[Var, ...]
     instructions: tuple[Instruction, ...]
-    outputs: tuple[Any, ...]
+    outputs: tuple[Var, ...]
 
     def __str__(self) -> str:
         head = ", ".join(f"{v}: {v.type}" for v in self.inputs)
@@ -65,29 +66,32 @@ class Program:
         return f"program({head}):\n{body}\n  return {', '.join(map(str, self.outputs))}"
 
     def run(self, *values: Any) -> list[Array]:
-        """The outputs' arrays, from arrays for the inputs, by numpy."""
-        env = self._bind([np.asarray(v) for v in values])
+        """The outputs' arrays, read-only, from arrays for the inputs, by numpy.
+
+        Raises ArgumentError, ShapeError or DTypeError for values that do not fit.
+        """
+        env = self._bind([np.array(v) for v in values])  # an output may be a view
         for line in self.instructions:
             self._step(line, env)
         return [env[v] for v in self.outputs]
 
     def check(self) -> None:
-        """Derive every type from dummies; raise if one differs or a Var is wrong."""
-        env = self._bind([np.ones(v.shape, v.dtype) for v in self.inputs])
+        """Derive every type from dummies; raise if one differs or a Var is wrong.
+
+        A type that depends on values, such as that of one_hot without num_classes,
+        can't be derived, and is refused.
+        """
+        # Dummies carry types only, but indices among them are looked up: 0 is there.
+        env = self._bind([np.zeros(v.shape, v.dtype) for v in self.inputs])
+        written: set[int] = set()
+        _write(written, self.inputs, "input")
         for line in self.instructions:
-            for arg in line.args:
-                if isinstance(arg, Var) and arg not in env:
-                    raise ArgumentError(f"{line}: {arg} is read before it is written")
-            for v in line.outputs:
-                if v in env:
-                    raise ArgumentError(f"{line}: {v} is written twice")
-            # Dummies carry types only: a label or an index would be out of range.
+            _read(env, line.args, str(line))
+            _write(written, line.outputs, str(line))
             self._step(line, env)
             for v in line.outputs:
                 _match(v, env[v], str(line))
-        for v in self.outputs:
-            if v not in env:
-                raise ArgumentError(f"return: {v} was never written")
+        _read(env, self.outputs, "return")
 
     def _bind(self, values: Sequence[Array]) -> dict[Var, Array]:
         if len(values) != len(self.inputs):
@@ -102,11 +106,27 @@ class Program:
         args = tuple(
             _backend.wrap(env[a]) if isinstance(a, Var) else a for a in line.args
         )
-        with tape.no_grad():
-            result = _backend.apply(line.op, args)
+        result = _backend.apply(line.op, args)  # on no leaf: nothing is recorded
         values = result if isinstance(result, tuple) else (result,)
+        if len(values) != len(line.outputs):
+            raise ArgumentError(f"{line}: the op has {len(values)} outputs")
         for v, value in zip(line.outputs, values, strict=True):
             env[v] = value.numpy()
+
+
+def _read(env: dict[Var, Array], args: Sequence[Any], where: str) -> None:
+    for arg in args:
+        if isinstance(arg, Var) and arg not in env:
+            raise ArgumentError(
+                f"{where}: {arg}: {arg.type} is read, but nothing wrote it before"
+            )
+
+
+def _write(written: set[int], variables: Sequence[Var], where: str) -> None:
+    for v in variables:
+        if v.number in written:
+            raise ArgumentError(f"{where}: {v} is written twice")
+        written.add(v.number)
 
 
 def _match(v: Var, value: Array, where: str) -> None:
@@ -123,8 +143,13 @@ def linearise(
 
     What was used but is not among the inputs is captured: it becomes an input of the
     program after the given ones, and its value is returned beside.
+
+    Raises GraphError if a backward pass has let go of the graph, ArgumentError for an
+    input that is not recorded.
     """
-    slots = {(x._node, x._slot): i for i, x in enumerate(inputs) if x._node}
+    for x in (*outputs, *inputs):
+        tape.check_tensor(x, "linearise: each output and input")
+    slots = {(x._node, x._slot) for x in inputs if x._node}
     if len(slots) != len(inputs):
         raise ArgumentError(
             "linearise: each input must be a recorded tensor, given once"
@@ -133,12 +158,15 @@ def linearise(
     for x in inputs:
         builder.name_slot((x._node, x._slot), x._data)
     own = list(builder.vars)
-    nodes = tape.reachable([y._node for y in outputs if y._node], stop=set(slots))
-    lines = [builder.line(node) for node in reversed(nodes) if node.op is not None]
-    results = tuple(
-        builder.constant(y._data) if y._node is None else builder.slot(y)
-        for y in outputs
-    )
+    roots = [y._node for y in outputs if y._node and (y._node, y._slot) not in slots]
+    if any(map(tape.was_freed, roots)):
+        raise GraphError(
+            "linearise: a backward pass has let go of this graph; pass "
+            "retain_graph=True to it"
+        )
+    nodes = tape.reachable(roots, stop=slots)
+    lines = [builder.line(node) for node in reversed(nodes) if node.args]
+    results = tuple(map(builder.slot, outputs))
     program = Program((*own, *builder.captured), tuple(lines), results)
     return program, list(builder.captured.values())
 
@@ -178,8 +206,9 @@ class _Builder:
             slot = (node.parents[i], node.slots[i])
             found = self.by_slot.get(slot) if node.parents[i] is not None else None
             args[position] = self.constant(args[position]) if found is None else found
+        # A slot that is an input has its name: what is computed here is not used.
         outputs = tuple(
-            self.by_slot.get((node, i)) or self.name_slot((node, i), v)
+            self.new(v) if (node, i) in self.by_slot else self.name_slot((node, i), v)
             for i, v in enumerate(node.values)
         )
         return Instruction(node.op, tuple(args), outputs)
@@ -187,6 +216,9 @@ class _Builder:
 
 def trace(fn: Callable[..., Any], *inputs: Tensor) -> tuple[Program, list[Array]]:
     """Run fn on the inputs and return what it did: (program, captured values).
+
+    Every op is seen, a gradient's and a non-differentiable one's too. Raises GraphError
+    if fn looks at a value or turns recording off, which would freeze what it did there.
 
     >>> import minigrad as mg
     >>> program, _ = trace(lambda x: (x * x).sum(), mg.ones(3))
@@ -196,9 +228,9 @@ def trace(fn: Callable[..., Any], *inputs: Tensor) -> tuple[Program, list[Array]
       %2: float32[] = sum(%1, None, False)
       return %2
     """
-    leaves = [x.detach() for x in inputs]
-    for leaf in leaves:
-        leaf._node = _backend.Node()
-    with tape.trace_mode():
+    for x in inputs:
+        tape.check_tensor(x, "trace: each input")
+    leaves = [_backend.wrap(x._data, _backend.Node()) for x in inputs]
+    with trace_mode():
         result = fn(*leaves)
     return linearise(result if isinstance(result, tuple) else (result,), leaves)

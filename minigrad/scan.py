@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from . import ops
-from .errors import ArgumentError, DTypeError, IndexRangeError, ShapeError
+from .errors import ArgumentError, DTypeError, IndexRangeError, ShapeError, describe
+from .tape import check_tensor
 from .tensor import Tensor
 
 State = Tensor | tuple[Tensor, ...]
@@ -38,36 +39,42 @@ def scan(
     >>> carry, ys.tolist()
     (tensor([3.]), [[0.0], [1.0], [2.0]])
     """
-    xs_list = _listed(xs)
-    n_steps = _n_steps(xs_list)
-    live = None if lengths is None else _live(lengths, n_steps, xs_list[0])
-    steps = zip(*(ops.unbind(x) for x in xs_list), strict=True)
-    order = list(enumerate(steps))
-    ys: list[list[Tensor]] = []
-    y: Any = None
-    for t, x in reversed(order) if reverse else order:
-        x_t = x if isinstance(xs, tuple) else x[0]
-        if live is None:
-            new, y = step(carry, x_t)
-            check_carry(carry, new, t)
-            carry = new
-        else:
-            new, y = step(carry, _choose(live[t], x_t, None))
-            check_carry(carry, new, t)
-            carry = _choose(live[t], new, carry)
-            y = _choose(live[t], y, None)
-        ys.append(_listed(y))
+    n_steps = _n_steps(_items(xs))
+    live = None if lengths is None else _live(lengths, n_steps, _items(xs)[0])
+    check_alike("carry", carry, carry, 0)
+    frames = list(zip(*map(ops.unbind, _items(xs)), strict=True))
+    ys: list[State] = []
+    for t in reversed(range(n_steps)) if reverse else range(n_steps):
+        x = frames[t] if isinstance(xs, tuple) else frames[t][0]
+        rows = None if live is None else live[t]
+        new, y = _pair(step(carry, _choose(rows, x, None)), t)
+        check_alike("carry", carry, new, t)
+        check_alike("y", ys[0] if ys else y, y, t)
+        carry = _choose(rows, new, carry)
+        ys.append(_choose(rows, y, None))
     if reverse:
         ys.reverse()
-    stacked = tuple(ops.stack(list(column)) for column in zip(*ys, strict=True))
-    return carry, stacked if isinstance(y, tuple) else stacked[0]
+    columns = zip(*map(_items, ys), strict=True)
+    stacked = tuple(ops.stack(list(column)) for column in columns)
+    return carry, stacked if isinstance(ys[0], tuple) else stacked[0]
 
 
-def _listed(value: State) -> list[Tensor]:
-    return list(value) if isinstance(value, tuple) else [value]
+def _items(value: State) -> tuple[Tensor, ...]:
+    return value if isinstance(value, tuple) else (value,)
 
 
-def _n_steps(xs: list[Tensor]) -> int:
+def _pair(result: Any, t: int) -> tuple[Any, Any]:
+    if not isinstance(result, tuple) or len(result) != 2:
+        raise ArgumentError(
+            f"scan: at step {t} the step returned {describe(result)}; it must return "
+            "the pair (carry, y)"
+        )
+    return result
+
+
+def _n_steps(xs: tuple[Tensor, ...]) -> int:
+    for i, x in enumerate(xs):
+        check_tensor(x, f"scan: xs {i}")
     sizes = {x.shape[0] if x.ndim else None for x in xs}
     if len(sizes) != 1 or None in sizes:
         raise ShapeError(
@@ -107,30 +114,40 @@ def _live(lengths: Any, n_steps: int, x: Tensor) -> np.ndarray[Any, Any]:
     return found
 
 
-def _choose(live: Any, new: Any, old: Any) -> Any:
-    """`new` in the live rows; `old`, or 0, in the others."""
+def _choose(rows: Any, new: Any, old: Any) -> Any:
+    """`new` in the live rows; `old`, or 0, in the others. All of `new` without rows."""
+    if rows is None:
+        return new
     if isinstance(new, tuple):
         olds = (None,) * len(new) if old is None else old
-        return tuple(_choose(live, n, o) for n, o in zip(new, olds, strict=True))
-    rows = live.reshape(-1, *(1,) * (new.ndim - 1))
-    return ops.where(rows, new, 0.0 if old is None else old)
+        return tuple(_choose(rows, n, o) for n, o in zip(new, olds, strict=True))
+    if new.shape[:1] != rows.shape:
+        raise ShapeError(
+            f"scan: lengths are for {len(rows)} rows, but one of the xs, the carry or "
+            f"the ys has {describe(new)} at a step; its leading axis must be those rows"
+        )
+    # False is 0 in every dtype; 0.0 would make floats of integers.
+    other = False if old is None else old
+    return ops.where(rows.reshape(-1, *(1,) * (new.ndim - 1)), new, other)
 
 
-def check_carry(old: Any, new: Any, t: int) -> None:
-    """The carry must keep its structure, its shapes and its dtypes."""
-    olds, news = _listed(old), _listed(new)
+def check_alike(name: str, old: Any, new: Any, t: int) -> None:
+    """What a step returns must keep its structure, its shapes and its dtypes."""
+    olds, news = _items(old), _items(new)
     if isinstance(old, tuple) != isinstance(new, tuple) or len(olds) != len(news):
         raise ArgumentError(
-            f"scan: at step {t} the step returned a carry of {len(news)}, but the "
-            f"initial carry has {len(olds)}; return (carry, y) with the same structure"
+            f"scan: at step {t} the step returned a {name} that is {_structure(new)}, "
+            f"but it was {_structure(old)} before; always return the same structure"
         )
     for i, (before, after) in enumerate(zip(olds, news, strict=True)):
-        if not isinstance(after, Tensor):
-            raise DTypeError(
-                f"scan: carry {i} must be a Tensor, not {type(after).__name__}"
-            )
+        check_tensor(after, f"scan: {name} {i} at step {t}")
         if (before.shape, before.dtype) != (after.shape, after.dtype):
-            raise ShapeError(
-                f"scan: carry {i} is {before.dtype}{before.shape}, but at step {t} the "
-                f"step returned {after.dtype}{after.shape}; make them the same"
+            error = DTypeError if before.shape == after.shape else ShapeError
+            raise error(
+                f"scan: {name} {i} is {describe(before)}, but at step {t} the step "
+                f"returned {describe(after)}; make them the same"
             )
+
+
+def _structure(value: Any) -> str:
+    return f"a tuple of {len(value)}" if isinstance(value, tuple) else "one tensor"

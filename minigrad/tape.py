@@ -2,67 +2,21 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Container, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import _backend, ops
-from ._backend import Node, wrap
+from . import ops
+from ._backend import Node, TensorCore, wrap
 from .errors import DTypeError, GraphError, ShapeError
+from .mode import is_tracing, pass_mode
 
 if TYPE_CHECKING:
     from .tensor import Tensor
 
 Array = np.ndarray[Any, Any]
 Slot = tuple[Node, int]  # one output of a node: what a cotangent belongs to
-
-
-OFF, ON, TRACE = 0, 1, 2  # record nothing; what has a gradient; everything
-
-
-class _GradMode:
-    """A context manager and decorator that sets whether ops are recorded."""
-
-    def __init__(self, mode: int) -> None:
-        self.mode = mode
-        self.before: list[int] = []
-
-    def __enter__(self) -> None:
-        self.before.append(_backend.get_mode())
-        _backend.set_mode(self.mode)
-
-    def __exit__(self, *_: object) -> None:
-        _backend.set_mode(self.before.pop())
-
-    def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        @functools.wraps(function)
-        def inside(*args: Any, **kwargs: Any) -> Any:
-            with _GradMode(self.mode):
-                return function(*args, **kwargs)
-
-        return inside
-
-
-def no_grad() -> _GradMode:
-    """Record nothing inside: `with no_grad():`, or as a decorator."""
-    return _GradMode(OFF)
-
-
-def enable_grad() -> _GradMode:
-    """Record again, inside a no_grad()."""
-    return _GradMode(ON)
-
-
-def is_grad_enabled() -> bool:
-    """Whether ops are recorded here, in this thread."""
-    return _backend.get_mode() != OFF
-
-
-def trace_mode() -> _GradMode:
-    """Record every op on what comes from a leaf, differentiable or not."""
-    return _GradMode(TRACE)
 
 
 def grad(
@@ -81,7 +35,8 @@ def grad(
     allow_unused: give None for an input that the outputs do not depend on.
 
     Raises GraphError if an input does not require grad or is unused, ShapeError and
-    DTypeError for a cotangent that does not fit.
+    DTypeError for a cotangent that does not fit. Only what lies between the outputs
+    and the inputs is walked, and let go.
 
     >>> import minigrad as mg
     >>> x = mg.tensor(3.0, requires_grad=True)
@@ -93,6 +48,7 @@ def grad(
     inputs = _listed(inputs)
     seeds = [None] * len(outputs) if grad_outputs is None else _listed(grad_outputs)
     for i, x in enumerate(inputs):
+        check_tensor(x, f"grad: input {i}")
         if x._node is None:
             raise GraphError(
                 f"grad: input {i} does not require grad; create it with "
@@ -117,7 +73,7 @@ def backward(
 ) -> None:
     """Add the gradient of the outputs to `.grad` of every leaf, all of them or none."""
     found = _walk(outputs, cotangents, None, retain_graph, create_graph)
-    with _GradMode(ON if create_graph else OFF):
+    with pass_mode(create_graph):
         totals = [
             (node, g if node.grad is None else node.grad + g)
             for (node, _), g in found.items()
@@ -128,18 +84,23 @@ def backward(
 
 def check_cotangent(g: Any, y: Tensor, name: str) -> None:
     """Refuse a cotangent that is not a Tensor of y's shape and dtype."""
-    from .tensor import Tensor
-
-    if not isinstance(g, Tensor):
-        raise DTypeError(f"{name} must be a Tensor, not {type(g).__name__}")
+    check_tensor(g, name)
     if g.shape != y.shape:
         raise ShapeError(f"{name} must have the shape {y.shape}; it has {g.shape}")
     if g.dtype != y.dtype:
         raise DTypeError(f"{name} must be {y.dtype}; it is {g.dtype}")
 
 
+def check_tensor(value: Any, name: str) -> None:
+    """Refuse what is not a Tensor."""
+    if not isinstance(value, TensorCore):
+        raise DTypeError(f"{name} must be a Tensor, not {type(value).__name__}")
+
+
 def _listed(value: Any) -> list[Any]:
-    return list(value) if isinstance(value, tuple | list) else [value]
+    """One tensor, or any iterable of them, such as `module.parameters()`."""
+    one = isinstance(value, TensorCore) or not isinstance(value, Iterable)
+    return [value] if one else list(value)
 
 
 class _Cotangents:
@@ -184,28 +145,34 @@ def _walk(
         raise ShapeError(
             f"{len(outputs)} outputs need as many cotangents, not {len(cotangents)}"
         )
-    retain = create_graph if retain_graph is None else retain_graph
-    arrived = _Cotangents(create_graph)
-    with _GradMode(ON if create_graph else OFF):
+    recorded = create_graph or is_tracing()
+    retain = is_tracing() or (create_graph if retain_graph is None else retain_graph)
+    arrived = _Cotangents(recorded)
+    with pass_mode(create_graph), np.errstate(all="ignore"):
         for y, g in zip(outputs, cotangents, strict=True):
-            arrived.add((_source(y), y._slot), _seed(y, g))
+            arrived.add((_source(y), y._slot), _seed(y, g, recorded))
         nodes = reachable([y._node for y in outputs])
-        if any(node.op is not None and not node.values for node in nodes):
-            raise GraphError(
-                "this graph was already walked, and what it held is gone; pass "
-                "retain_graph=True to the first backward() or grad()"
-            )
         useful = set(nodes) if wanted is None else _useful(nodes, wanted)
+        _refuse_walked(nodes, useful)
         targets = None if wanted is None else set(wanted)
         found: dict[Slot, Any] = {}
         for node in nodes:
-            _visit(node, useful, arrived, targets, found)
-            if not retain:
+            if _visit(node, useful, arrived, targets, found) and not retain:
                 _free(node)
     return found
 
 
+def _refuse_walked(nodes: list[Node], useful: set[Node]) -> None:
+    """Raise if the walk would have to pass a node that let go of what it held."""
+    if any(was_freed(n) and not useful.isdisjoint(n.parents) for n in nodes):
+        raise GraphError(
+            "this graph was already walked, and what it held is gone; pass "
+            "retain_graph=True to the first backward() or grad()"
+        )
+
+
 def _source(y: Any) -> Node:
+    check_tensor(y, "an output")
     if y._node is None:
         raise GraphError(
             "an output does not require grad and was not computed from anything that "
@@ -215,7 +182,7 @@ def _source(y: Any) -> Node:
     return node
 
 
-def _seed(y: Any, g: Any) -> Any:
+def _seed(y: Any, g: Any, recorded: bool) -> Any:
     if g is None:
         if y.numel() != 1:
             raise GraphError(
@@ -224,7 +191,7 @@ def _seed(y: Any, g: Any) -> Any:
             )
         return wrap(np.ones(y.shape, y.dtype))
     check_cotangent(g, y, "the cotangent of an output")
-    return g
+    return g if recorded else wrap(g._data)
 
 
 def reachable(roots: Sequence[Node], stop: Container[Slot] = ()) -> list[Node]:
@@ -247,15 +214,18 @@ def _useful(nodes: list[Node], wanted: Sequence[Slot]) -> set[Node]:
     """The nodes on a path to a wanted one: the others need no cotangent."""
     useful = {node for node, _ in wanted}
     for node in reversed(nodes):
-        if any(parent in useful for parent in node.parents if parent is not None):
+        if not useful.isdisjoint(node.parents):
             useful.add(node)
     return useful
 
 
 def _visit(
     node: Node, useful: Any, arrived: _Cotangents, targets: Any, found: dict[Slot, Any]
-) -> None:
-    """Take the node's finished cotangents, and pass them on through its VJPs."""
+) -> bool:
+    """Take the node's finished cotangents, and pass them on: whether there was a way.
+
+    A node that nothing was asked of stays whole, for another pass.
+    """
     gs = []
     for slot in range(max(len(node.values), 1)):
         g = arrived.pop((node, slot))
@@ -263,12 +233,14 @@ def _visit(
         wanted = node.op is None if targets is None else (node, slot) in targets
         if wanted and g is not None:
             found[node, slot] = g
-    if node.op is not None and any(g is not None for g in gs):
-        needed = [p is not None and p in useful for p in node.parents]
-        for i, g in _pull(node, gs, needed, arrived.recorded):
-            parent = node.parents[i]
-            assert parent is not None
-            arrived.add((parent, node.slots[i]), g)
+    needed = [p in useful for p in node.parents]
+    if not any(needed) or all(g is None for g in gs):
+        return False
+    for i, g in _pull(node, gs, needed, arrived.recorded):
+        parent = node.parents[i]
+        assert parent is not None
+        arrived.add((parent, node.slots[i]), g)
+    return True
 
 
 def _pull(
@@ -288,20 +260,24 @@ def _pull(
             args[position] = wrap(args[position], parent, node.slots[i])
     g, y = (tuple(gs), tuple(ys)) if op.returns_tuple else (gs[0], ys[0])
     for i, position in enumerate(positions):
-        if not needed[i]:
+        vjp = op.vjps.get(op.params[0 if op.variadic else position])
+        if not needed[i] or vjp is None:
             continue
         if op.variadic:
             n = len(positions)
-            result = op.vjps[op.params[0]](i, g, y, tuple(args[:n]), *args[n:])
-        elif op.params[position] in op.vjps:
-            result = op.vjps[op.params[position]](g, y, *args)
+            result = vjp(i, g, y, tuple(args[:n]), *args[n:])
         else:
-            continue
+            result = vjp(g, y, *args)
         shape = args[position].shape
         yield i, result if result.shape == shape else ops.sum_to(result, shape)
 
 
 def _free(node: Node) -> None:
-    """Let go of what a node holds: a second pass through it is refused."""
-    if node.op is not None:
-        node.args = node.values = node.parents = node.slots = ()
+    """Let go of the arrays of a node: a second pass through it is refused."""
+    node.args = ()
+    node.values = (None,) * len(node.values)
+
+
+def was_freed(node: Node) -> bool:
+    """Whether a pass has gone through the node and let go of what it held."""
+    return node.op is not None and not node.args

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import _backend, functional, ops, tape
-from .errors import ArgumentError, DTypeError, GraphError, IndexRangeError
+from .convert import index_part, look, sizes, to_array
+from .errors import NUMPY_ERRORS, ArgumentError, DTypeError, GraphError, translate
+from .mode import is_tracing
 from .op import OPS, find_handler
 
 Array = np.ndarray[Any, Any]
@@ -65,7 +67,10 @@ class Tensor(_backend.TensorCore):
 
     def size(self, dim: int | None = None) -> Any:
         """The shape, or the size of one dim."""
-        return self.shape if dim is None else self.shape[ops.axis_of(dim, self.ndim)]
+        try:
+            return self.shape if dim is None else ops.size_of(self, dim)
+        except NUMPY_ERRORS as error:
+            raise translate("size", (self, dim), error) from error
 
     def dim(self) -> int:
         """The number of dims."""
@@ -98,12 +103,13 @@ class Tensor(_backend.TensorCore):
 
     def numpy(self) -> Array:
         """The values as a read-only numpy array, without a copy."""
+        array = look(self)
         if self.requires_grad:
             raise GraphError(
                 "numpy() of a tensor that requires grad would lose its gradient; "
                 "use tensor.detach().numpy()"
             )
-        return self._data
+        return array
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
         array = self.numpy()
@@ -115,11 +121,11 @@ class Tensor(_backend.TensorCore):
         """The only element, as a Python number."""
         if self.numel() != 1:
             raise ArgumentError(f"item() needs one element; the shape is {self.shape}")
-        return self._data.item()
+        return look(self).item()
 
     def tolist(self) -> Any:
         """The values as nested lists."""
-        return self._data.tolist()
+        return look(self).tolist()
 
     def _only(self, kind: str) -> Any:
         if self.numel() != 1:
@@ -127,7 +133,7 @@ class Tensor(_backend.TensorCore):
                 f"{kind}() of a tensor needs one element; the shape is {self.shape}. "
                 "Compare or reduce it first"
             )
-        return self._data.item()
+        return look(self).item()
 
     def __bool__(self) -> bool:
         return bool(self._only("bool"))
@@ -208,11 +214,6 @@ class Tensor(_backend.TensorCore):
         """
         tape.backward([self], [gradient], retain_graph, create_graph)
 
-    def detach(self) -> Tensor:
-        """The same values with no history."""
-        found: Tensor = _backend.wrap(self._data)
-        return found
-
     # -- dtypes and layouts -----------------------------------------------------------
 
     def float(self) -> Tensor:
@@ -235,25 +236,25 @@ class Tensor(_backend.TensorCore):
 
     def reshape(self, *shape: Any) -> Tensor:
         """See `minigrad.reshape`; the sizes may also stand one by one."""
-        return ops.reshape(self, _sizes(shape))
+        return ops.reshape(self, sizes(shape))
 
     view = reshape
 
     def permute(self, *dims: Any) -> Tensor:
         """See `minigrad.permute`; the dims may also stand one by one."""
-        return ops.permute(self, _sizes(dims))
+        return ops.permute(self, sizes(dims))
 
     def expand(self, *size: Any) -> Tensor:
         """See `minigrad.expand`; the sizes may also stand one by one."""
-        return ops.expand(self, _sizes(size))
+        return ops.expand(self, sizes(size))
 
     def flip(self, *dims: Any) -> Tensor:
         """See `minigrad.flip`; the dims may also stand one by one."""
-        return ops.flip(self, _sizes(dims))
+        return ops.flip(self, sizes(dims))
 
     def __getitem__(self, index: Any) -> Tensor:
         parts = index if isinstance(index, tuple) else (index,)
-        return ops.getitem(self, tuple(_index_part(part) for part in parts))
+        return ops.getitem(self, tuple(map(index_part, parts)))
 
     def __setitem__(self, index: Any, value: Any) -> None:
         raise GraphError(
@@ -310,48 +311,6 @@ class Tensor(_backend.TensorCore):
         def __ne__(self, other: object) -> Any: ...
 
 
-def to_array(data: Any, dtype: Any = None) -> Array:
-    """A fresh array of one of the four dtypes, by the rules of `Tensor`."""
-    if isinstance(data, Tensor):
-        data = data._data
-    try:
-        array = np.array(data, order="C")
-    except (ValueError, TypeError, RuntimeError) as error:
-        raise DTypeError(f"can't make a tensor of this: {error}") from error
-    if dtype is not None:
-        dtype = ops.checked_dtype(dtype)
-    elif array.dtype in ops.DTYPES:
-        python = not hasattr(data, "dtype") and array.dtype == np.float64
-        dtype = np.dtype(np.float32) if python else array.dtype
-    elif array.dtype.kind in "iu" and np.can_cast(array.dtype, np.int64):
-        dtype = np.dtype(np.int64)
-    if dtype is None or array.dtype.kind not in "biuf":
-        raise DTypeError(
-            f"can't make a tensor of {array.dtype} data; expected numbers that are "
-            "float32, float64, int64 or bool"
-        )
-    return array.astype(dtype, copy=False)
-
-
-def _sizes(sizes: tuple[Any, ...]) -> tuple[Any, ...]:
-    """(2, 3) from reshape(2, 3) as from reshape((2, 3))."""
-    if len(sizes) == 1 and isinstance(sizes[0], tuple | list):
-        return tuple(sizes[0])
-    return sizes
-
-
-def _index_part(part: Any) -> Any:
-    if isinstance(part, Tensor):
-        part = part._data
-    if isinstance(part, list):
-        part = np.array(part, dtype=None if part else np.int64)
-    if isinstance(part, np.ndarray):
-        if part.dtype.kind not in "ib":
-            raise IndexRangeError(f"an index must be int64 or bool, not {part.dtype}")
-        return part.copy() if part.flags.writeable else part
-    return part
-
-
 def _mask(value: Any) -> Any:
     dtype = getattr(value, "dtype", np.dtype(type(value)))
     if dtype != np.bool_:
@@ -373,6 +332,17 @@ def _operator(run: Any, reflected: bool = False) -> Any:
     return method
 
 
+def _rebind(self: Tensor, other: Any) -> Any:
+    """`x += y` is `x = x + y`; a leaf that is trained would be lost by it."""
+    if self.requires_grad and self.is_leaf and not is_tracing():
+        raise GraphError(
+            "in-place arithmetic on a leaf that requires grad would make its name mean "
+            "another tensor, and train nothing; use an optimiser, or assign() of a "
+            "Parameter"
+        )
+    return NotImplemented
+
+
 def _logical(run: Any) -> Any:
     return lambda x, y: run(_mask(x), _mask(y))
 
@@ -390,6 +360,7 @@ for _name, _run in {
 }.items():
     setattr(Tensor, f"__{_name}__", _operator(_run))
     setattr(Tensor, f"__r{_name}__", _operator(_run, reflected=True))
+    setattr(Tensor, f"__i{_name}__", _rebind)
 for _name in ("eq", "ne", "lt", "le", "gt", "ge"):
     setattr(Tensor, f"__{_name}__", _operator(OPS[_name]))
 for _name, _op in OPS.items():

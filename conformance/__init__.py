@@ -1,0 +1,82 @@
+"""conformance: every layer, op and gradient of minigrad and seq, against PyTorch.
+
+`python -m conformance` runs everything; `check(cell)` is for a cell of your own.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from minigrad.errors import MissingExtraError
+
+if TYPE_CHECKING:
+    from .custom import Summary
+    from .data import Data
+
+NEEDED = ("torch", "rich", "tqdm")
+
+__all__ = ["case_data", "check", "require", "run"]
+
+
+def require() -> None:
+    """Raise MissingExtraError unless everything is installed that this needs."""
+    for name in NEEDED:
+        try:
+            importlib.import_module(name)
+        except ImportError as error:
+            raise MissingExtraError(
+                f"conformance needs {name}, which the extra `conformance` brings: "
+                'pip install "minigrad[conformance]"'
+            ) from error
+
+
+def check(cell: Any, data: Mapping[str, Callable[..., Any]] | None = None) -> Summary:
+    """Hold a cell of your own to everything that the built-in layers are held to.
+
+    cell: what `seq.cell` makes. data: for the names that the cell is given at each call
+    or step, functions (rng, shape) -> array that draw them; without one, floats from
+    0 to 1. Floats are differentiated, booleans and integers are not.
+
+    Proved, for stacks of 1 to 3 layers (of 1, if a state or the output has the input's
+    size), both directions, lengths, dropout, both layouts and both dtypes: that every
+    output, final state, gradient (by the input, the states, float data and each
+    parameter) and second derivative is what PyTorch computes from the same equations on
+    torch tensors; that gradients agree with finite differences; and the laws of a
+    layer: no state is zeros, a batch is its rows, a sequence its chunks, padding is
+    inert, evaluation drops nothing.
+
+    Not proved: that the equations are those of the paper you had in mind. For that,
+    compare with an implementation that somebody else wrote.
+
+    Raises an AssertionError that names the case and the worst number, and
+    MissingExtraError without PyTorch. Returns a summary, which prints as a sentence.
+    """
+    require()
+    from . import custom
+
+    return custom.check(cell, data)
+
+
+def run(case: str, check: str | None = None) -> None:
+    """Run one case by its id, and print the results of a check, or of all of them."""
+    require()
+    from .suite import units
+
+    table = units(full=True)
+    name = case if case in table else case.partition("/")[0]
+    for result in table[name]():
+        if result.case == case and check in (None, result.check):
+            print(result)
+
+
+def case_data(case: str) -> Data:
+    """The arrays that a layer case is run on."""
+    require()
+    from .cases import LayerCase
+    from .data import make_data
+    from .kinds import kind_of
+
+    found = LayerCase.parse(case)
+    return make_data(found, kind_of(found.kind))

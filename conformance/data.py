@@ -1,0 +1,169 @@
+"""The arrays of a case: weights, inputs, states, lengths, masks and cotangents.
+
+Random and never constant, biases and states non-zero and unequal, sizes unlike each
+other, lengths unsorted with an empty row, a row of one step and a full one, padding
+that holds NaN: what a wrong layer could hide behind is not there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from .cases import LayerCase
+from .kinds import SIZES, Kind
+
+Array = np.ndarray[Any, Any]
+Arrays = dict[str, Array]
+
+WEIGHT_SCALE = 0.3  # gates are neither linear nor saturated
+
+
+@dataclass(frozen=True)
+class Data:
+    """What a case is run on. Arrays are in the case's own layout and dtype."""
+
+    inputs: Arrays  # "x"; the initial state, such as "h_0"; float data of the cell
+    parameters: Arrays  # under PyTorch's names
+    cotangents: Arrays  # one for each output: "output", "h_n", ...
+    directions: Arrays  # one for each input and parameter
+    lengths: Array | None = None
+    masks: list[Array] | None = None
+    constants: Arrays = field(default_factory=dict)  # data of the cell, not floats
+
+    @property
+    def leaves(self) -> Arrays:
+        """All that is differentiated."""
+        return {**self.inputs, **self.parameters}
+
+    def with_leaves(self, leaves: Mapping[str, Array]) -> Data:
+        """The same with other values of what is differentiated."""
+        return replace(
+            self,
+            inputs={name: leaves[name] for name in self.inputs},
+            parameters={name: leaves[name] for name in self.parameters},
+        )
+
+    def astype(self, dtype: Any) -> Data:
+        """The same with every float array in another dtype."""
+
+        def cast(arrays: Arrays) -> Arrays:
+            return {name: array.astype(dtype) for name, array in arrays.items()}
+
+        return replace(
+            self,
+            inputs=cast(self.inputs),
+            parameters=cast(self.parameters),
+            cotangents=cast(self.cotangents),
+            directions=cast(self.directions),
+        )
+
+
+def make_data(case: LayerCase, kind: Kind, seed: int = 0) -> Data:
+    """The data of a case; the same id and seed give the same arrays everywhere."""
+    rng = case.rng("data", seed)
+
+    def draw(shape: Sequence[int], scale: float = 1.0) -> Array:
+        return (rng.standard_normal(tuple(shape)) * scale).astype(case.dtype)
+
+    states = state_shapes(case, kind)
+    outputs = {"output": output_shape(case, kind)}
+    outputs |= {f"{name}_n": shape for name, shape in states.items()}
+    inputs = {"x": draw(laid_out(case, SIZES["I"]))}
+    if case.state:
+        inputs |= {f"{name}_0": draw(shape) for name, shape in states.items()}
+    given = {name: draw_data(rng, kind, name, case) for name in kind.data}
+    for name, array in given.items():
+        if array.dtype.kind == "f":
+            inputs[name] = array.astype(case.dtype)
+    shapes = parameter_shapes(case, kind)
+    parameters = {name: draw(s, WEIGHT_SCALE) for name, s in shapes.items()}
+    lengths = ragged_lengths(case.steps) if case.ragged else None
+    data = Data(
+        inputs=inputs,
+        parameters=parameters,
+        cotangents={name: draw(shape) for name, shape in outputs.items()},
+        directions={n: draw(a.shape) for n, a in {**inputs, **parameters}.items()},
+        lengths=lengths,
+        masks=_masks(case, rng, outputs["output"]),
+        constants={n: a for n, a in given.items() if n not in inputs},
+    )
+    if lengths is not None:
+        inputs["x"][padding(case, lengths)] = np.nan  # nothing may look there
+    return data
+
+
+def draw_data(
+    rng: np.random.Generator, kind: Kind, name: str, case: LayerCase
+) -> Array:
+    """What the cell is given at each call: for each layer and direction, time first."""
+    shape, draw = kind.data[name]
+    words = shape.split() if case.batched else shape.replace("B", "").split()
+    sizes = {**SIZES, "T": case.steps}
+    lead = case.layers * case.directions
+    return np.asarray(draw(rng, (lead, *resolve(" ".join(words), sizes))))
+
+
+def ragged_lengths(steps: int) -> Array:
+    """Unsorted, with an empty row, a row of one step and a full one."""
+    return np.array([steps // 2, 0, steps, 1], np.int64)
+
+
+def padding(case: LayerCase, lengths: Array) -> Array:
+    """Where a row is past its end, in the layout of the case's batch of sequences."""
+    past: Array = np.arange(case.steps)[:, None] >= lengths
+    return past.T if case.batch_first else past
+
+
+def laid_out(case: LayerCase, size: int) -> tuple[int, ...]:
+    """The shape of sequences of vectors of `size`, in the case's layout."""
+    if not case.batched:
+        return (case.steps, size)
+    lead = (SIZES["B"], case.steps) if case.batch_first else (case.steps, SIZES["B"])
+    return (*lead, size)
+
+
+def output_shape(case: LayerCase, kind: Kind) -> tuple[int, ...]:
+    """The shape of the output, and of a mask between two layers."""
+    return laid_out(case, case.directions * kind.output)
+
+
+def state_shapes(case: LayerCase, kind: Kind) -> dict[str, tuple[int, ...]]:
+    """The shape of each part of the state, initial or final; never batch-first."""
+    batch = (SIZES["B"],) if case.batched else ()
+    lead = (case.layers * case.directions, *batch)
+    return {name: (*lead, *resolve(shape, SIZES)) for name, shape in kind.carry.items()}
+
+
+def parameter_shapes(case: LayerCase, kind: Kind) -> dict[str, tuple[int, ...]]:
+    """The shape of every parameter, under PyTorch's names and in its order."""
+    found = {}
+    for layer in range(case.layers):
+        below = SIZES["I"] if layer == 0 else case.directions * kind.output
+        for suffix in suffixes(case, layer):
+            for name, shape in kind.parameters.items():
+                if case.bias or not name.startswith("bias_"):
+                    found[name + suffix] = resolve(shape, {**SIZES, "I": below})
+    return found
+
+
+def suffixes(case: LayerCase, layer: int) -> list[str]:
+    """What PyTorch appends to a parameter's name, for each direction of a layer."""
+    return [f"_l{layer}", f"_l{layer}_reverse"][: case.directions]
+
+
+def resolve(shape: str, sizes: Mapping[str, int]) -> tuple[int, ...]:
+    """`"4H I"` in numbers."""
+    return tuple(int(word[:-1] or 1) * sizes[word[-1]] for word in shape.split())
+
+
+def _masks(
+    case: LayerCase, rng: np.random.Generator, shape: tuple[int, ...]
+) -> list[Array] | None:
+    """What is kept between layers. Where all is dropped there is nothing to choose."""
+    if not 0 < case.dropout < 1:
+        return None
+    return [rng.random(shape) >= case.dropout for _ in range(case.layers - 1)]

@@ -1,0 +1,141 @@
+"""From two tensors to a verdict, by the policy."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from . import policy
+from .result import Result
+
+Array = np.ndarray[Any, Any]
+_PLACE = re.compile(r"_l\d+(_reverse)?$")
+
+
+@dataclass(frozen=True)
+class Judge:
+    """Compares for one case: knows what its results are called, and its limits."""
+
+    group: str
+    case: str
+    dtype: str
+    family: str  # the group whose float32 errors hold for it
+    errors: policy.Errors
+
+    def close(
+        self,
+        what: str,
+        name: str,
+        actual: Array,
+        reference: Array,
+        dtype: Any = None,
+    ) -> Result:
+        """A tensor against PyTorch's in float64; the dtype too, the case's by default.
+
+        `what` of which tensor it is, such as ("grad(h_n)", "x"), is the family.
+        """
+        family = family_of(what, name)
+        torch_error = None
+        limit = policy.FLOAT64_RTOL
+        if self.dtype == "float32":
+            torch_error = policy.torch_error(self.errors, self.family, family)
+            limit = policy.float32_limit(torch_error)
+        expected = np.dtype(dtype or self.dtype)
+        error = policy.relative_error(actual, reference)
+        detail = self._difference(error, limit, actual, reference)
+        if actual.dtype != expected:
+            error, detail = np.inf, f"the dtype is {actual.dtype}, not {expected}"
+        return self._result(f"{what} {name}", error, limit, torch_error, detail, family)
+
+    def equal(self, check: str, actual: Array, reference: Array) -> Result:
+        """The same values, to the last bit."""
+        error, limit = policy.exact_error(actual, reference), policy.EXACT
+        detail = self._difference(error, limit, actual, reference)
+        return self._result(check, error, limit, detail=detail)
+
+    def related(self, check: str, actual: Array, reference: Array) -> Result:
+        """Two ways to the same number, in float64."""
+        error, limit = policy.relative_error(actual, reference), policy.FLOAT64_RTOL
+        detail = self._difference(error, limit, actual, reference)
+        return self._result(check, error, limit, detail=detail)
+
+    def differenced(self, check: str, error: float) -> Result:
+        """A derivative against finite differences."""
+        return self._result(check, error, policy.FINITE_DIFFERENCE)
+
+    def accurate(self, check: str, ulps: float, detail: str) -> Result:
+        """An elementwise function against its exact value."""
+        return self._result(check, ulps, policy.ULP, detail=detail)
+
+    def demand(self, check: str, met: bool, detail: str) -> Result:
+        """Something that holds or doesn't."""
+        error = 0.0 if met else np.inf
+        return self._result(check, error, policy.EXACT, None, "" if met else detail)
+
+    def raised(self, check: str, error: Exception) -> Result:
+        """What should have run raised."""
+        return self.demand(check, False, f"raised {type(error).__name__}: {error}")
+
+    def _difference(
+        self, error: float, limit: float, actual: Array, reference: Array
+    ) -> str:
+        if error <= limit:
+            return ""
+        if actual.shape != reference.shape:
+            return f"the shape is {actual.shape}, not {reference.shape}"
+        return _worst_place(actual, reference)
+
+    def _result(
+        self,
+        check: str,
+        error: float,
+        limit: float,
+        torch_error: float | None = None,
+        detail: str = "",
+        family: str = "",
+    ) -> Result:
+        return Result(
+            self.group,
+            self.case,
+            check,
+            self.dtype,
+            float(error),
+            limit,
+            torch_error,
+            detail,
+            family,
+        )
+
+
+def family_of(what: str, name: str) -> str:
+    """`"grad(h_n) weight_ih_l1_reverse"` is of the family "grad weight_ih"."""
+    return f"{re.split('[( ]', what)[0]} {_PLACE.sub('', name)}"
+
+
+Measured = Mapping[str, Mapping[str, Array]]  # {what: {name: tensor}}
+Pair = tuple[Measured, Measured]
+"""One case as PyTorch computes it in float32, and in float64 on the same data."""
+
+
+def worst_errors(pairs: Iterable[Pair]) -> dict[str, float]:
+    """PyTorch's largest float32 error in each family."""
+    found: dict[str, float] = {}
+    for actual, reference in pairs:
+        for what, tensors in actual.items():
+            for name, array in tensors.items():
+                family = family_of(what, name)
+                error = policy.relative_error(array, reference[what][name])
+                found[family] = max(found.get(family, 0.0), error)
+    return found
+
+
+def _worst_place(actual: Array, reference: Array) -> str:
+    """Where two tensors of one shape differ most, and what they hold there."""
+    gap = np.abs(np.asarray(actual, np.float64) - np.asarray(reference, np.float64))
+    flat = int(np.argmax(np.where(np.isnan(gap), np.inf, gap)))
+    place = [int(i) for i in np.unravel_index(flat, reference.shape)]
+    return f"at {place} it is {actual.flat[flat]!r}, not {reference.flat[flat]!r}"

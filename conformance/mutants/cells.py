@@ -1,0 +1,177 @@
+"""Bugs in equations."""
+
+from .mutant import Mutant
+from .planting import Edit
+
+
+def cell(name: str, *edits: Edit, shipped: str = "") -> Mutant:
+    """A bug in the equations of the cell whose name the mutant's begins with."""
+    return Mutant(
+        name, "seq.cells", edits, cases=f"^{name.split(':')[0]}/", shipped=shipped
+    )
+
+
+# The equations of the LSTM and the GRU stand twice in the file, in a variant as well:
+# an edit names the lines before, so that it is made in one place.
+LSTM = """    i, f, g, o = chunk(x @ w_ih.T + b_ih + h @ w_hh.T + b_hh, 4, -1)
+    c = sigmoid(f) * c + sigmoid(i) * tanh(g)
+    h = sigmoid(o) * tanh(c)
+"""
+N = "    n = tanh(x_n + r * h_n)\n"
+UPDATE = N + "    return (1 - z) * n + z * h\n"
+RNN = "    return tanh(x @ w_ih.T + b_ih + h @ w_hh.T + b_hh)\n"
+GIVE = '    return h, c\n\n\n@cell(torch="torch.nn.LSTM")\ndef lstm_proj('
+
+
+def lstm(name: str, old: str, new: str, shipped: str = "") -> Mutant:
+    """A bug in one line of the LSTM."""
+    assert LSTM.count(old) == 1, name
+    return cell(f"lstm: {name}", (LSTM, LSTM.replace(old, new)), shipped=shipped)
+
+
+def gru(name: str, old: str, new: str, shipped: str = "") -> Mutant:
+    """A bug in one line of the GRU."""
+    assert UPDATE.count(old) == 1, name
+    return cell(f"gru: {name}", (UPDATE, UPDATE.replace(old, new)), shipped=shipped)
+
+
+CELLS = [
+    gru(
+        "without an initial state, b_hn is dropped at the first step",
+        N,
+        "    from minigrad import where\n"
+        "    n = tanh(x_n + r * where(h == 0, 0.0, h_n))\n",
+        shipped="mlx nn.GRU until 0.31 (mlx#3249)",
+    ),
+    gru(
+        "no b_hn at all",
+        "r * h_n",
+        "r * (h_n - chunk(b_hh, 3, -1)[2])",
+        shipped="flax nnx.GRUCell (flax#5594)",
+    ),
+    gru("b_hn outside the reset", "r * h_n", "r * (h @ chunk(w_hh, 3, 0)[2].T)"),
+    gru(
+        "reset before the product",
+        N,
+        "    w, b = chunk(w_hh, 3, 0)[2], chunk(b_hh, 3, 0)[2]\n"
+        "    n = tanh(x_n + (r * h) @ w.T + b)\n",
+        shipped="the branch that the ONNX suite has no case of",
+    ),
+    gru(
+        "the update gate inverted",
+        "(1 - z) * n + z * h",
+        "z * n + (1 - z) * h",
+        shipped="Chainer's two GRUs differ so",
+    ),
+    cell(
+        "gru: r and z exchanged",
+        (
+            "    x_r, x_z, x_n = chunk(x @ w_ih.T + b_ih, 3, -1)\n    h_r, h_z, h_n",
+            "    x_z, x_r, x_n = chunk(x @ w_ih.T + b_ih, 3, -1)\n    h_z, h_r, h_n",
+        ),
+        shipped="ports between z r h and r z n (keras#15915)",
+    ),
+    lstm(
+        "gates in ONNX's order, i o f c",
+        "i, f, g, o =",
+        "i, o, f, g =",
+        shipped="invisible to all six LSTM cases of the ONNX suite",
+    ),
+    lstm("gates in haste's order, i g f o", "i, f, g, o =", "i, g, f, o ="),
+    lstm("b_hh forgotten", " + b_hh, 4", ", 4", shipped="flax#3746"),
+    lstm("no input bias", "x @ w_ih.T + b_ih +", "x @ w_ih.T +"),
+    lstm("sigmoid for the candidate", "tanh(g)", "sigmoid(g)"),
+    lstm("no tanh on the way out", "* tanh(c)\n", "* c\n"),
+    lstm(
+        "forget gate plus one",
+        "sigmoid(f)",
+        "sigmoid(f + 1)",
+        shipped="a dialect: Haiku adds it in the forward",
+    ),
+    lstm("a relative error of 1e-11", "sigmoid(i) *", "sigmoid(i) * (1 + 1e-11) *"),
+    lstm(
+        "a gate in float32",
+        "sigmoid(o) *",
+        "sigmoid(o).float().to(o.dtype) *",
+    ),
+    lstm(
+        "the logistic of 2x",
+        "sigmoid(o)",
+        "sigmoid(2 * o)",
+        shipped="autograd's examples/rnn.py",
+    ),
+    cell(
+        "lstm: h and c exchanged in what it returns",
+        (GIVE, GIVE.replace("h, c", "c, h", 1)),
+    ),
+    lstm(
+        "the gradient of w_hh pairs each step with its own h, not the one before",
+        LSTM,
+        LSTM.replace("c =", "c1 =")
+        .replace("tanh(c)", "tanh(c1)")
+        .replace("h =", "h1 =")
+        + LSTM.replace(
+            "h @ w_hh.T", "h @ w_hh.detach().T + h1.detach() @ (w_hh - w_hh.detach()).T"
+        ),
+        shipped="thinc's Cython backprop_lstm, by reading",
+    ),
+    lstm(
+        "the gradient of w_hh starts from w_hh instead of zero",
+        "h @ w_hh.T",
+        "h @ w_hh.T + ((w_hh * w_hh).sum() - (w_hh * w_hh).sum().detach())",
+        shipped="thinc's Cython backprop_lstm, by reading",
+    ),
+    lstm(
+        "no weight has a gradient",
+        LSTM,
+        "    w_ih, w_hh, b_ih, b_hh = (w.detach() for w in (w_ih, w_hh, b_ih, b_hh))\n"
+        + LSTM,
+        shipped="thinc's numpy backprop_lstm, by reading",
+    ),
+    lstm(
+        "biases trained by the last row of the batch only",
+        " + b_hh, 4",
+        " + (b_hh.detach() + (b_hh - b_hh.detach()) * (x[:, :1] == x[-1, :1])), 4",
+    ),
+    lstm(
+        "the batch leaks into a row",
+        "h = sigmoid(o)",
+        "h = 1e-9 * x.mean() + sigmoid(o)",
+        shipped="outputs that depend on the batch (pytorch#180744)",
+    ),
+    lstm(
+        "wrong from the second derivative on",
+        "* tanh(c)\n",
+        "* (tanh(c).detach()"
+        " + (1 - (tanh(c) * tanh(c)).detach()) * (c - c.detach()))\n",
+        shipped="Chainer skips the double backward of n_step_lstm",
+    ),
+    cell("rnn_tanh: relu", (RNN, RNN.replace("tanh", "relu"))),
+    cell(
+        "rnn_tanh: the product over the square weight's other axis",
+        (RNN, RNN.replace("w_hh.T", "w_hh")),
+    ),
+    cell(
+        "lstm_proj: the cell is projected, not the output",
+        (
+            "    h = (sigmoid(o) * tanh(c)) @ w_hr.T\n",
+            "    h = sigmoid(o @ w_hr.T) * tanh(c @ w_hr.T)\n",
+        ),
+    ),
+    cell(
+        "lstm_peephole: o sees the old cell",
+        (
+            "    c = f * c + i * tanh(g)\n    o = sigmoid(o + w_co * c)\n",
+            "    o = sigmoid(o + w_co * c)\n    c = f * c + i * tanh(g)\n",
+        ),
+    ),
+    cell(
+        "gru_simplified: the update gate inverted",
+        ("u * tanh(n) + (1 - u) * c", "(1 - u) * tanh(n) + u * c"),
+    ),
+    cell("mgu: the candidate does not forget", ("(f * h) @ w_hn.T", "h @ w_hn.T")),
+    cell(
+        "gru_reset_before: reset after the product",
+        ("(r * h) @ w_hn.T + b_hn", "r * (h @ w_hn.T + b_hn)"),
+    ),
+]

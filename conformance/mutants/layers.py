@@ -1,0 +1,228 @@
+"""Bugs in how layers drive a cell, in the loop over time, and in the backward pass."""
+
+from typing import Any
+
+import minigrad as mg
+
+from .mutant import Mutant
+from .planting import Edit
+
+
+def layer(name: str, *edits: Edit, **facts: Any) -> Mutant:
+    """A bug in how the layers drive a cell."""
+    return Mutant(f"layer: {name}", "seq.recurrent", edits, **facts)
+
+
+def loop(name: str, *edits: Edit, **facts: Any) -> Mutant:
+    """A bug in the loop over time."""
+    return Mutant(f"scan: {name}", "minigrad.scan", edits, **facts)
+
+
+LAYERS = [
+    layer(
+        "dropout between layers silently off",
+        (
+            "        if not self.training or (mask is None and not self.dropout):\n",
+            "        if True:\n",
+        ),
+        shipped="PyTorch 2.13's _rnn_helper decomposition, by reading",
+        cases="drop",
+    ),
+    layer(
+        "the gradient is computed as if nothing had been dropped",
+        ("        return mg.dropout(", "        return x + (mg.dropout("),
+        (
+            "generator=self.generator)\n\n",
+            "generator=self.generator) - x).detach()\n\n",
+        ),
+        shipped="PyTorch on MPS (pytorch#190059)",
+        cases="drop",
+    ),
+    layer(
+        "one dropout mask for all layers",
+        ("masks[layer - 1]", "masks[0]"),
+        shipped="PyTorch on MPS (pytorch#185351)",
+        cases="drop",
+    ),
+    layer(
+        "dropout without its scale",
+        (
+            "x, self.dropout, mask=mask,",
+            "x * (1 - self.dropout), self.dropout, mask=mask,",
+        ),
+        cases="drop",
+    ),
+    layer(
+        "dropout in eval mode",
+        ("if not self.training or (", "if False or ("),
+        cases="drop",
+    ),
+    layer(
+        "dropout on the last layer's output, not between",
+        (
+            "                if layer:\n"
+            "                    x = self._drop(x, masks[layer - 1])\n",
+            "",
+        ),
+        (
+            "                x = mg.cat([outputs for _, outputs in runs], -1)\n",
+            "                x = mg.cat([outputs for _, outputs in runs], -1)\n"
+            "                if layer:\n"
+            "                    x = self._drop(x, masks[layer - 1])\n",
+        ),
+        cases="drop",
+    ),
+    layer(
+        "lengths ignored",
+        (
+            "lengths=lengths,\n                reverse",
+            "lengths=None,\n                reverse",
+        ),
+        shipped="ONNX's reference evaluator ignores sequence_lens",
+        cases="lengths",
+    ),
+    layer(
+        "the initial state of the first place for all",
+        ("tuple(state[place] for state in h_0)", "tuple(state[0] for state in h_0)"),
+        cases="h0",
+    ),
+    layer(
+        "directions exchanged in the initial state",
+        (
+            "tuple(state[place] for state in h_0)",
+            "tuple(state[place - backwards] for state in h_0)",
+        ),
+        cases="bi/.*h0",
+    ),
+    layer(
+        "the reverse direction uses the forward weights",
+        ("list(self.places)[place]", "list(self.places)[place - backwards]"),
+        cases="bi",
+    ),
+    layer(
+        "directions concatenated the wrong way round",
+        ("for _, outputs in runs], -1)", "for _, outputs in runs[::-1]], -1)"),
+        cases="bi",
+    ),
+    layer(
+        "the reverse direction runs forward",
+        ("reverse=bool(backwards)", "reverse=False"),
+        cases="bi",
+    ),
+    layer(
+        "final states in reverse order",
+        ("zip(*carries, strict=True)", "zip(*carries[::-1], strict=True)"),
+        cases="L[23]|bi",
+    ),
+    layer(
+        "the reverse direction of the third layer sends no gradient down",
+        (
+            "                (x, *(here[name]",
+            "                (x.detach() if place == 5 else x, *(here[name]",
+        ),
+        shipped="MXNet's bidirectional LSTM, dy overwritten (mxnet#18203)",
+        cases="L3/bi",
+    ),
+    layer(
+        "input weights of a middle layer are not trained",
+        (
+            "params = self.place_parameters(list(self.places)[place], x.dtype)",
+            "params = self.place_parameters(list(self.places)[place], x.dtype)\n"
+            "        if layer == 1:\n"
+            "            params['w_ih'] = params['w_ih'].detach()",
+        ),
+        shipped="MXNet's GRU (mxnet#18203)",
+        cases="L[23]",
+    ),
+    Mutant(
+        "layer: h_0 and c_0 exchanged",
+        "seq.boundary",
+        (("    return tuple(carry)\n", "    return tuple(reversed(carry))\n"),),
+        shipped="thinc's LSTM, by reading",
+        cases="lstm/",
+    ),
+    Mutant(
+        "layer: no gradient reaches the initial state",
+        "seq.boundary",
+        (
+            (
+                "    return tuple(carry)\n",
+                "    return tuple(s.detach() for s in carry)\n",
+            ),
+        ),
+        shipped="MyGrad's gru refuses it; thinc never trains it",
+    ),
+    Mutant(
+        "layer: with nonlinearity=relu still tanh",
+        "seq.layers",
+        (('"relu": cells.rnn_relu', '"relu": cells.rnn_tanh'),),
+        shipped="ONNX's reference evaluator ignores activations",
+        cases="^rnn_relu/",
+    ),
+]
+
+KEEP = "        carry = _choose(rows, new, carry)\n"
+
+LOOP = [
+    loop(
+        "the state is never fed forward",
+        (KEEP, ""),
+        shipped="burn's GRU until 2025 (burn#2701)",
+    ),
+    loop(
+        "the first step has no gradient",
+        (
+            KEEP,
+            f"{KEEP}        if t == 0:\n"
+            "            carry = tuple(state.detach() for state in carry)\n",
+        ),
+        shipped="thinc's Cython backprop_lstm, by reading",
+    ),
+    loop("outputs the wrong way round", ("ys.append(", "ys.insert(0, ")),
+    loop(
+        "outputs are one step late",
+        ("ys.append(_choose(rows, y, None))", "ys.append((ys[-1:] or [y])[0])"),
+    ),
+    loop(
+        "states go on past a row's end",
+        (KEEP, "        carry = new\n"),
+        cases="lengths",
+    ),
+    loop(
+        "padded outputs are not zero",
+        ("ys.append(_choose(rows, y, None))", "ys.append(y)"),
+        shipped="onnxruntime#1193; Flax and haste by design",
+        cases="lengths",
+    ),
+    loop("padding is looked at", ("_choose(rows, x, None)", "x"), cases="lengths"),
+    loop(
+        "the reverse direction starts in the padding",
+        ("else live[t]\n", "else live[n_steps - 1 - t if reverse else t]\n"),
+        shipped="onnx-tensorflow#342",
+        cases="bi/.*lengths",
+    ),
+    loop(
+        "length 0 means the last padded step",
+        (
+            "    return array.astype(np.int64)\n",
+            "    return np.where(array == 0, n_steps, array).astype(np.int64)\n",
+        ),
+        shipped="Flax's _select_last_carry, by reading",
+        cases="lengths",
+    ),
+    loop(
+        "lengths off by one",
+        (
+            "np.arange(n_steps)[:, None] < checked",
+            "np.arange(n_steps)[:, None] <= checked",
+        ),
+        cases="lengths",
+    ),
+    Mutant(
+        "backward: a second pass overwrites",
+        edits=(("node.grad + g)", "g)"),),
+        owner=mg.tape,
+        function="backward",
+        shipped="gradients that differ between two calls (tensorflow#26331)",
+    ),
+]

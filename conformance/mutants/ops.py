@@ -1,0 +1,138 @@
+"""Wrong VJPs and forwards of ops."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+import minigrad as mg
+
+from .mutant import Mutant
+
+
+def vjp(op: str, name: str, **vjps: Callable[..., Any]) -> Mutant:
+    """A wrong VJP of an op."""
+    return Mutant(f"{op}: {name}", op=op, vjps=vjps)
+
+
+def _overwrite(array: Any, index: Any, x: Any) -> Any:
+    array[index] = x
+    return array
+
+
+OPS = [
+    vjp("add", "the sign of y", y=lambda g, z, x, y: -g),
+    vjp("sub", "the sign of y", y=lambda g, z, x, y: g),
+    vjp("mul", "x for y", x=lambda g, z, x, y: g * x),
+    vjp("div", "y not squared", y=lambda g, z, x, y: -g * x / y),
+    vjp("pow", "exponent not lowered", x=lambda g, z, x, y: g * (y * x**y)),
+    vjp("abs", "no sign", x=lambda g, y, x: g),
+    vjp("exp", "of the wrong argument", x=lambda g, y, x: g * x),
+    vjp("sqrt", "the half forgotten", x=lambda g, y, x: g / y),
+    vjp("tanh", "1 - y for 1 - y*y", x=lambda g, y, x: g * (1 - y)),
+    vjp(
+        "tanh",
+        "the second derivative alone is wrong",
+        x=lambda g, y, x: g * (1 - (y * y).detach()),
+    ),
+    vjp("sigmoid", "1 + y", x=lambda g, y, x: g * y * (1 + y)),
+    vjp("relu", "1 at 0", x=lambda g, y, x: mg.where(x >= 0, g, 0.0)),
+    vjp(
+        "maximum", "x takes all of a tie", x=lambda g, z, x, y: mg.where(x >= y, g, 0.0)
+    ),
+    vjp(
+        "clamp",
+        "nothing at the ends",
+        x=lambda g, y, x, min, max: mg.where(
+            (x > (min or -1e9)) & (x < (max or 1e9)), g, 0.0
+        ),
+    ),
+    vjp(
+        "where",
+        "sides exchanged",
+        x=lambda g, z, condition, x, y: mg.where(condition, 0.0, g),
+    ),
+    vjp(
+        "matmul",
+        "a square y not transposed",
+        x=lambda g, z, x, y: g @ (y if y.shape == y.mT.shape else y.mT),
+    ),
+    vjp(
+        "sum",
+        "the mean's",
+        x=lambda g, y, x, dim, keepdim: g * mg.ones_like(x) / x.numel(),
+    ),
+    vjp(
+        "amax",
+        "every tie takes all",
+        x=lambda g, y, x, dim, keepdim: mg.where(
+            x == mg.ops.restore(y, x, dim, keepdim),
+            mg.ops.restore(g, x, dim, keepdim),
+            0.0,
+        ),
+    ),
+    vjp(
+        "softmax",
+        "zero, which a cotangent of ones can't see",
+        x=lambda g, y, x, dim: g * 0,
+    ),
+    vjp(
+        "log_softmax",
+        "the sum over everything",
+        x=lambda g, y, x, dim: g - mg.exp(y) * g.sum(),
+    ),
+    vjp(
+        "logsumexp",
+        "not normalised",
+        x=lambda g, y, x, dim, keepdim: mg.ops.restore(g, x, dim, keepdim) * mg.exp(x),
+    ),
+    vjp(
+        "permute",
+        "the permutation, not its inverse",
+        x=lambda g, y, x, dims: mg.reshape(g.permute(dims), x.shape),
+    ),
+    vjp("flip", "not flipped back", x=lambda g, y, x, dims: g),
+    vjp(
+        "cat",
+        "always the first piece",
+        tensors=lambda i, g, y, tensors, dim: mg.ops._cat_vjp(
+            0 if tensors[0].shape == tensors[i].shape else i, g, y, tensors, dim
+        ),
+    ),
+    vjp(
+        "stack",
+        "always the first slice",
+        tensors=lambda i, g, y, tensors, dim: mg.unbind(g, dim)[0],
+    ),
+    vjp(
+        "split",
+        "pieces in reverse order",
+        x=lambda gs, ys, x, split_size_or_sections, dim: mg.cat(
+            mg.ops.present(gs, ys)[::-1], dim
+        ),
+    ),
+    vjp(
+        "gather",
+        "repeated indices overwrite",
+        x=lambda g, y, x, dim, index: mg.zeros_like(x),
+    ),
+    vjp(
+        "embedding",
+        "the padding row is trained",
+        weight=lambda g, y, input, weight, padding_idx: mg.ops.embedding_grad(
+            g, input, weight.shape[0], None
+        ),
+    ),
+    Mutant(
+        "sigmoid: the logistic of 2x",
+        op="sigmoid",
+        forward=lambda x: 0.5 * (np.tanh(x) + 1),
+        shipped="autograd's examples/rnn.py",
+    ),
+    Mutant("exp: numpy's, off by 2.5 ulp in float32", op="exp", forward=np.exp),
+    Mutant(
+        "put: an index named twice overwrites",
+        op="put",
+        forward=lambda x, index, shape: _overwrite(np.zeros(shape, x.dtype), index, x),
+    ),
+]

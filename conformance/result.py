@@ -1,0 +1,36 @@
+"""What one check of one case came to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Result:
+    """One tensor compared, or one demand met or not (error 0 or infinite)."""
+
+    group: str  # the row of the report: a layer's kind, an op, an optimiser
+    case: str
+    check: str
+    dtype: str
+    error: float
+    limit: float
+    torch_error: float | None = None  # PyTorch's own, where it was measured
+    detail: str = ""
+    family: str = ""  # what float32 errors are recorded by
+
+    @property
+    def passed(self) -> bool:
+        return self.error <= self.limit  # a NaN fails
+
+    def __str__(self) -> str:
+        verdict = "passed" if self.passed else "FAILED"
+        text = f"{verdict} {self.case}: {self.check}: error {self.error:.3g}"
+        text += f", limit {self.limit:.3g}"
+        return f"{text}\n  {self.detail}" if self.detail else text
+
+
+def first_failure(results: Iterable[Result]) -> Result | None:
+    """The first failure, without running anything after it."""
+    return next((r for r in results if not r.passed), None)

@@ -1,0 +1,93 @@
+"""All that can be run, in units that a filter selects and a progress bar counts."""
+
+from __future__ import annotations
+
+import functools
+import multiprocessing
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
+
+import torch
+
+from minigrad.op import OPS
+
+from . import checks, one_step, op_checks, optim_checks, policy
+from .cases import LayerCase, beyond, default
+from .judge import Pair, worst_errors
+from .result import Result
+
+Check = Callable[[], Iterable[Result]]
+FEW = 40  # units that are done before other processes have started
+
+
+def units(full: bool = False) -> dict[str, Check]:
+    """Layer cases, single steps, whole ops, optimisers and clipping, by id."""
+    found: dict[str, Check] = {}
+    for layer in default():
+        found[layer.id] = functools.partial(checks.check_layer, layer)
+    for layer in beyond() if full else ():
+        found[layer.id] = functools.partial(_check_unrecorded, layer)
+    for step in one_step.cell_cases():
+        found[step.id] = functools.partial(one_step.check_cell, step)
+    for op in OPS.values():
+        found[op_checks.group_of(op)] = functools.partial(op_checks.check_op, op)
+    for case in optim_checks.optim_cases():
+        found[case.id] = functools.partial(optim_checks.check_optim, case)
+    return found
+
+
+def _check_unrecorded(case: LayerCase) -> Iterator[Result]:
+    """A case of which no error is recorded: PyTorch's on its own data counts too."""
+    errors = policy.recorded()
+    if case.dtype == "float32":
+        own = worst_errors([checks.torch_pair(case, 0)])
+        known = errors.get(case.family, {})
+        both = {name: max(error, known.get(name, 0.0)) for name, error in own.items()}
+        errors = {**errors, case.family: {**known, **both}}
+    return checks.check_layer(case, errors=errors)
+
+
+def run_units(
+    names: Sequence[str], full: bool = False, jobs: int = 1
+) -> Iterator[tuple[str, list[Result]]]:
+    """The results of each unit, in the order of the names."""
+    if jobs == 1 or len(names) <= FEW:
+        yield from map(functools.partial(run_unit, units(full)), names)
+        return
+    # Forking a process in which PyTorch has started threads may hang.
+    context = multiprocessing.get_context("spawn")
+    with context.Pool(jobs, _start, (full,)) as pool:
+        yield from pool.imap(_run_here, names, chunksize=4)
+
+
+def run_unit(table: dict[str, Check], name: str) -> tuple[str, list[Result]]:
+    """The results of one unit."""
+    return name, list(table[name]())
+
+
+_table: dict[str, Check] = {}
+
+
+def _start(full: bool) -> None:
+    torch.set_num_threads(1)
+    _table.update(units(full))
+
+
+def _run_here(name: str) -> tuple[str, list[Result]]:
+    return run_unit(_table, name)
+
+
+def torch_pairs() -> Iterator[tuple[str, Callable[[int], Pair]]]:
+    """What PyTorch's float32 errors are recorded from: families, and pairs by seed."""
+    ops = (op for op in OPS.values() if op.torch is not None)
+    samples = (case for op in ops for case in op_checks.op_cases(op))
+    sources: tuple[tuple[Iterable[Any], Callable[..., Pair]], ...] = (
+        (default(), checks.torch_pair),
+        (one_step.cell_cases(), one_step.torch_pair),
+        (samples, op_checks.torch_pair),
+        (optim_checks.optim_cases(), optim_checks.torch_pair),
+    )
+    for cases, pair in sources:
+        for case in cases:
+            if case.dtype == "float32" and case.is_measured:
+                yield case.family, functools.partial(pair, case)

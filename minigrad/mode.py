@@ -1,0 +1,93 @@
+"""What is recorded here: nothing, what has a gradient, or everything (a trace)."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Generator
+from typing import Any
+
+from . import _backend
+from .errors import GraphError
+
+OFF, ON, TRACE = 0, 1, 2  # record nothing; what has a gradient; everything
+
+
+class GradMode:
+    """A context manager and decorator that sets whether ops are recorded."""
+
+    def __init__(self, mode: int) -> None:
+        self.mode = mode
+        self.before: list[int] = []
+
+    def __enter__(self) -> None:
+        before = _backend.get_mode()
+        if before == TRACE and self.mode == OFF:
+            raise GraphError(
+                "no_grad() inside a trace would freeze what it computes; to stop a "
+                "gradient there, use detach()"
+            )
+        self.before.append(before)
+        _backend.set_mode(TRACE if before == TRACE else self.mode)
+
+    def __exit__(self, *_: object) -> None:
+        _backend.set_mode(self.before.pop())
+
+    def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(function)
+        def inside(*args: Any, **kwargs: Any) -> Any:
+            with GradMode(self.mode):
+                return function(*args, **kwargs)
+
+        @functools.wraps(function)
+        def steps(*args: Any, **kwargs: Any) -> Any:
+            return self._steps(function(*args, **kwargs))
+
+        return steps if inspect.isgeneratorfunction(function) else inside
+
+    def _steps(self, generator: Generator[Any, Any, Any]) -> Generator[Any, Any, Any]:
+        """The generator, with the mode for its own code and not for its consumer's."""
+        resume: Callable[[], Any] = functools.partial(next, generator)
+        while True:
+            try:
+                with GradMode(self.mode):
+                    value = resume()
+            except StopIteration as stop:
+                return stop.value
+            try:
+                resume = functools.partial(generator.send, (yield value))
+            except BaseException as error:
+                resume = functools.partial(generator.throw, error)
+
+
+def no_grad() -> GradMode:
+    """Record nothing inside: `with no_grad():`, or as a decorator.
+
+    Raises GraphError inside a trace, which must see everything.
+    """
+    return GradMode(OFF)
+
+
+def enable_grad() -> GradMode:
+    """Record again, inside a no_grad()."""
+    return GradMode(ON)
+
+
+def is_grad_enabled() -> bool:
+    """Whether ops are recorded here, in this thread."""
+    return _backend.get_mode() != OFF
+
+
+def trace_mode() -> GradMode:
+    """Record every op on what comes from a leaf, differentiable or not."""
+    return GradMode(TRACE)
+
+
+def is_tracing() -> bool:
+    """Whether a trace runs here: the values that it sees stand for others."""
+    return _backend.get_mode() == TRACE
+
+
+def pass_mode(create_graph: bool) -> GradMode:
+    """The mode of a backward pass. A trace records it, whoever asked for it."""
+    return GradMode(ON if create_graph or is_tracing() else OFF)

@@ -1,0 +1,77 @@
+"""conformance.check: a cell of one's own."""
+
+import numpy as np
+import pytest
+
+import minigrad as mg
+from conformance import check, custom
+from minigrad import relu, sigmoid, tanh
+from seq import cell
+
+
+@pytest.fixture(autouse=True)
+def few_cases(monkeypatch):
+    """What is tested here is the way in, not the cases."""
+    monkeypatch.setattr(custom, "STRENGTH", 1)
+
+
+@cell
+def leaky(x: "I", h: "H", *, w_ih: "H I", w_hh: "H H", b_ih: "H", decay: "H" = 0.9):
+    return sigmoid(decay) * h + tanh(x @ w_ih.T + h @ w_hh.T + b_ih)
+
+
+@cell
+def zoneout(x: "I", h: "H", *, w_ih: "H I", w_hh: "H H", keep: "T B H", gain: "B H"):
+    new = gain * tanh(x @ w_ih.T + h @ w_hh.T)
+    return mg.where(keep, h, new)
+
+
+@cell
+def wide(x: "I", h: "H", *, w_ih: "H I"):
+    h = relu(0.5 * h + x @ w_ih.T)
+    return mg.cat([h, x], -1), h
+
+
+@cell
+def deaf(x: "I", h: "H", *, w_ih: "H I", w_hh: "H H"):
+    return tanh(x @ w_ih.T + h.detach() @ w_hh.T)
+
+
+def coins(rng, shape):
+    return rng.random(shape) < 0.5
+
+
+def test_a_right_cell_is_summed_up_in_a_sentence():
+    summary = check(leaky)
+    assert summary.checks > 500
+    assert summary.float64 <= 1e-12
+    assert str(summary).startswith(f"leaky: {summary.checks} checks of")
+
+
+def test_a_cell_with_data(monkeypatch):
+    monkeypatch.setattr(custom, "STRENGTH", 2)
+    assert check(zoneout, data={"keep": coins}).checks > 500
+
+
+def test_a_cell_whose_output_is_not_its_state():
+    assert check(wide).cell == "wide"
+
+
+def test_a_cell_that_torch_gets_wrong_too_is_found_by_differences():
+    with pytest.raises(AssertionError) as raised:
+        check(deaf)
+    text = str(raised.value)
+    assert "FAILED deaf/L1/T7/f64: differences: " in text
+    assert "check(deaf)" in text
+
+
+def test_a_cell_that_counts_its_calls_is_found():
+    calls = []
+
+    @cell
+    def counting(x: "I", h: "H", *, w_ih: "H I"):
+        calls.append(x)
+        return tanh(x @ w_ih.T + 0.5 * h * np.cos(len(calls)).item())
+
+    with pytest.raises(AssertionError, match="counting/L1/T7/f64"):
+        check(counting)
