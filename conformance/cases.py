@@ -56,6 +56,7 @@ class LayerCase:
 
     @property
     def id(self) -> str:
+        """What names it; see above."""
         tokens = [names[getattr(self, axis)] for axis, names in AXES.items()]
         return "/".join([self.kind, *filter(None, tokens)])
 
@@ -76,6 +77,7 @@ class LayerCase:
 
     @property
     def directions(self) -> int:
+        """One or two."""
         return 2 if self.bidirectional else 1
 
     @property

@@ -70,30 +70,25 @@ def make_data(case: LayerCase, kind: Kind, seed: int = 0) -> Data:
         return (rng.standard_normal(tuple(shape)) * scale).astype(case.dtype)
 
     states = state_shapes(case, kind)
-    outputs = {"output": output_shape(case, kind)}
-    outputs |= {f"{name}_n": shape for name, shape in states.items()}
     inputs = {"x": draw(laid_out(case, SIZES["I"]))}
     if case.state:
         inputs |= {f"{name}_0": draw(shape) for name, shape in states.items()}
     given = {name: draw_data(rng, kind, name, case) for name in kind.data}
-    for name, array in given.items():
-        if array.dtype.kind == "f":
-            inputs[name] = array.astype(case.dtype)
+    floats = {name: a for name, a in given.items() if a.dtype.kind == "f"}
+    inputs |= {name: array.astype(case.dtype) for name, array in floats.items()}
     shapes = parameter_shapes(case, kind)
     parameters = {name: draw(s, WEIGHT_SCALE) for name, s in shapes.items()}
+    outputs = {"output": output_shape(case, kind)}
+    outputs |= {f"{name}_n": shape for name, shape in states.items()}
+    cotangents = {name: draw(shape) for name, shape in outputs.items()}
+    leaves = {**inputs, **parameters}
+    directions = {name: draw(array.shape) for name, array in leaves.items()}
     lengths = ragged_lengths(case.steps) if case.ragged else None
-    data = Data(
-        inputs=inputs,
-        parameters=parameters,
-        cotangents={name: draw(shape) for name, shape in outputs.items()},
-        directions={n: draw(a.shape) for n, a in {**inputs, **parameters}.items()},
-        lengths=lengths,
-        masks=_masks(case, rng, outputs["output"]),
-        constants={n: a for n, a in given.items() if n not in inputs},
-    )
+    masks = _masks(case, rng, outputs["output"])
+    constants = {name: a for name, a in given.items() if name not in floats}
     if lengths is not None:
         inputs["x"][padding(case, lengths)] = np.nan  # nothing may look there
-    return data
+    return Data(inputs, parameters, cotangents, directions, lengths, masks, constants)
 
 
 def draw_data(

@@ -20,6 +20,7 @@ class Deviation:
     date: str
 
     def covers(self, result: Result) -> bool:
+        """Whether the result is of this case and check."""
         return (self.case, self.check) == (result.case, result.check)
 
 

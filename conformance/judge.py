@@ -34,9 +34,9 @@ class Judge:
         reference: Array,
         dtype: Any = None,
     ) -> Result:
-        """A tensor against PyTorch's in float64; the dtype too, the case's by default.
+        """A tensor against PyTorch's in float64; its dtype too, the case's by default.
 
-        `what` of which tensor it is, such as ("grad(h_n)", "x"), is the family.
+        what, name: what was computed of which tensor, such as "grad(h_n)" of "x".
         """
         family = family_of(what, name)
         torch_error = None
@@ -135,7 +135,8 @@ def worst_errors(pairs: Iterable[Pair]) -> dict[str, float]:
 
 def _worst_place(actual: Array, reference: Array) -> str:
     """Where two tensors of one shape differ most, and what they hold there."""
-    gap = np.abs(np.asarray(actual, np.float64) - np.asarray(reference, np.float64))
+    with np.errstate(all="ignore"):
+        gap = np.abs(actual.astype(np.float64) - reference.astype(np.float64))
     flat = int(np.argmax(np.where(np.isnan(gap), np.inf, gap)))
     place = [int(i) for i in np.unravel_index(flat, reference.shape)]
     return f"at {place} it is {actual.flat[flat]!r}, not {reference.flat[flat]!r}"

@@ -38,18 +38,21 @@ class CellCase:
 
     @property
     def id(self) -> str:
+        """What names it, such as "gru_cell/nobias/h0/f32"."""
         axes = ("bias", "batched", "state", "strided", "dtype")
         tokens = [AXES[axis][getattr(self, axis)] for axis in axes]
         return "/".join([self.family, *filter(None, tokens)])
 
     @property
     def family(self) -> str:
+        """What float32 errors are recorded by."""
         return f"{self.kind_name}_cell"
 
     is_measured = True  # as `LayerCase.is_measured`
 
     @property
     def kind(self) -> Kind:
+        """Its parameters and states: those of the layer."""
         return KINDS[self.kind_name]
 
     def shapes(self) -> dict[str, tuple[int, ...]]:

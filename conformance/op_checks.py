@@ -47,11 +47,13 @@ class OpCase:
 
     @property
     def id(self) -> str:
+        """What names it, such as "mg.tanh/0/strided/f32"."""
         layout = ["strided"] if self.strided else []
         return "/".join([self.family, *layout, DTYPES[self.dtype]])
 
     @property
     def sample(self) -> Sample:
+        """What the op table says."""
         return self.op.samples[self.number]
 
     def arguments(self, seed: int = 0) -> tuple[tuple[Any, ...], dict[str, Any]]:

@@ -59,6 +59,7 @@ class OptimCase:
 
     @property
     def id(self) -> str:
+        """What names it, such as "SGD/momentum=0.9/f32"."""
         words = [f"{key}={value}" for key, value in self.options]
         return "/".join([self.name, *words, AXES["dtype"][self.dtype]])
 
@@ -66,6 +67,7 @@ class OptimCase:
 
     @property
     def family(self) -> str:
+        """What float32 errors are recorded by."""
         return self.name
 
     def arrays(self, purpose: str, seed: int = 0) -> Arrays:

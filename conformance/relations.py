@@ -142,10 +142,12 @@ def after_use(
 
 
 def batch_axis(case: LayerCase) -> int:
+    """The axis of the rows, in the case's layout."""
     return 0 if case.batch_first else 1
 
 
 def time_axis(case: LayerCase) -> int:
+    """The axis of the steps, in the case's layout."""
     return 1 if case.batched and case.batch_first else 0
 
 

@@ -35,6 +35,7 @@ class Row:
     torch_float32: float = 0.0  # the worst that PyTorch itself was recorded with
 
     def add(self, result: Result, known: bool) -> None:
+        """Take one result in; a known deviation is no failure."""
         self.cases.add(result.case)
         self.checks += 1
         self.failed += not (result.passed or known)
@@ -45,6 +46,7 @@ class Row:
             self.torch_float32 = max(self.torch_float32, result.torch_error or 0.0)
 
     def as_dict(self) -> dict[str, Any]:
+        """The row for a machine to read."""
         return {
             "group": self.group,
             "section": section_of(self.group),
@@ -85,6 +87,7 @@ class Report:
 
     @property
     def passed(self) -> bool:
+        """Whether nothing failed, and every deviation still deviates."""
         return not self.failures and not self.stale
 
     def as_dict(self) -> dict[str, Any]:

@@ -22,7 +22,8 @@ class Result:
 
     @property
     def passed(self) -> bool:
-        return self.error <= self.limit  # a NaN fails
+        """Whether the error is within the limit; a NaN isn't."""
+        return self.error <= self.limit
 
     def __str__(self) -> str:
         verdict = "passed" if self.passed else "FAILED"

@@ -29,9 +29,11 @@ class Tape:
     grad: Callable[..., tuple[Any, ...]]
 
     def leaves(self, arrays: Mapping[str, Array]) -> Tensors:
+        """A tensor that is differentiated, for each array."""
         return {name: self.tensor(array, True) for name, array in arrays.items()}
 
     def constant(self, array: Any, like: Any) -> Any:
+        """A tensor that isn't, in the dtype of another one."""
         return self.tensor(np.asarray(array, self.read(like).dtype), False)
 
 

@@ -69,7 +69,7 @@ def check(judge: Judge, op: Op, call: Callable[..., Any]) -> Iterator[Result]:
     if op.name not in EXACT:
         yield judge.equal("whole range: equal to PyTorch's", found, twin)
         return
-    operands = np.broadcast_arrays(*arrays)
+    operands = list(np.broadcast_arrays(*arrays))
     finite = np.all([np.isfinite(a) for a in (*operands, twin)], axis=0)
     yield judge.equal("whole range: not finite", found[~finite], twin[~finite])
     found, operands = found[finite], [a[finite] for a in operands]

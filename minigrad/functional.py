@@ -265,7 +265,7 @@ def nll_loss(
 )
 def cross_entropy(
     input: Array,
-    target: Any,
+    target: Array | Index,
     weight: Array | None = None,
     ignore_index: int = -100,
     reduction: str = "mean",

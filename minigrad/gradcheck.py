@@ -39,17 +39,7 @@ def gradcheck(
     >>> gradcheck(lambda x: x.log() * x, [x])
     True
     """
-    places = [i for i, x in enumerate(inputs) if _is_trained(x)]
-    leaves = [_leaf(x, x._data) if _is_trained(x) else x for x in inputs]
-    outputs = _float_outputs(fn(*leaves))
-    if not places or not outputs:
-        raise ArgumentError(
-            "gradcheck: nothing to check; give an input that requires grad, and a "
-            "function with a float output"
-        )
-    for name, tensors in ("input", [leaves[i] for i in places]), ("output", outputs):
-        if any(x.dtype != np.float64 for x in tensors):
-            raise DTypeError(f"gradcheck: an {name} is float32; use .double() leaves")
+    places, leaves, outputs = _prepare(fn, inputs)
     analytic = [_by_tape(y, [leaves[i] for i in places]) for y in outputs]
     for column, i in enumerate(places):
         numeric = _by_differences(fn, leaves, i)
@@ -67,9 +57,10 @@ def gradgradcheck(
 ) -> bool:
     """gradcheck of fn's own gradient, by its inputs and by the cotangents."""
     rng = np.random.default_rng(0)
+    _, _, outputs = _prepare(fn, inputs)
     cotangents = [
         Tensor(rng.uniform(0.5, 1.5, y.shape), np.float64, requires_grad=True)
-        for y in _float_outputs(fn(*inputs))
+        for y in outputs
         if y.requires_grad
     ]
 
@@ -82,6 +73,24 @@ def gradgradcheck(
         return tuple(ops.zeros_like(x) if g is None else g for g, x in pairs)
 
     return gradcheck(gradient, [*inputs, *cotangents], raise_exception)
+
+
+def _prepare(
+    fn: Any, inputs: Sequence[Any]
+) -> tuple[list[int], list[Any], list[Tensor]]:
+    """Where the trained inputs stand, the inputs as leaves, and the float outputs."""
+    places = [i for i, x in enumerate(inputs) if _is_trained(x)]
+    leaves = [_leaf(x, x._data) if _is_trained(x) else x for x in inputs]
+    outputs = _float_outputs(fn(*leaves))
+    if not places or not outputs:
+        raise ArgumentError(
+            "gradcheck: nothing to check; give an input that requires grad, and a "
+            "function with a float output"
+        )
+    for name, tensors in ("input", [leaves[i] for i in places]), ("output", outputs):
+        if any(x.dtype != np.float64 for x in tensors):
+            raise DTypeError(f"gradcheck: an {name} is float32; use .double() leaves")
+    return places, leaves, outputs
 
 
 def _is_trained(x: Any) -> bool:

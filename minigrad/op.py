@@ -224,7 +224,8 @@ def find_op(name: str) -> Op:
 def _kind(annotation: Any) -> str:
     """The name of an annotation, which is the object or, postponed, a string."""
     if isinstance(annotation, str):
-        return annotation.rpartition(".")[2]
+        # The first of a union counts: `Array | None` is an input that may be missing.
+        return annotation.split(" | ")[0].rpartition(".")[2]
     known = {"Array": Array, "Arrays": Arrays, "Index": Index}
     return next((name for name, kind in known.items() if annotation == kind), "")
 
@@ -258,7 +259,7 @@ def composite(
                 handler = find_handler(values[position])
                 if handler is not None:
                     return handler(entry, args, kwargs)
-                if values[position] is not None:
+                if values[position] is not None or entry.defaults[position] is not None:
                     values[position] = entry.as_tensor(position, values[position])
             try:
                 return entry.invoke(values)

@@ -7,14 +7,22 @@ broadcasting. Composite operations, which need no VJP, stand in `functional.py`.
 
 from __future__ import annotations
 
+import itertools
 import math
+import operator
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from . import _backend as kernels
-from .errors import ArgumentError, DTypeError, IndexRangeError, ShapeError
+from .errors import (
+    NUMPY_ERRORS,
+    ArgumentError,
+    DTypeError,
+    IndexRangeError,
+    ShapeError,
+)
 from .op import Array, Arrays, Index, op
 from .samples import bad, bools, floats, ints, sample
 
@@ -886,7 +894,7 @@ def split(
             raise ArgumentError(f"split: the size must be positive, not {sizes}")
         stops = list(range(sizes, n, sizes))
     else:
-        stops = [int(stop) for stop in np.cumsum(sizes)]
+        stops = list(itertools.accumulate(map(operator.index, sizes)))
         if not stops or stops[-1] != n or min(sizes) < 0:
             total = stops[-1] if stops else 0
             raise ShapeError(
@@ -1107,11 +1115,11 @@ def embedding_grad(
             f"embedding_grad: x {x.shape} must have a row for each of index "
             f"{index.shape}"
         )
-    check_range(index, num_embeddings, "embedding_grad", "index")
+    check_range(index, operator.index(num_embeddings), "embedding_grad", "index")
     rows = x.reshape(index.size, x.shape[-1])
     out = kernels.add_rows(rows, index.reshape(-1), num_embeddings)
     if padding_idx is not None:
-        out[padding_idx] = 0
+        out[operator.index(padding_idx)] = 0
     return out
 
 
@@ -1140,6 +1148,7 @@ def one_hot(x: Index, num_classes: int = -1) -> Array:
     """int64 (..., num_classes): one at the index, zero elsewhere."""
     if x.dtype != np.int64:
         raise DTypeError(f"one_hot: x must be int64, not {x.dtype}")
+    num_classes = operator.index(num_classes)
     if num_classes == -1:
         num_classes = int(x.max(initial=-1)) + 1
     check_range(x, num_classes, "one_hot", "index")
@@ -1168,7 +1177,7 @@ def checked_dtype(dtype: Any) -> np.dtype[Any]:
     """`dtype` as one of the four that minigrad has."""
     try:
         found = np.dtype(dtype)
-    except TypeError:
+    except (*NUMPY_ERRORS, Warning):  # numpy deprecates some names
         found = None
     if dtype is None or found is None or found not in DTYPES:
         raise DTypeError(

@@ -134,7 +134,7 @@ def test_a_record_that_fails_leaves_the_old_one(tmp_path, monkeypatch):
     def broken(seed):
         raise RuntimeError("out of memory")
 
-    monkeypatch.setattr(record, "torch_pairs", lambda: iter([("mg.tanh/0", broken)]))
+    monkeypatch.setattr(record, "torch_pairs", lambda: iter([("mg.tanh/0", broken, 1)]))
     path = tmp_path / "errors.json"
     path.write_text("the old one")
     with pytest.raises(RuntimeError, match="out of memory"):
@@ -143,5 +143,5 @@ def test_a_record_that_fails_leaves_the_old_one(tmp_path, monkeypatch):
 
 
 def test_everything_that_is_run_in_float32_is_recorded():
-    families = {family for family, _ in suite.torch_pairs()}
+    families = {family for family, *_ in suite.torch_pairs()}
     assert families == set(policy.recorded())

@@ -1,0 +1,196 @@
+"""The checker is checked: it rejects what is wrong, and names where."""
+
+import numpy as np
+import pytest
+
+import minigrad as mg
+from minigrad.errors import ArgumentError, DTypeError, MinigradError
+from minigrad.gradcheck import GradcheckError
+from minigrad.op import OPS, Array, Op
+
+X = np.array([[0.5, -1.0, 2.0], [1.5, 0.25, -0.75]])
+Y = np.array([[1.0, 2.0], [-1.0, 0.5], [0.25, 3.0]])
+
+
+def leaf(array=X):
+    return mg.tensor(array, requires_grad=True)
+
+
+@pytest.fixture
+def wrong():
+    """Makes an op of its own for each wrong VJP, and takes them out of the table."""
+    made = []
+
+    def make(forward, **vjps):
+        op = Op(forward, None, [])
+        op.vjp(**vjps)
+        made.append(op.name)
+        return op
+
+    yield make
+    for name in made:
+        del OPS[name]
+
+
+def square(x: Array) -> Array:
+    return x * x
+
+
+def product(x: Array, y: Array) -> Array:
+    return np.matmul(x, y)
+
+
+def cosine(x: Array) -> Array:
+    return np.cos(x)
+
+
+def right(g, y, x):
+    return 2 * g * x
+
+
+SQUARES = {
+    "a factor of 2.001": lambda g, y, x: 2.001 * g * x,
+    "the sign": lambda g, y, x: -2 * g * x,
+    "half of it": lambda g, y, x: g * x,
+    "zero": lambda g, y, x: 0 * g * x,
+    "a constant": lambda g, y, x: g,
+    "one element": lambda g, y, x: (
+        2 * g * x + mg.ops.put(g[0, 0] / 100, (1, 2), x.shape)
+    ),
+    "NaN": lambda g, y, x: g * x * np.nan,
+    "infinite": lambda g, y, x: g * x * np.inf,
+    "transposed": lambda g, y, x: 2 * g * mg.reshape(x.T, x.shape),
+}
+PRODUCTS = {
+    "y not transposed": (lambda g, z, x, y: g @ mg.reshape(y, (2, 3)), None),
+    "x not transposed": (None, lambda g, z, x, y: mg.reshape(x, (3, 2)) @ g),
+    "y forgotten": (lambda g, z, x, y: g @ mg.ones_like(y).T, None),
+}
+
+
+@pytest.mark.parametrize("name", SQUARES)
+def test_a_wrong_gradient_is_rejected(wrong, name):
+    op = wrong(square, x=SQUARES[name])
+    with pytest.raises(GradcheckError, match="finite differences say"):
+        mg.gradcheck(op, [leaf()])
+    assert mg.gradcheck(op, [leaf()], raise_exception=False) is False
+    with pytest.raises(GradcheckError):
+        mg.gradcheck(lambda x: op(x).exp().sum(), [leaf()])
+
+
+@pytest.mark.parametrize("name", PRODUCTS)
+def test_a_wrong_gradient_of_a_product_is_rejected(wrong, name):
+    x, y = PRODUCTS[name]
+    rights = OPS["matmul"].vjps
+    op = wrong(product, x=x or rights["x"], y=y or rights["y"])
+    with pytest.raises(GradcheckError, match=f"input {int(x is None)}"):
+        mg.gradcheck(op, [leaf(), leaf(Y)])
+
+
+SECONDS = {
+    "a factor of 2.001": lambda g, y, x: 2 * g * x + 0.0005 * (x - x.detach()),
+    "the sign": lambda g, y, x: 2 * g * (2 * x.detach() - x),
+    "a missing term": lambda g, y, x: 2 * g * x.detach(),
+    "nothing left": lambda g, y, x: mg.tensor((2 * g * x).detach()),
+    "the cotangent's term": lambda g, y, x: 2 * g.detach() * x,
+    "half the cotangent's": lambda g, y, x: (g + g.detach()) * x,
+}
+
+
+@pytest.mark.parametrize("name", SECONDS)
+def test_a_wrong_second_derivative_is_rejected(wrong, name):
+    op = wrong(square, x=SECONDS[name])
+    assert mg.gradcheck(op, [leaf()])
+    with pytest.raises(GradcheckError, match="finite differences say"):
+        mg.gradgradcheck(op, [leaf()])
+    assert mg.gradgradcheck(op, [leaf()], raise_exception=False) is False
+
+
+def test_the_right_ones_pass(wrong):
+    op = wrong(square, x=right)
+    assert mg.gradcheck(op, [leaf()]) and mg.gradgradcheck(op, [leaf()])
+    op = wrong(product, **OPS["matmul"].vjps)
+    assert mg.gradcheck(op, [leaf(), leaf(Y)])
+    assert mg.gradgradcheck(op, [leaf(), leaf(Y)])
+
+
+def test_a_gradient_that_stops_is_rejected():
+    with pytest.raises(GradcheckError, match=r"is 0.0; finite differences say 2"):
+        mg.gradcheck(lambda x: 2 * x.detach(), [leaf()])
+    assert mg.gradcheck(lambda x: x.sign().detach(), [leaf()])
+
+
+def test_the_message_names_the_worst_element(wrong):
+    weights = mg.tensor([[0.0, 0.1, 0.0], [0.0, 0.0, 5.0]], mg.float64)
+    op = wrong(cosine, x=lambda g, y, x: g * (weights - x.detach().tanh()))
+    with pytest.raises(GradcheckError) as caught:
+        mg.gradcheck(lambda a, x: (x * a, op(x) * a), [mg.ones_like(leaf()), leaf()])
+    said, there = 5.0 - np.tanh(-0.75), -np.sin(-0.75)
+    message = str(caught.value)
+    assert message.startswith("gradcheck: d output 1[5] / d input 1[5] (flat indices)")
+    assert f"is {said:.6f}"[:10] in message and f"say {there:.6f}"[:10] in message
+    assert isinstance(caught.value, MinigradError | AssertionError)
+
+
+def test_every_input_and_every_output_is_checked():
+    def stops(stop_at):
+        def function(*xs):
+            parts = [x.detach() if i == stop_at[0] else x for i, x in enumerate(xs)]
+            both = [parts[0] * parts[1], parts[0] + parts[1]]
+            other = [xs[0] * xs[1], xs[0] + xs[1]]
+            return tuple(
+                b if j == stop_at[1] else o
+                for j, (b, o) in enumerate(zip(both, other, strict=True))
+            )
+
+        return function
+
+    for i in range(2):
+        for j in range(2):
+            with pytest.raises(GradcheckError, match=rf"output {j}.* input {i}"):
+                mg.gradcheck(stops((i, j)), [leaf(), leaf(X + 3)])
+
+
+def test_only_what_requires_grad_is_moved():
+    fixed, ids = mg.tensor(X), mg.tensor([1, 0, 1])
+    assert mg.gradcheck(
+        lambda x, c, i, p: (x * c.detach() ** p)[i], [leaf(), fixed, ids, 2]
+    )
+    with pytest.raises(GradcheckError):
+        mg.gradcheck(lambda x, c: x * c.detach(), [leaf(), leaf()])
+
+
+def test_one_tensor_may_be_two_inputs():
+    x = leaf()
+    assert mg.gradcheck(lambda a, b: a * b.exp(), [x, x])
+    assert mg.gradgradcheck(lambda a, b: a * b.exp(), [x, x])
+
+
+def test_integer_outputs_and_empty_ones_are_passed_over():
+    assert mg.gradcheck(lambda x: (x.argmax(1), x.max(1).values), [leaf()])
+    assert mg.gradcheck(lambda x: x[:0], [leaf()])
+    assert mg.gradgradcheck(lambda x: (x > 0, x * x), [leaf()])
+
+
+@pytest.mark.parametrize("check", [mg.gradcheck, mg.gradgradcheck])
+@pytest.mark.parametrize(
+    ("function", "inputs", "error", "match"),
+    [
+        (mg.exp, [mg.ones(2, requires_grad=True)], DTypeError, "input is float32"),
+        (lambda x: x.float(), [leaf()], DTypeError, "output is float32"),
+        (mg.exp, [mg.tensor(X)], ArgumentError, "nothing to check"),
+        (lambda x: x > 0, [leaf()], ArgumentError, "nothing to check"),
+    ],
+    ids=["float32 in", "float32 out", "nothing in", "nothing out"],
+)
+def test_what_can_not_be_checked_is_refused(check, function, inputs, error, match):
+    with pytest.raises(error, match=match):
+        check(function, inputs)
+
+
+def test_grads_and_inputs_are_left_alone():
+    x = leaf()
+    x.grad = mg.tensor(X)
+    mg.gradgradcheck(mg.exp, [x])
+    assert np.array_equal(x.grad.numpy(), X)
+    assert np.array_equal(x.detach().numpy(), X)
