@@ -79,7 +79,7 @@ def _run_here(name: str) -> tuple[str, list[Result]]:
 
 
 def torch_pairs() -> Iterator[tuple[str, Callable[[int], Pair], int]]:
-    """What PyTorch's float32 errors are recorded from: (family, pair by seed, seeds)."""
+    """What PyTorch's float32 errors are recorded from: (family, pair, seeds)."""
     ops = (op for op in OPS.values() if op.torch is not None)
     samples = (case for op in ops for case in op_checks.op_cases(op))
     sources: tuple[tuple[Iterable[Any], Callable[..., Pair]], ...] = (

@@ -1,0 +1,227 @@
+"""The compiled hot path and its plain Python twin: one meaning, and one record.
+
+Run as a script, this prints what the backend that it finds records.
+"""
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import minigrad as mg
+from conformance.policy import ULP
+from minigrad import _backend, _ops, _ops_py, mode, tape
+from minigrad.errors import MinigradError
+from minigrad.op import OPS
+
+# -- kernels ---------------------------------------------------------------------------
+
+EDGES = [0.0, -0.0, 1.0, 40.0, 88.7, 88.8, 100.0, 103.9, 200.0, 709.0, 710.0, 745.0]
+EDGES += [1e-45, 1e-30, 1e30, np.inf, np.nan]
+
+
+def draws(dtype):
+    """Every magnitude that the dtype has, the ordinary ones, and the edges."""
+    rng = np.random.default_rng(0)
+    bits = rng.bytes(4000 * np.dtype(dtype).itemsize)
+    edges = np.array([*EDGES, *np.negative(EDGES)]).astype(dtype)
+    ordinary = rng.uniform(-110, 110, 4000).astype(dtype)
+    return np.concatenate([np.frombuffer(bits, dtype), ordinary, edges])
+
+
+def ulps(x, y):
+    """How far apart, in units in the last place; 0 for the same infinity or NaN."""
+    same = (x == y) | (np.isnan(x) & np.isnan(y))
+    far = np.abs(x.astype(np.longdouble) - y) / np.spacing(np.maximum(abs(x), abs(y)))
+    return np.where(same, 0, np.where(np.isfinite(x) & np.isfinite(y), far, np.inf))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("kernel", ["exp", "sigmoid"])
+def test_the_kernels_agree_everywhere(kernel, dtype):
+    x = draws(dtype)
+    with np.errstate(all="ignore"):
+        fast, plain = getattr(_ops, kernel)(x), getattr(_ops_py, kernel)(x)
+        assert fast.dtype == plain.dtype == dtype
+        assert ulps(fast, plain).max() <= ULP
+
+
+@pytest.mark.parametrize("twin", [_ops, _ops_py], ids=["compiled", "plain"])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("kernel", ["exp", "sigmoid"])
+def test_the_layout_does_not_matter_to_a_kernel(kernel, dtype, twin):
+    function = getattr(twin, kernel)
+    x = np.linspace(-3, 3, 24).astype(dtype).reshape(4, 6)
+    expected = function(x)
+    x.flags.writeable = False
+    for index in (np.s_[::2, ::-1], np.s_[:, 1], np.s_[1, 2], np.s_[2:2], np.s_[None]):
+        found = function(np.asarray(x[index]))
+        assert found.shape == x[index].shape and found.dtype == dtype
+        assert np.array_equal(found, expected[index])
+    assert np.array_equal(function(x.T), expected.T)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(
+    ("n", "rows", "width"),
+    [(5, 40, 3), (1, 7, 2), (5, 0, 3), (5, 4, 0), (0, 0, 2)],
+    ids=str,
+)
+def test_rows_are_added_in_the_same_order(n, rows, width, dtype):
+    rng = np.random.default_rng(0)
+    index = rng.integers(0, max(n, 1), rows)
+    source = rng.standard_normal((width, rows)).astype(dtype).T
+    source[: rows // 8] = np.inf
+    found = [twin.add_rows(source, index, n) for twin in (_ops, _ops_py)]
+    assert found[0].shape == (n, width) and found[0].dtype == dtype
+    assert np.array_equal(*found, equal_nan=True)
+    strided = np.repeat(index, 2)[::2]
+    assert np.array_equal(_ops.add_rows(source, strided, n), found[0], equal_nan=True)
+
+
+# -- what is recorded ------------------------------------------------------------------
+
+
+def told(value):
+    """A value without its numbers, which the kernels may round differently."""
+    if isinstance(value, np.ndarray):
+        return f"{value.dtype}{value.shape}"
+    if isinstance(value, tuple | list):
+        return [told(v) for v in value]
+    return repr(value)
+
+
+def graph_of(ys):
+    """Every node behind the outputs: op, arguments, parents, slots, values."""
+    nodes = tape.reachable([y._node for y in ys if y._node])[::-1]
+    number = {node: i for i, node in enumerate(nodes)} | {None: None}
+    lines = [
+        [
+            node.op and node.op.name,
+            told(node.args),
+            [number[parent] for parent in node.parents],
+            list(node.slots),
+            told(node.values),
+        ]
+        for node in nodes
+    ]
+    return [[number[y._node], y._slot, told(y._data)] for y in ys], lines
+
+
+def record(call, recording):
+    try:
+        with mode.GradMode(recording):
+            ys = call()
+    except Exception as error:
+        return [type(error).__name__, str(error)]
+    return graph_of(ys if isinstance(ys, tuple) else (ys,))
+
+
+def samples():
+    """Every sample and every bad call of every op, in each mode."""
+    for name, op in OPS.items():
+        for number, s in enumerate([*op.samples, *op.errors]):
+            args, kwargs = s.make(np.random.default_rng(0), np.float32)
+            args = [leaf(a) for a in args]
+            kwargs = {k: leaf(a) for k, a in kwargs.items()}
+            for recording in (mode.OFF, mode.ON, mode.TRACE):
+                yield (
+                    f"{name}-{number}-{recording}",
+                    record(lambda a=args, k=kwargs, o=op: o.run(*a, **k), recording),
+                )
+
+
+def leaf(value):
+    if isinstance(value, list):
+        return [leaf(item) for item in value]
+    if isinstance(value, np.ndarray):
+        return mg.tensor(value, requires_grad=value.dtype.kind == "f")
+    return value
+
+
+UNARY = ["exp", "tanh", "sigmoid", "neg", "relu", "abs", "sign", "detach", "T", "float"]
+BINARY = ["add", "sub", "mul", "div", "maximum", "gt", "eq"]
+
+
+def expressions(n=300):
+    """Random expressions of a dozen ops on tensors, integers, masks and numbers."""
+    for seed in range(n):
+        rng = np.random.default_rng(seed)
+        pool = [
+            mg.tensor(rng.standard_normal((3, 3)), mg.float32, requires_grad=True),
+            mg.tensor(rng.standard_normal(3), mg.float32, requires_grad=True),
+            mg.tensor(rng.standard_normal((3, 3)), mg.float32),
+            mg.tensor([1, 2, 0]),
+            mg.tensor([True, False, True]),
+        ]
+        recording = (mode.ON, mode.TRACE)[seed % 2]
+        yield f"expression-{seed}", record(lambda r=rng, p=pool: grow(r, p), recording)
+
+
+def grow(rng, pool):
+    for _ in range(16):
+        with contextlib.suppress(MinigradError):  # such as the negative of a mask
+            pool.append(grown(rng, lambda: pool[rng.integers(len(pool))]))
+    return tuple(pool[5:])
+
+
+def grown(rng, pick):
+    kind = rng.integers(6)
+    if kind == 0:
+        y = getattr(pick(), rng.choice(UNARY))
+        return y() if callable(y) else y
+    if kind == 1:
+        return OPS[rng.choice(BINARY)](pick(), pick())
+    if kind == 2:
+        pair = pick(), (2.5, 2, True)[rng.integers(3)]
+        return OPS[rng.choice(BINARY)](*pair[:: rng.choice([1, -1])])
+    if kind == 3:
+        return mg.where(pick() > 0, pick(), (1.0, 2, pick())[rng.integers(3)])
+    if kind == 4:
+        return pick().expand(3, 3).split([1, 2], -1)[rng.integers(2)].sum(-1)
+    return mg.cat([pick().reshape(-1), pick().reshape(-1)])[:3]
+
+
+def transcript():
+    return dict((*samples(), *expressions()))
+
+
+def run_other(pure, code):
+    """A fresh interpreter's output, on this build or on its plain twin."""
+    env = {**os.environ, "PYTHONPATH": str(Path(mg.__file__).parents[1])}
+    env["MINIGRAD_PURE"] = "1" if pure else "0"
+    command = [sys.executable, "-P", "-W", "error", *code]
+    return subprocess.run(
+        command, env=env, check=True, capture_output=True, text=True
+    ).stdout
+
+
+def test_both_twins_record_the_same():
+    other = json.loads(run_other(not _backend.PURE, [__file__]))
+    ours = json.loads(json.dumps(transcript()))
+    assert list(ours) == list(other)
+    for name, recorded in ours.items():
+        assert recorded == other[name], name
+        assert not (name.startswith("expression") and isinstance(recorded[0], str))
+
+
+# -- the switches ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("pure", "name"), [(False, "_ops"), (True, "_ops_py")])
+def test_the_environment_chooses_the_twin(pure, name):
+    code = "import minigrad; print(minigrad._backend.apply.__module__)"
+    assert run_other(pure, ["-c", code]).strip() == f"minigrad.{name}"
+
+
+def test_the_build_is_checked_if_the_environment_says_so():
+    assert (os.environ.get("MINIGRAD_CHECKED", "0") == "1") is _ops.CHECKED
+
+
+if __name__ == "__main__":
+    print(json.dumps(transcript()))
