@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING
 
-PURE = os.environ.get("MINIGRAD_PURE", "0") != "0"
+PURE = os.environ.get("MINIGRAD_PURE", "0") not in ("", "0")
 
 if TYPE_CHECKING or PURE:
     from . import _ops_py as chosen

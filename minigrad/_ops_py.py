@@ -138,7 +138,7 @@ def apply(op: OpCore, args: tuple[Any, ...]) -> Any:
         if isinstance(value, TensorCore):
             raw[position] = value._data
             parents.append(value._node)
-            slots.append(value._slot)
+            slots.append(0 if value._node is None else value._slot)
             numbers_alone = numbers_alone and position not in op.promoting
         elif type(value) in (float, int, bool) and position in op.immediate:
             parents.append(None)

@@ -119,6 +119,7 @@ def _by_tape(y: Tensor, leaves: list[Tensor]) -> list[Matrix]:
     return jacobians
 
 
+@np.errstate(invalid="ignore")
 def _by_differences(fn: Any, leaves: list[Any], i: int) -> list[Matrix]:
     """The Jacobian of each output by leaf i, a column at a time, by differences."""
     jacobians = [
@@ -136,11 +137,11 @@ def _by_differences(fn: Any, leaves: list[Any], i: int) -> list[Matrix]:
     return jacobians
 
 
+@np.errstate(invalid="ignore")
 def _worst(analytic: Matrix, numeric: Matrix) -> tuple[int, int, float, float] | None:
     """Where the two differ most, and what they are there; None if they agree."""
-    with np.errstate(invalid="ignore"):
-        off = np.abs(analytic - numeric)
-    scale = max(float(np.abs(numeric).max(initial=0.0)), 1.0)
+    off = np.abs(analytic - numeric)
+    scale = np.abs(numeric[np.isfinite(numeric)]).max(initial=1.0)
     if np.all(off <= FINITE_DIFFERENCE * scale):
         return None
     at = int(np.nan_to_num(off, nan=np.inf).argmax())

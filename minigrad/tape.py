@@ -153,7 +153,7 @@ def _walk(
             arrived.add((_source(y), y._slot), _seed(y, g, recorded))
         nodes = reachable([y._node for y in outputs])
         useful = set(nodes) if wanted is None else _useful(nodes, wanted)
-        _refuse_walked(nodes, useful)
+        _refuse_walked(nodes, wanted)
         targets = None if wanted is None else set(wanted)
         found: dict[Slot, Any] = {}
         for node in nodes:
@@ -162,9 +162,15 @@ def _walk(
     return found
 
 
-def _refuse_walked(nodes: list[Node], useful: set[Node]) -> None:
-    """Raise if the walk would have to pass a node that let go of what it held."""
-    if any(was_freed(n) and not useful.isdisjoint(n.parents) for n in nodes):
+def _refuse_walked(nodes: list[Node], wanted: Sequence[Slot] | None) -> None:
+    """Raise if the walk may have to pass a node that let go of what it held.
+
+    What stood behind it is forgotten. So it can only be the end of the walk, and only
+    one that is asked for alone: another input may have stood behind it.
+    """
+    freed = {node for node in nodes if was_freed(node)}
+    ends = {node for node, _ in wanted or ()}
+    if freed and not (freed == ends and len(ends) == 1):
         raise GraphError(
             "this graph was already walked, and what it held is gone; pass "
             "retain_graph=True to the first backward() or grad()"
@@ -273,8 +279,8 @@ def _pull(
 
 
 def _free(node: Node) -> None:
-    """Let go of the arrays of a node: a second pass through it is refused."""
-    node.args = ()
+    """Let go of what a node holds: a second pass through it is refused."""
+    node.args = node.parents = node.slots = ()
     node.values = (None,) * len(node.values)
 
 

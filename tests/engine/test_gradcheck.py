@@ -123,6 +123,11 @@ def test_a_gradient_that_stops_is_rejected():
     assert mg.gradcheck(lambda x: x.sign().detach(), [leaf()])
 
 
+def test_a_jump_to_infinity_is_rejected():
+    with pytest.raises(GradcheckError, match=r"\[1\].*is 1.0; .* say inf"):
+        mg.gradcheck(lambda x: mg.where(x > 0.5, np.inf, x), [leaf(np.array([0, 0.5]))])
+
+
 def test_the_message_names_the_worst_element(wrong):
     weights = mg.tensor([[0.0, 0.1, 0.0], [0.0, 0.0, 5.0]], mg.float64)
     op = wrong(cosine, x=lambda g, y, x: g * (weights - x.detach().tanh()))

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import minigrad as mg
-from minigrad import nn, optim
+from minigrad import nn, optim, tape
 from minigrad.errors import MinigradError
 from minigrad.op import OPS
 
@@ -123,6 +123,18 @@ def test_values_are_freed_as_the_walk_passes(monkeypatch):
     monkeypatch.setitem(OPS["exp"].vjps, "x", watch)
     y.backward()
     assert alive == [False]
+
+
+def test_a_loss_that_is_held_does_not_hold_its_graph():
+    x = leaf(3)
+    total, refs = 0.0, []
+    for _ in range(3):
+        loss = (x * x.exp()).sum()
+        refs += [weakref.ref(v) for v in loss._node.args if isinstance(v, np.ndarray)]
+        loss.backward()
+        total = total + loss
+    assert [ref() for ref in refs] == [None] * 3
+    assert len(tape.reachable([total._node])) == 6
 
 
 def test_an_unused_output_does_not_keep_the_graph():

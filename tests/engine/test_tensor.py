@@ -189,7 +189,7 @@ def test_the_data_is_copied(make):
 @pytest.mark.parametrize(
     "make",
     [
-        pytest.param(lambda x: x.detach(), id="data"),
+        pytest.param(lambda x: mg.tensor(X), id="data"),
         pytest.param(lambda x: (x * 2).detach(), id="an output"),
         pytest.param(lambda x: x.T.detach(), id="a view"),
         pytest.param(lambda x: x.unbind()[0].detach(), id="a piece"),

@@ -183,8 +183,8 @@ def grown(rng, pick):
     if kind == 3:
         return mg.where(pick() > 0, pick(), (1.0, 2, pick())[rng.integers(3)])
     if kind == 4:
-        return pick().expand(3, 3).split([1, 2], -1)[rng.integers(2)].sum(-1)
-    return mg.cat([pick().reshape(-1), pick().reshape(-1)])[:3]
+        return pick().expand(3, 3).unbind(rng.integers(2))[rng.integers(3)]
+    return mg.cat([pick().expand(3, 3), pick().expand(3, 3), pick().expand(3, 3)])[:3]
 
 
 def transcript():
