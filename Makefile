@@ -31,7 +31,7 @@ test-pure: .venv/ready ## the engine's tests on the plain Python twin of the ext
 test-checked: export PYTHONPATH := $(CURDIR)/build/checked
 test-checked: build/checked/ready ## the engine's tests on an installed, checked build
 	$(BIN)/python -P -c 'from minigrad import _ops; assert _ops.CHECKED'
-	$(BIN)/pytest tests/engine
+	MINIGRAD_CHECKED=1 $(BIN)/pytest tests/engine
 
 bench: .venv/ready ## measure
 	$(BIN)/python -m benchmarks

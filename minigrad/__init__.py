@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from . import errors, functional, nn, op, ops, optim, rng
+from .anomaly import detect_anomaly
 from .creation import (
     arange,
     bool,
@@ -19,7 +20,11 @@ from .creation import (
     randn,
     zeros,
 )
+from .custom import custom_op
+from .derivatives import hessian, hvp, jacobian, jvp, vjp
+from .derived import Derived, derive
 from .gradcheck import gradcheck, gradgradcheck
+from .interop import from_dlpack
 from .mode import enable_grad, is_grad_enabled, no_grad
 from .program import Program, linearise, trace
 from .rng import manual_seed
@@ -28,22 +33,31 @@ from .tape import grad
 from .tensor import Tensor
 
 __all__ = [
+    "Derived",
     "Program",
     "Tensor",
     "arange",
     "bool",
+    "custom_op",
+    "derive",
+    "detect_anomaly",
     "enable_grad",
     "errors",
     "eye",
     "float32",
     "float64",
+    "from_dlpack",
     "full",
     "functional",
     "grad",
     "gradcheck",
     "gradgradcheck",
+    "hessian",
+    "hvp",
     "int64",
     "is_grad_enabled",
+    "jacobian",
+    "jvp",
     "linearise",
     "manual_seed",
     "nn",
@@ -59,6 +73,7 @@ __all__ = [
     "scan",
     "tensor",
     "trace",
+    "vjp",
     "zeros",
 ]
 

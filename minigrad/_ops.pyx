@@ -25,6 +25,8 @@ cdef extern from *:
     #endif
     /* What each thread records: 0 nothing, 1 what has a gradient, 2 everything. */
     static _Thread_local int minigrad_mode = 1;
+    /* Whether each thread has its ops watched: 0, or the watcher's own level. */
+    static _Thread_local int minigrad_watching = 0;
 
     /* e**x in double, to about 1e-10: for float32 results. No branch and no call, so
        compilers vectorise a loop over it. |x| is cut at 200, far outside float32. */
@@ -43,6 +45,7 @@ cdef extern from *:
     """
     int MINIGRAD_CHECKED
     int minigrad_mode
+    int minigrad_watching
     double minigrad_exp(double x) noexcept nogil
 
 CHECKED = bool(MINIGRAD_CHECKED)
@@ -53,6 +56,7 @@ ctypedef fused real:
 
 cdef long long _serial = 0
 cdef type _tensor_class = None
+cdef object _watcher = None
 cdef tuple _no_args = ()
 
 
@@ -102,6 +106,8 @@ cdef class Node:
     cdef public tuple values
     cdef readonly long long serial
     cdef public object grad
+    cdef public object hooks
+    cdef public object where
 
     def __init__(self):
         _start(self)
@@ -176,6 +182,20 @@ def get_mode():
 def set_mode(int mode):
     global minigrad_mode
     minigrad_mode = mode
+
+
+def set_watcher(watch):
+    global _watcher
+    _watcher = watch
+
+
+def get_watching():
+    return minigrad_watching
+
+
+def set_watching(int level):
+    global minigrad_watching
+    minigrad_watching = level
 
 
 cpdef object wrap(object data, Node node=None, Py_ssize_t slot=0):
@@ -267,6 +287,8 @@ cdef object _recorded(
         node.parents = tuple(parents)
         node.slots = tuple(slots)
         node.values = values
+    if minigrad_watching:
+        _watcher(op, raw, values, node)
     if several:
         return tuple([wrap(v, node, i) for i, v in enumerate(values)])
     return wrap(values[0], node, 0)

@@ -19,6 +19,7 @@ Array = np.ndarray[Any, Any]
 _serials = itertools.count(1)
 _state = threading.local()
 _tensor_class: type[TensorCore]
+_watcher: Any
 
 
 class Node:
@@ -29,7 +30,17 @@ class Node:
     and a parameter that gets a new array later leaves old graphs as they were.
     """
 
-    __slots__ = ("args", "grad", "op", "parents", "serial", "slots", "values")
+    __slots__ = (
+        "args",
+        "grad",
+        "hooks",
+        "op",
+        "parents",
+        "serial",
+        "slots",
+        "values",
+        "where",
+    )
 
     op: Any
     args: tuple[Any, ...]
@@ -38,6 +49,8 @@ class Node:
     values: tuple[Any, ...]
     serial: int
     grad: Any
+    hooks: Any  # None, or a dict: see `hooks.register`
+    where: str | None  # the line that called the op, if detect_anomaly() was on
 
     def __init__(self) -> None:
         self.op = None
@@ -47,6 +60,8 @@ class Node:
         self.values = ()
         self.serial = next(_serials)
         self.grad = None
+        self.hooks = None
+        self.where = None
 
 
 class TensorCore:
@@ -116,6 +131,23 @@ def set_mode(mode: int) -> None:
     _state.mode = mode
 
 
+def set_watcher(watch: Any) -> None:
+    """Name what is called with (op, args, values, node) while anybody watches."""
+    global _watcher
+    _watcher = watch
+
+
+def get_watching() -> int:
+    """Whether this thread has its ops watched: 0, or the watcher's own level."""
+    level: int = getattr(_state, "watching", 0)
+    return level
+
+
+def set_watching(level: int) -> None:
+    """Change whether this thread has its ops watched."""
+    _state.watching = level
+
+
 def wrap(data: Array, node: Node | None = None, slot: int = 0) -> Any:
     """A Tensor around an array that nobody will write to any more."""
     tensor = _tensor_class.__new__(_tensor_class)
@@ -177,6 +209,8 @@ def apply(op: OpCore, args: tuple[Any, ...]) -> Any:
         node.parents = tuple(parents)
         node.slots = tuple(slots)
         node.values = values
+    if get_watching():
+        _watcher(op, raw, values, node)
     if several:
         return tuple(wrap(v, node, i) for i, v in enumerate(values))
     return wrap(values[0], node)

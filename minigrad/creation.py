@@ -11,6 +11,7 @@ from . import rng
 from .convert import sizes
 from .errors import NUMPY_ERRORS, MinigradError, translate
 from .ops import checked_dtype
+from .tape import check_tensor
 from .tensor import Tensor
 
 float32 = np.dtype(np.float32)
@@ -54,6 +55,7 @@ def full(
 
 def ones_like(x: Tensor, requires_grad: Any = False) -> Tensor:
     """Ones of the shape and dtype of x."""
+    check_tensor(x, "ones_like: x")
     return full(x.shape, 1, x.dtype, requires_grad)
 
 

@@ -32,6 +32,10 @@ class GraphError(MinigradError, RuntimeError):
     """A request that the recorded graph can't answer."""
 
 
+class NonFiniteError(MinigradError, FloatingPointError):
+    """A NaN or an infinity, where detect_anomaly() looked for one."""
+
+
 class StateDictError(MinigradError, RuntimeError):
     """A state dict that does not fit the module."""
 

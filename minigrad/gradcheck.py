@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from . import ops, tape
 from .errors import ArgumentError, DTypeError, MinigradError
+from .snippet import snippet
 from .tensor import Tensor
 
 Matrix = np.ndarray[Any, Any]
@@ -23,39 +25,106 @@ class GradcheckError(MinigradError, AssertionError):
     """An analytic derivative that finite differences contradict."""
 
 
+@dataclass(frozen=True)
+class Mismatch:
+    """The worst element: d output[at_output] / d input[at_input], by both ways.
+
+    The places are flat indices; None if only a direction was looked at.
+    """
+
+    output: int
+    input: int
+    at_output: int | None
+    at_input: int | None
+    said: float
+    numeric: float
+
+    @property
+    def off(self) -> float:
+        """How far apart the two are; infinite if one is NaN."""
+        off = abs(self.said - self.numeric)
+        return off if off == off else np.inf
+
+    def __str__(self) -> str:
+        both = f"is {self.said!r}; finite differences say {self.numeric!r}"
+        if self.at_output is None:
+            pair = f"output {self.output} / d input {self.input}"
+            return f"d {pair} along a random direction {both}"
+        return (
+            f"d output {self.output}[{self.at_output}] / d input "
+            f"{self.input}[{self.at_input}] (flat indices) {both}"
+        )
+
+
 def gradcheck(
-    fn: Callable[..., Any], inputs: Sequence[Any], raise_exception: bool = True
+    fn: Callable[..., Any],
+    inputs: Sequence[Any],
+    raise_exception: bool = True,
+    *,
+    directional: bool = False,
+    seed: int = 0,
 ) -> bool:
     """Compare every entry of fn's Jacobian with central differences.
 
     fn: Tensors -> a Tensor or a tuple of them. inputs: float64 tensors that require
     grad are differentiated, the others are passed on as they are. A float output that
     does not require grad claims that its derivative is zero.
+    directional: compare one product u·Jv for each output and input instead, which
+    takes two calls of fn an input whatever its size. No component of u and v is small,
+    so that no entry of J can hide; they are drawn from `seed`. What fails is then
+    compared in full.
 
-    Raises GradcheckError, which names the worst entry, or returns False; DTypeError
-    for a derivative in float32, ArgumentError if there is nothing to check.
+    Raises GradcheckError, which names the worst entry and ends in a snippet that
+    repeats it, or returns False; DTypeError for a derivative in float32, ArgumentError
+    if there is nothing to check.
 
     >>> x = Tensor(np.array([0.5, 2.0]), requires_grad=True)
     >>> gradcheck(lambda x: x.log() * x, [x])
     True
     """
-    places, leaves, outputs = _prepare(fn, inputs)
-    analytic = [_by_tape(y, [leaves[i] for i in places]) for y in outputs]
-    for column, i in enumerate(places):
-        numeric = _by_differences(fn, leaves, i)
-        for j, matrix in enumerate(numeric):
-            found = _worst(analytic[j][column], matrix)
-            if found and raise_exception:
-                raise GradcheckError(_message(i, j, *found))
-            if found:
-                return False
-    return True
+    found = mismatch(fn, inputs, directional, seed)
+    if found is not None and raise_exception:
+        text = snippet("gradcheck", fn, inputs)
+        raise GradcheckError(f"gradcheck: {found}\n\n{text}")
+    return found is None
+
+
+def mismatch(
+    fn: Callable[..., Any],
+    inputs: Sequence[Any],
+    directional: bool = False,
+    seed: int = 0,
+) -> Mismatch | None:
+    """What gradcheck would report: the worst element, or None if all agree."""
+    prepared = _prepare(fn, inputs)
+    with np.errstate(invalid="ignore"):
+        along = _along_directions(fn, *prepared, seed) if directional else []
+        if directional and not along:
+            return None
+        found = _in_full(fn, *prepared) or along
+    return max(found, key=lambda m: m.off, default=None)
 
 
 def gradgradcheck(
-    fn: Callable[..., Any], inputs: Sequence[Any], raise_exception: bool = True
+    fn: Callable[..., Any],
+    inputs: Sequence[Any],
+    raise_exception: bool = True,
+    *,
+    directional: bool = False,
+    seed: int = 0,
 ) -> bool:
     """gradcheck of fn's own gradient, by its inputs and by the cotangents."""
+    found = mismatch(*gradient_of(fn, inputs), directional, seed)
+    if found is not None and raise_exception:
+        text = snippet("gradgradcheck", fn, inputs)
+        raise GradcheckError(f"gradgradcheck: of the gradient, {found}\n\n{text}")
+    return found is None
+
+
+def gradient_of(
+    fn: Callable[..., Any], inputs: Sequence[Any]
+) -> tuple[Callable[..., Any], list[Any]]:
+    """(gradient, inputs): fn's VJP as a function of its inputs and its cotangents."""
     rng = np.random.default_rng(0)
     _, _, outputs = _prepare(fn, inputs)
     cotangents = [
@@ -72,7 +141,7 @@ def gradgradcheck(
         pairs = zip(found, trained, strict=True)
         return tuple(ops.zeros_like(x) if g is None else g for g, x in pairs)
 
-    return gradcheck(gradient, [*inputs, *cotangents], raise_exception)
+    return gradient, [*inputs, *cotangents]
 
 
 def _prepare(
@@ -106,51 +175,104 @@ def _float_outputs(result: Any) -> list[Tensor]:
     return [y for y in found if y.dtype.kind == "f"]
 
 
+def _in_full(
+    fn: Any, places: list[int], leaves: list[Any], outputs: list[Tensor]
+) -> list[Mismatch]:
+    """The worst entry of each block of the Jacobian that has a wrong one."""
+    analytic = [_by_tape(y, [leaves[i] for i in places]) for y in outputs]
+    found = []
+    for column, i in enumerate(places):
+        for j, numeric in enumerate(_by_differences(fn, leaves, i)):
+            said = analytic[j][column]
+            finite = np.abs(numeric[np.isfinite(numeric)])
+            k = _worst(said, numeric, float(finite.max(initial=0.0)))
+            if k is not None:
+                row, element = divmod(k, numeric.shape[1])
+                pair = float(said.flat[k]), float(numeric.flat[k])
+                found.append(Mismatch(j, i, row, element, *pair))
+    return found
+
+
+def _along_directions(
+    fn: Any, places: list[int], leaves: list[Any], outputs: list[Tensor], seed: int
+) -> list[Mismatch]:
+    """The products u·Jv that are wrong: one u for each output, one v for each input."""
+    rng = np.random.default_rng(seed)
+    us = [_direction(rng, y.shape) for y in outputs]
+    vs = {i: _direction(rng, leaves[i].shape) for i in places}
+    trained = [leaves[i] for i in places]
+    pulled = [_pull(y, u, trained) for y, u in zip(outputs, us, strict=True)]
+    found = []
+    for column, i in enumerate(places):
+        differences = _differences(fn, leaves, i, vs[i])
+        for j, (u, slope) in enumerate(zip(us, differences, strict=True)):
+            said, numeric = np.sum(pulled[j][column] * vs[i]), np.sum(u * slope)
+            # Terms that cancel leave their rounding, which is no error of the sum.
+            scale = float(np.abs(u * slope).sum())
+            if _worst(said, numeric, scale) is not None:
+                found.append(Mismatch(j, i, None, None, float(said), float(numeric)))
+    return found
+
+
+def _direction(rng: np.random.Generator, shape: tuple[int, ...]) -> Matrix:
+    """Random, with no small component."""
+    sign = np.where(rng.random(shape) < 0.5, -1.0, 1.0)
+    return np.asarray(sign * rng.uniform(0.5, 1.5, shape))
+
+
+def _pull(y: Tensor, u: Matrix, leaves: list[Tensor]) -> list[Matrix]:
+    """The VJP of y at u, by the tape."""
+    if not y.requires_grad:
+        return [np.zeros(x.shape) for x in leaves]
+    found = tape.grad(y, leaves, Tensor(u), retain_graph=True, allow_unused=True)
+    return [
+        np.zeros(x.shape) if g is None else g.detach().numpy()
+        for g, x in zip(found, leaves, strict=True)
+    ]
+
+
 def _by_tape(y: Tensor, leaves: list[Tensor]) -> list[Matrix]:
     """The Jacobian of y by each leaf, a row at a time by the tape."""
     jacobians = [np.zeros((y.numel(), x.numel())) for x in leaves]
     for k in range(y.numel() if y.requires_grad else 0):
-        one = np.zeros(y.shape)
-        one.reshape(-1)[k] = 1.0
-        found = tape.grad(y, leaves, Tensor(one), retain_graph=True, allow_unused=True)
-        for jacobian, g in zip(jacobians, found, strict=True):
-            if g is not None:
-                jacobian[k] = g.detach().numpy().reshape(-1)
+        rows = _pull(y, _unit(y.shape, k), leaves)
+        for jacobian, row in zip(jacobians, rows, strict=True):
+            jacobian[k] = row.reshape(-1)
     return jacobians
 
 
-@np.errstate(invalid="ignore")
 def _by_differences(fn: Any, leaves: list[Any], i: int) -> list[Matrix]:
     """The Jacobian of each output by leaf i, a column at a time, by differences."""
-    jacobians = [
-        np.zeros((y.numel(), leaves[i].numel())) for y in _float_outputs(fn(*leaves))
-    ]
-    for k in range(leaves[i].numel()):
-        ends = []
-        for sign in (1.0, -1.0):
-            moved = np.array(leaves[i].detach().numpy())
-            moved.reshape(-1)[k] += sign * STEP
-            values = [*leaves[:i], _leaf(leaves[i], moved), *leaves[i + 1 :]]
-            ends.append([y.detach().numpy() for y in _float_outputs(fn(*values))])
-        for jacobian, up, down in zip(jacobians, *ends, strict=True):
-            jacobian[:, k] = (up - down).reshape(-1) / (2 * STEP)
+    n = leaves[i].numel()
+    jacobians = [np.zeros((y.numel(), n)) for y in _float_outputs(fn(*leaves))]
+    for k in range(n):
+        columns = _differences(fn, leaves, i, _unit(leaves[i].shape, k))
+        for jacobian, column in zip(jacobians, columns, strict=True):
+            jacobian[:, k] = column.reshape(-1)
     return jacobians
 
 
 @np.errstate(invalid="ignore")
-def _worst(analytic: Matrix, numeric: Matrix) -> tuple[int, int, float, float] | None:
-    """Where the two differ most, and what they are there; None if they agree."""
-    off = np.abs(analytic - numeric)
-    scale = np.abs(numeric[np.isfinite(numeric)]).max(initial=1.0)
-    if np.all(off <= FINITE_DIFFERENCE * scale):
+def _differences(fn: Any, leaves: list[Any], i: int, v: Matrix) -> list[Matrix]:
+    """The slope of each output along v at leaf i, by a central difference."""
+    ends = []
+    for step in (STEP, -STEP):
+        moved = _leaf(leaves[i], leaves[i].detach().numpy() + step * v)
+        result = fn(*leaves[:i], moved, *leaves[i + 1 :])
+        ends.append([y.detach().numpy() for y in _float_outputs(result)])
+    return [(up - down) / (2 * STEP) for up, down in zip(*ends, strict=True)]
+
+
+def _unit(shape: tuple[int, ...], k: int) -> Matrix:
+    one = np.zeros(shape)
+    one.reshape(-1)[k] = 1.0
+    return one
+
+
+@np.errstate(invalid="ignore")
+def _worst(said: Any, numeric: Any, scale: float) -> int | None:
+    """The flat index at which the two differ most; None if they agree."""
+    off = np.abs(np.asarray(said) - numeric)
+    if np.all(off <= FINITE_DIFFERENCE * max(scale, 1.0)):
         return None
-    at = int(np.nan_to_num(off, nan=np.inf).argmax())
-    row, column = divmod(at, off.shape[1])
-    return row, column, float(analytic[row, column]), float(numeric[row, column])
-
-
-def _message(i: int, j: int, row: int, column: int, said: float, is_: float) -> str:
-    return (
-        f"gradcheck: d output {j}[{row}] / d input {i}[{column}] (flat indices) is "
-        f"{said!r}; finite differences say {is_!r}"
-    )
+    return int(np.nan_to_num(off, nan=np.inf).argmax())

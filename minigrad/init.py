@@ -36,6 +36,7 @@ def uniform_(
     >>> uniform_(nn.Parameter([0.0, 0.0]), 3.0, 3.0).tolist()
     [3.0, 3.0]
     """
+    _check_numbers(a=a, b=b)
     if not a <= b:
         raise ArgumentError(
             f"uniform_ draws from [a, b): expected a <= b, got {a}, {b}"
@@ -51,6 +52,7 @@ def normal_(
     generator: Seed = None,
 ) -> "Parameter":
     """Fill with draws from N(mean, std²). Raises ArgumentError if std < 0."""
+    _check_numbers(mean=mean, std=std)
     if not std >= 0:
         raise ArgumentError(f"normal_ expected a standard deviation >= 0, got {std}")
     return _fill(parameter, resolve(generator).normal(mean, std, parameter.shape))
@@ -58,6 +60,7 @@ def normal_(
 
 def constant_(parameter: "Parameter", val: float) -> "Parameter":
     """Fill with one number."""
+    _check_numbers(val=val)
     return _fill(parameter, np.full(parameter.shape, val))
 
 
@@ -137,6 +140,12 @@ def calculate_gain(nonlinearity: str, param: float = 0.01) -> float:
             f"nonlinearity must be one of {', '.join(_GAINS)}; got {nonlinearity!r}"
         )
     return _GAINS[nonlinearity](param)
+
+
+def _check_numbers(**given: float) -> None:
+    for name, value in given.items():
+        if not isinstance(value, int | float | np.number):
+            raise ArgumentError(f"{name} must be a number, got {value!r}")
 
 
 def _fill(parameter: "Parameter", values: np.ndarray) -> "Parameter":

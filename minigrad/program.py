@@ -65,6 +65,16 @@ class Program:
         body = "\n".join(f"  {line}" for line in self.instructions)
         return f"program({head}):\n{body}\n  return {', '.join(map(str, self.outputs))}"
 
+    def draw(self, path: Any) -> None:
+        """Draw it, from top to bottom, into a file: .png, .svg or .pdf by its name.
+
+        Raises MissingExtraError without matplotlib, which the extra `pictures` brings,
+        ArgumentError for a name that ends in no format.
+        """
+        from .picture import draw
+
+        draw(self, path)
+
     def run(self, *values: Any) -> list[Array]:
         """The outputs' arrays, read-only, from arrays for the inputs, by numpy.
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import ops
+from . import anomaly, ops
 from ._backend import Node, TensorCore, wrap
 from .errors import DTypeError, GraphError, ShapeError
 from .mode import is_tracing, pass_mode
@@ -148,7 +148,11 @@ def _walk(
     recorded = create_graph or is_tracing()
     retain = is_tracing() or (create_graph if retain_graph is None else retain_graph)
     arrived = _Cotangents(recorded)
-    with pass_mode(create_graph), np.errstate(all="ignore"):
+    with (
+        pass_mode(create_graph),
+        np.errstate(all="ignore"),
+        anomaly.in_backward() as watched,
+    ):
         for y, g in zip(outputs, cotangents, strict=True):
             arrived.add((_source(y), y._slot), _seed(y, g, recorded))
         nodes = reachable([y._node for y in outputs])
@@ -157,7 +161,8 @@ def _walk(
         targets = None if wanted is None else set(wanted)
         found: dict[Slot, Any] = {}
         for node in nodes:
-            if _visit(node, useful, arrived, targets, found) and not retain:
+            passed = _visit(node, useful, arrived, targets, found, watched)
+            if passed and not retain:
                 _free(node)
     return found
 
@@ -226,7 +231,12 @@ def _useful(nodes: list[Node], wanted: Sequence[Slot]) -> set[Node]:
 
 
 def _visit(
-    node: Node, useful: Any, arrived: _Cotangents, targets: Any, found: dict[Slot, Any]
+    node: Node,
+    useful: Any,
+    arrived: _Cotangents,
+    targets: Any,
+    found: dict[Slot, Any],
+    watched: bool,
 ) -> bool:
     """Take the node's finished cotangents, and pass them on: whether there was a way.
 
@@ -235,6 +245,8 @@ def _visit(
     gs = []
     for slot in range(max(len(node.values), 1)):
         g = arrived.pop((node, slot))
+        if node.hooks and g is not None and node in useful:
+            g = _hooked(node, slot, g, arrived.recorded)
         gs.append(g)
         wanted = node.op is None if targets is None else (node, slot) in targets
         if wanted and g is not None:
@@ -242,15 +254,25 @@ def _visit(
     needed = [p in useful for p in node.parents]
     if not any(needed) or all(g is None for g in gs):
         return False
-    for i, g in _pull(node, gs, needed, arrived.recorded):
+    for i, g in _pull(node, gs, needed, arrived.recorded, watched):
         parent = node.parents[i]
         assert parent is not None
         arrived.add((parent, node.slots[i]), g)
     return True
 
 
+def _hooked(node: Node, slot: int, g: Any, recorded: bool) -> Any:
+    """The cotangent after the hooks of that output, in the order they were added."""
+    for at, hook in list(node.hooks.values()):
+        new = hook(g) if at == slot else None
+        if new is not None:
+            check_cotangent(new, g, "what a hook returns")
+            g = new if recorded else wrap(new._data)
+    return g
+
+
 def _pull(
-    node: Node, gs: list[Any], needed: list[bool], recorded: bool
+    node: Node, gs: list[Any], needed: list[bool], recorded: bool, watched: bool
 ) -> Iterator[tuple[int, Any]]:
     """The cotangent of each needed input, from those of the outputs, by the op's VJPs.
 
@@ -266,7 +288,8 @@ def _pull(
             args[position] = wrap(args[position], parent, node.slots[i])
     g, y = (tuple(gs), tuple(ys)) if op.returns_tuple else (gs[0], ys[0])
     for i, position in enumerate(positions):
-        vjp = op.vjps.get(op.params[0 if op.variadic else position])
+        name = op.params[0 if op.variadic else position]
+        vjp = op.vjps.get(name)
         if not needed[i] or vjp is None:
             continue
         if op.variadic:
@@ -274,6 +297,8 @@ def _pull(
             result = vjp(i, g, y, tuple(args[:n]), *args[n:])
         else:
             result = vjp(g, y, *args)
+        if watched:
+            anomaly.check_vjp(node, name, result)
         shape = args[position].shape
         yield i, result if result.shape == shape else ops.sum_to(result, shape)
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from . import _backend, functional, ops, tape
+from . import _backend, functional, interop, ops, tape
 from .convert import index_part, look, sizes, to_array
 from .errors import NUMPY_ERRORS, ArgumentError, DTypeError, GraphError, translate
+from .hooks import Handle, register
 from .mode import is_tracing
 from .op import OPS, find_handler
 
@@ -32,7 +34,6 @@ class Tensor(_backend.TensorCore):
     """
 
     __slots__ = ("__weakref__",)
-    __array_ufunc__ = None  # numpy arrays on the left leave the operator to us
     __hash__ = object.__hash__
 
     def __init__(self, data: Any, dtype: Any = None, requires_grad: bool = False):
@@ -116,6 +117,21 @@ class Tensor(_backend.TensorCore):
         if dtype is not None and dtype != array.dtype:
             return array.astype(dtype)
         return array.copy() if copy else array
+
+    def __array_ufunc__(
+        self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any
+    ) -> Any:
+        return interop.apply_ufunc(ufunc, method, inputs, kwargs)
+
+    def __array_function__(self, func: Any, types: Any, args: Any, kwargs: Any) -> Any:
+        return interop.apply_function(func, args, kwargs)
+
+    def __dlpack__(self, **options: Any) -> Any:
+        """The values for another library, without a copy, and marked read-only."""
+        return self.numpy().__dlpack__(**options)
+
+    def __dlpack_device__(self) -> Any:
+        return self._data.__dlpack_device__()
 
     def item(self) -> Any:
         """The only element, as a Python number."""
@@ -213,6 +229,26 @@ class Tensor(_backend.TensorCore):
         create_graph: record the pass, so that its results can be differentiated.
         """
         tape.backward([self], [gradient], retain_graph, create_graph)
+
+    def register_hook(self, hook: Callable[[Tensor], Tensor | None]) -> Handle:
+        """Call `hook(grad)` with this tensor's gradient whenever a pass computes it.
+
+        Once a pass, when the gradient is complete and before it goes on, for a leaf or
+        for a tensor on the way. A Tensor of the same shape and dtype that the hook
+        returns takes its place. `handle.remove()` takes the hook away.
+
+        Raises GraphError if the tensor does not require grad; the pass raises
+        ShapeError or DTypeError for a replacement that does not fit.
+
+        >>> x = Tensor([1.0, 2.0], requires_grad=True)
+        >>> handle = x.register_hook(lambda g: 10 * g)
+        >>> (x * x).sum().backward()
+        >>> x.grad
+        tensor([20., 40.])
+        """
+        if self._node is None:
+            raise GraphError("a hook needs a tensor that requires grad: it has none")
+        return register(self._node, self._slot, hook)
 
     # -- dtypes and layouts -----------------------------------------------------------
 

@@ -53,6 +53,8 @@ class Cell(Signature):
     """
 
     def __init__(self, fn: Equations, *, torch: str | None = None) -> None:
+        if not callable(fn):
+            raise ArgumentError(f"a cell is made of a function, not of {fn!r}")
         super().__init__(fn)
         functools.update_wrapper(self, fn)
         self.fn = fn

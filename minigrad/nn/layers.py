@@ -8,7 +8,7 @@ from numpy.typing import DTypeLike
 
 from .. import functional as F
 from .. import init, ops
-from ..errors import ArgumentError, ShapeError
+from ..errors import ArgumentError, DTypeError, ShapeError
 from ..rng import Seed
 from ..rng import generator as resolve
 from ..tensor import Tensor
@@ -51,6 +51,8 @@ class Linear(Module):
 
     def forward(self, input: Tensor) -> Tensor:
         """Raises ShapeError unless the input's last size is in_features."""
+        if not hasattr(input, "shape"):
+            raise DTypeError(f"{self!r} expected a Tensor, got {input!r}")
         if input.shape[-1:] != (self.in_features,):
             raise ShapeError(
                 f"{self!r} expected an input of shape (..., {self.in_features}), "
@@ -128,8 +130,8 @@ class Dropout(Module):
     """
 
     def __init__(self, p: float = 0.5) -> None:
-        if not 0 <= p <= 1:
-            raise ArgumentError(f"p must be a probability in [0, 1], got {p}")
+        if not isinstance(p, int | float) or not 0 <= p <= 1:
+            raise ArgumentError(f"p must be a probability in [0, 1], got {p!r}")
         self.p = p
 
     def forward(

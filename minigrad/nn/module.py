@@ -182,7 +182,11 @@ class Module:
 
         Raises DTypeError for any other dtype.
         """
-        if np.dtype(dtype) not in (np.float32, np.float64):
+        try:
+            target = None if dtype is None else np.dtype(dtype)
+        except TypeError:
+            target = None
+        if target not in (np.float32, np.float64):
             raise DTypeError(f"Module.to expected float32 or float64, got {dtype}")
         for parameter in self.parameters():
             grad = parameter.grad

@@ -1,10 +1,12 @@
 """Clipping gradients. As in PyTorch, but a gradient is replaced, never overwritten."""
 
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import numpy as np
 
 from ..errors import ArgumentError
+from ..tape import check_tensor
 from ..tensor import Tensor
 
 
@@ -27,8 +29,7 @@ def clip_grad_norm_(
     >>> clip_grad_norm_(weight, max_norm=1.0).item()
     10.0
     """
-    if not max_norm >= 0:
-        raise ArgumentError(f"max_norm must be >= 0, got {max_norm}")
+    _check_limit("max_norm", max_norm)
     if not float(norm_type) > 0:
         raise ArgumentError(f"norm_type must be > 0 or inf, got {norm_type}")
     grads = _grads(parameters)
@@ -49,16 +50,24 @@ def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float) -
 
     Raises ArgumentError for a clip_value < 0.
     """
-    if not clip_value >= 0:
-        raise ArgumentError(f"clip_value must be >= 0, got {clip_value}")
+    _check_limit("clip_value", clip_value)
     _replace(_grads(parameters), lambda grad: np.clip(grad, -clip_value, clip_value))
+
+
+def _check_limit(name: str, value: Any) -> None:
+    if not isinstance(value, int | float | np.number) or not value >= 0:
+        raise ArgumentError(f"{name} must be a number >= 0, got {value!r}")
 
 
 def _grads(
     parameters: Tensor | Iterable[Tensor],
 ) -> list[tuple[Tensor, np.ndarray]]:
     """The tensors that have a gradient, each once, and the gradients."""
-    tensors = [parameters] if isinstance(parameters, Tensor) else parameters
+    if not isinstance(parameters, Iterable):
+        raise ArgumentError(f"parameters must be Tensors, got {parameters!r}")
+    tensors = [parameters] if isinstance(parameters, Tensor) else list(parameters)
+    for tensor in tensors:
+        check_tensor(tensor, "each parameter")
     unique = {id(tensor): tensor for tensor in tensors}.values()
     return [(t, t.grad.detach().numpy()) for t in unique if t.grad is not None]
 

@@ -8,7 +8,7 @@ import pytest
 import minigrad as mg
 from conformance.policy import FINITE_DIFFERENCE, relative_error
 from minigrad.errors import ArgumentError, DTypeError, MinigradError
-from minigrad.gradcheck import GradcheckError
+from minigrad.gradcheck import STEP, GradcheckError
 from minigrad.op import OPS, Array, Op
 
 X = np.array([[0.5, -1.0, 2.0], [1.5, 0.25, -0.75]])
@@ -135,7 +135,7 @@ def test_the_message_names_the_worst_element(wrong):
         mg.gradcheck(lambda a, x: (x * a, op(x) * a), [mg.ones_like(leaf()), leaf()])
     place, said, there = re.fullmatch(
         r"gradcheck: d (.*) \(flat indices\) is (.*); finite differences say (.*)",
-        str(caught.value),
+        str(caught.value).splitlines()[0],
     ).groups()
     assert place == "output 1[5] / d input 1[5]"
     assert float(said) == 5.0 - np.tanh(X[1, 2])
@@ -206,3 +206,104 @@ def test_grads_and_inputs_are_left_alone():
     mg.gradgradcheck(mg.exp, [x])
     assert np.array_equal(x.grad.numpy(), X)
     assert np.array_equal(x.detach().numpy(), X)
+
+
+# -- along random directions -----------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", SQUARES)
+def test_a_random_direction_finds_what_every_entry_finds(wrong, name):
+    op = wrong(square, x=SQUARES[name])
+    with pytest.raises(GradcheckError, match=r"d output 0\[\d\] / d input 0\[\d\]"):
+        mg.gradcheck(op, [leaf()], directional=True)
+    assert not mg.gradcheck(op, [leaf()], False, directional=True, seed=3)
+
+
+@pytest.mark.parametrize("name", SECONDS)
+def test_a_random_direction_finds_a_wrong_second_derivative(wrong, name):
+    op = wrong(square, x=SECONDS[name])
+    with pytest.raises(GradcheckError, match=r"gradgradcheck: of the gradient, d out"):
+        mg.gradgradcheck(op, [leaf()], directional=True)
+
+
+def test_directions_call_the_function_twice_an_input_and_pass_what_is_right():
+    calls = []
+
+    def function(x, y, z):
+        calls.append(1)
+        return (x * y.sum()).exp().sum() / 1e3, x @ x.T, (y - y.detach()) * z
+
+    big = np.random.default_rng(0).uniform(-1, 1, (40, 50))
+    given = [leaf(big / 100), leaf(), mg.tensor(X)]
+    with pytest.raises(GradcheckError):
+        mg.gradcheck(function, given, directional=True)
+    calls.clear()
+    assert mg.gradcheck(lambda *xs: function(*xs)[:2], given, directional=True)
+    assert len(calls) == 1 + 2 * 2
+    assert mg.gradcheck(lambda x: x.detach().sign(), [leaf()], directional=True)
+
+
+def test_directions_are_the_seed_s_and_have_no_small_component():
+    seen = []
+
+    def function(x):
+        seen.append(x.detach().numpy())
+        return x * 1
+
+    for seed in (1, 1, 2):
+        mg.gradcheck(function, [leaf()], directional=True, seed=seed)
+    a, b, c = ((seen[i] - X) / STEP for i in (1, 4, 7))
+    assert np.array_equal(a, b) and not np.array_equal(a, c)
+    assert np.abs(a).min() > 0.4 and len(set(np.sign(a).ravel())) == 2
+
+
+# -- what a failure says ---------------------------------------------------------------
+
+
+def wrong_at_two_places(x, y):
+    """Off by 1 at x[1], by 7 at y[2]."""
+    small, large = mg.tensor([0.0, 1.0, 0.0]), mg.tensor([0.0, 0.0, 7.0])
+    return x * 2 + (x - x.detach()) * small.double(), y + large.double() * y.detach()
+
+
+def test_the_worst_of_all_is_named_and_not_the_first():
+    with pytest.raises(GradcheckError, match=r"d output 1\[2\] / d input 1\[2\]"):
+        mg.gradcheck(wrong_at_two_places, pair())
+
+
+def pair():
+    return [leaf(np.array([1.0, 2.0, 3.0])), leaf(np.array([0.1, np.pi, -1e-30]))]
+
+
+def test_the_snippet_repeats_the_failure():
+    message = said(lambda: mg.gradcheck(wrong_at_two_places, pair()))
+    code = message.split("\n\n", 1)[1]
+    assert f"from {__name__} import wrong_at_two_places as fn" in message
+    head, _, rest = code.partition(f"from {__name__} import")
+    code = head + rest.partition("\n")[2]
+    again = said(lambda: exec(code, {"fn": wrong_at_two_places}))
+    assert again == message
+
+
+def test_the_snippet_of_an_op_and_of_a_function_without_a_name(wrong):
+    op = wrong(square, x=SQUARES["the sign"])
+    x = mg.tensor(np.array([[np.inf, 0.5]]), requires_grad=True)
+    message = said(lambda: mg.gradgradcheck(op, [x]))
+    assert "mg.gradgradcheck(fn, inputs)" in message and "[[inf, 0.5]]" in message
+    code = message.split("\n\n", 1)[1]
+    assert said(lambda: exec(code, {})) == message
+    given = [leaf(), 2, mg.tensor([True]), mg.zeros(0, 3)]
+    message = said(lambda: mg.gradcheck(lambda x, *_: x.detach(), given))
+    assert "fn = ...  # paste here: " in message and "test_gradcheck.py:" in message
+    code = message.split("\n\n", 1)[1].replace("mg.gradcheck(", "got = (")
+    scope = {}
+    exec(code, scope)
+    for a, b in zip(scope["got"][1], given, strict=True):
+        assert a == b if isinstance(b, int) else np.array_equal(a.detach(), b.detach())
+        assert isinstance(b, int) or (a.shape, a.dtype) == (b.shape, b.dtype)
+
+
+def said(call):
+    with pytest.raises(GradcheckError) as caught:
+        call()
+    return str(caught.value)

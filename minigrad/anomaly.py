@@ -1,0 +1,118 @@
+"""A mode that stops at the first non-finite value, and says where it came from."""
+
+from __future__ import annotations
+
+import contextlib
+import linecache
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from . import _backend
+from ._backend import Node
+from .errors import NonFiniteError, describe
+
+Array = np.ndarray[Any, Any]
+
+OFF, LOCATE, DETECT = 0, 1, 2  # nothing; note where ops are called; look at values too
+PACKAGE = os.path.dirname(__file__) + os.sep
+
+
+@contextlib.contextmanager
+def detect_anomaly() -> Iterator[None]:
+    """Stop at the first NaN or infinity: `with detect_anomaly():`, or as a decorator.
+
+    In the forward, the error names the op, its arguments' types and the line that
+    called it; in a backward pass inside, the op whose VJP it was and the line that
+    called the op, if that was inside, too. Slow; costs nothing when off. It holds for
+    this thread.
+
+    Raises NonFiniteError, at the first op or VJP whose result is not finite.
+
+    >>> import minigrad as mg
+    >>> with mg.detect_anomaly():
+    ...     mg.tensor([1.0, 0.0]).log()
+    Traceback (most recent call last):
+    minigrad.errors.NonFiniteError: log(float32(2,)) gave -inf at index [1]; ...
+    """
+    with _watching(DETECT):
+        yield
+
+
+@contextlib.contextmanager
+def in_backward() -> Iterator[bool]:
+    """Whether the mode is on; inside, values are not looked at.
+
+    A VJP may well compute what it then masks: its result counts.
+    """
+    on = _backend.get_watching() == DETECT
+    with _watching(LOCATE if on else _backend.get_watching()):
+        yield on
+
+
+@contextlib.contextmanager
+def _watching(level: int) -> Iterator[None]:
+    before = _backend.get_watching()
+    _backend.set_watching(level)
+    try:
+        yield
+    finally:
+        _backend.set_watching(before)
+
+
+def watch(op: Any, args: Sequence[Any], values: Sequence[Any], node: Any) -> None:
+    """Called with every op that ran, unless the mode is off."""
+    where = _caller()
+    if node is not None:
+        node.where = where
+    if _backend.get_watching() != DETECT:
+        return
+    for value in values:
+        found = _first(value)
+        if found:
+            given = "; an argument was not finite already" * any(map(_first, args))
+            raise NonFiniteError(
+                f"{_call(op, args)} gave {found}; called at {where}{given}"
+            )
+
+
+def check_vjp(node: Node, name: str, g: Any) -> None:
+    """Raise if the cotangent that a VJP of the node gave is not finite."""
+    found = _first(g._data)
+    if found:
+        where = node.where or "a line before detect_anomaly(): enter it earlier"
+        raise NonFiniteError(
+            f"the VJP of {node.op.name} by {name} gave {found}; the forward, "
+            f"{_call(node.op, node.args)}, was called at {where}"
+        )
+
+
+def _first(value: Any) -> str:
+    """The first non-finite element, and where it is; "" if there is none."""
+    if not isinstance(value, np.ndarray | float):
+        return ""
+    bad = np.argwhere(~np.isfinite(value))
+    if not len(bad):
+        return ""
+    index = tuple(map(int, bad[0]))
+    return f"{np.asarray(value)[index]} at index {list(index)}"
+
+
+def _call(op: Any, args: Sequence[Any]) -> str:
+    return f"{op.name}({', '.join(map(describe, args))})"
+
+
+def _caller() -> str:
+    """The innermost line outside this package, as file:line: source."""
+    frame = sys._getframe(1)
+    while frame.f_back and frame.f_code.co_filename.startswith(PACKAGE):
+        frame = frame.f_back
+    file, line = frame.f_code.co_filename, frame.f_lineno
+    source = linecache.getline(file, line).strip()
+    return f"{file}:{line}" + (f": {source}" if source else "")
+
+
+_backend.set_watcher(watch)

@@ -1,0 +1,31 @@
+"""Hooks: functions that read, or replace, a gradient on its way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ._backend import Node
+
+Hook = tuple[int, Callable[[Any], Any]]  # an output slot of the node, and the function
+
+
+class Handle:
+    """What register_hook returns; `remove()` takes the hook away again."""
+
+    def __init__(self, hooks: dict[object, Hook], key: object) -> None:
+        self._hooks = hooks
+        self._key = key
+
+    def remove(self) -> None:
+        """Take the hook away; a second time does nothing."""
+        self._hooks.pop(self._key, None)
+
+
+def register(node: Node, slot: int, fn: Callable[[Any], Any]) -> Handle:
+    """Call fn with the gradient of that output of the node, after those before it."""
+    if node.hooks is None:
+        node.hooks = {}
+    key = object()
+    node.hooks[key] = slot, fn
+    return Handle(node.hooks, key)
