@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from .custom import Summary
     from .data import Data
 
-NEEDED = ("torch", "rich", "tqdm")
+NEEDED = ("torch", "mpmath", "rich", "tqdm")
 
 __all__ = ["case_data", "check", "require", "run"]
 

@@ -23,7 +23,11 @@ from .twins import call_twin, to_torch
 
 DTYPES = AXES["dtype"]
 # PyTorch takes no gradient by these floats.
-CONSTANT = {"nll_loss": {"weight"}, "cross_entropy": {"weight"}}
+CONSTANT = {
+    "nll_loss": {"weight"},
+    "cross_entropy": {"weight"},
+    "binary_cross_entropy_with_logits": {"weight", "pos_weight"},
+}
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from . import errors, functional, nn, op, ops, optim, rng
+from . import (
+    ctc,
+    einsum,
+    errors,
+    functional,
+    losses,
+    nn,
+    op,
+    ops,
+    optim,
+    reductions,
+    rng,
+)
 from .anomaly import detect_anomaly
 from .creation import (
     arange,
@@ -38,9 +50,11 @@ __all__ = [
     "Tensor",
     "arange",
     "bool",
+    "ctc",
     "custom_op",
     "derive",
     "detect_anomaly",
+    "einsum",
     "enable_grad",
     "errors",
     "eye",
@@ -59,6 +73,7 @@ __all__ = [
     "jacobian",
     "jvp",
     "linearise",
+    "losses",
     "manual_seed",
     "nn",
     "no_grad",
@@ -69,6 +84,7 @@ __all__ = [
     "optim",
     "rand",
     "randn",
+    "reductions",
     "rng",
     "scan",
     "tensor",
@@ -79,8 +95,12 @@ __all__ = [
 
 tensor = Tensor
 
-# Every op of the table is a function here: an op is added in its block alone.
-globals().update({name: entry.run for name, entry in op.OPS.items()})
+# Every op of the table is a function here, and a method if it starts with a tensor: an
+# op is added in its block alone.
+for _name, _op in op.OPS.items():
+    globals()[_name] = _op.run
+    if _op.is_method and not hasattr(Tensor, _name):
+        setattr(Tensor, _name, _op.run)
 
 if TYPE_CHECKING:
 

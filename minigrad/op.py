@@ -82,6 +82,8 @@ class Op(_backend.OpCore):
         self.sequences = tuple(
             i for i, p in enumerate(parameters) if "Sequence" in str(p.annotation)
         )
+        stars = [i for i, p in enumerate(parameters) if p.kind is p.VAR_POSITIONAL]
+        self.star = stars[0] if stars else None  # where a call may give any number
         self.returns_tuple = "tuple" in str(self.signature.return_annotation)
         self.n_params = len(kinds) - len(self.positions)
         self.n_args = len(kinds)
@@ -117,7 +119,7 @@ class Op(_backend.OpCore):
 
     def bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...]:
         """Arguments in the signature's order, defaults filled in, sequences spread."""
-        if kwargs or len(args) != self.n_args:
+        if kwargs or len(args) != self.n_args or self.star is not None:
             args = self._bind_slowly(args, kwargs)
         if self.variadic:
             first = args[0]
@@ -256,11 +258,18 @@ def composite(
         def call(*args: Any, **kwargs: Any) -> Any:
             values = list(entry.bind(args, kwargs))
             for position in entry.positions:
-                handler = find_handler(values[position])
-                if handler is not None:
+                starred = position == entry.star
+                given = values[position] if starred else (values[position],)
+                for handler in filter(None, map(find_handler, given)):
                     return handler(entry, args, kwargs)
-                if values[position] is not None or entry.defaults[position] is not None:
-                    values[position] = entry.as_tensor(position, values[position])
+                optional = entry.defaults[position] is None
+                tensors = tuple(
+                    value
+                    if value is None and optional
+                    else entry.as_tensor(position, value)
+                    for value in given
+                )
+                values[position] = tensors if starred else tensors[0]
             try:
                 return entry.invoke(values)
             except MinigradError:

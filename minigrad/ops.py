@@ -2,7 +2,8 @@
 
 To add an op, write its block: nothing else in the engine changes. A VJP names its
 arguments `g` (the cotangent), `y` (the output), then the forward's own; it may ignore
-broadcasting. Composite operations, which need no VJP, stand in `functional.py`.
+broadcasting. Composite operations, which need no VJP, stand in modules of their own:
+`functional.py`, `reductions.py`, `losses.py`, `einsum.py` and `ctc.py`.
 """
 
 from __future__ import annotations
@@ -109,6 +110,18 @@ def numpy_axes(x: Array, dim: Any) -> tuple[int, ...]:
 def last_dim(dim: Any = None, **_: Any) -> bool:
     """Rowwise, if only the last dim is reduced."""
     return bool(dim == -1)
+
+
+def check_numbers(name: str, **numbers: Any) -> None:
+    """Refuse what is not a number, and name the argument."""
+    for what, value in numbers.items():
+        if not isinstance(value, int | float | np.number):
+            raise ArgumentError(f"{name}: {what} must be a number, not {value!r}")
+
+
+def widely(function: np.ufunc, x: Array) -> Array:
+    """The function computed in float64, the result in the dtype of x."""
+    return np.asarray(function(x, dtype=np.float64)).astype(x.dtype, copy=False)
 
 
 # -- arithmetic ----------------------------------------------------------------------
@@ -254,16 +267,37 @@ def exp(x: Array) -> Array:
 exp.vjp(x=lambda g, y, x: g * y)
 
 
+@op("torch.expm1", samples=unary, errors=not_numeric, elementwise=True, floating=True)
+def expm1(x: Array) -> Array:
+    """e ** x - 1, accurate near 0."""
+    return widely(np.expm1, x)  # numpy's float32 expm1 is off by up to 2.6 ulp
+
+
+expm1.vjp(x=lambda g, y, x: g * exp(x))
+
+
 @op("torch.log", samples=positive, errors=not_numeric, elementwise=True, floating=True)
 def log(x: Array) -> Array:
     """The natural logarithm."""
-    if x.dtype == np.float32:
-        # numpy's float32 log is off by up to 3.6 ulp.
-        return np.asarray(np.log(x, dtype=np.float64)).astype(np.float32)
-    return np.log(x)
+    return widely(np.log, x)  # numpy's float32 log is off by up to 3.6 ulp
 
 
 log.vjp(x=lambda g, y, x: g / x)
+
+
+@op(
+    "torch.log1p",
+    samples=[sample(floats(3, 4, low=-0.8, high=3.0)), sample(floats(low=-0.5))],
+    errors=not_numeric,
+    elementwise=True,
+    floating=True,
+)
+def log1p(x: Array) -> Array:
+    """log(1 + x), accurate near 0."""
+    return widely(np.log1p, x)  # numpy's float32 log1p is off by up to 1.93 ulp
+
+
+log1p.vjp(x=lambda g, y, x: g / (x + 1))
 
 
 @op("torch.sqrt", samples=positive, errors=not_numeric, elementwise=True, floating=True)
@@ -273,6 +307,24 @@ def sqrt(x: Array) -> Array:
 
 
 sqrt.vjp(x=lambda g, y, x: g / (2 * y))
+
+
+@op("torch.sin", samples=unary, errors=not_numeric, elementwise=True, floating=True)
+def sin(x: Array) -> Array:
+    """The sine."""
+    return np.sin(x)  # numpy's own, off by up to 1.45 ulp in float32
+
+
+sin.vjp(x=lambda g, y, x: g * cos(x))
+
+
+@op("torch.cos", samples=unary, errors=not_numeric, elementwise=True, floating=True)
+def cos(x: Array) -> Array:
+    """The cosine."""
+    return np.cos(x)  # numpy's own, off by up to 1.48 ulp in float32
+
+
+cos.vjp(x=lambda g, y, x: -g * sin(x))
 
 saturating = [*unary, sample(floats(6, at=(100.0, -100.0, 40.0, -40.0)))]
 
@@ -319,6 +371,116 @@ def relu(x: Array) -> Array:
 
 
 relu.vjp(x=lambda g, y, x: where(le(y, 0), 0.0, g))
+
+
+@op(
+    "torch.nn.functional.silu",
+    samples=saturating,
+    errors=not_numeric,
+    elementwise=True,
+    floating=True,
+)
+def silu(input: Array) -> Array:
+    """input * sigmoid(input)."""
+    rest = np.exp(-input, dtype=np.float64)
+    total = 1 + rest
+    y = input / total
+    if input.dtype == np.float32:
+        return np.asarray(y).astype(np.float32)
+    # In float64 three roundings add up to 2.2 ulp: give back what 1 + rest lost.
+    y = np.where(input < 0, y - y * ((1 - (total - rest)) / total), y)
+    # Far below 0, e**x has lost digits that x * e**x has: a factor stands apart.
+    return np.where(input < -700, input * np.exp(input + 37) * E_TO_MINUS_37, y)
+
+
+E_TO_MINUS_37 = 8.533047625744066e-17  # the nearest double, to 0.006 ulp
+
+
+def _silu_vjp(g: Any, y: Any, input: Any) -> Any:
+    gate = sigmoid(input)
+    # sigmoid(-input), not 1 - gate: near -1.28, where the sum is 0, every bit counts.
+    return g * (gate + input * (gate * sigmoid(-input)))
+
+
+silu.vjp(input=_silu_vjp)
+
+
+@op(
+    "torch.nn.functional.softplus",
+    samples=[
+        *saturating,
+        sample(floats(3, 4), 2.0),
+        sample(floats(3, 4), 3.0, 1.0),
+        sample(floats(4, at=(30.0, -30.0)), threshold=50.0),
+    ],
+    errors=[
+        *not_numeric,
+        bad(floats(3), beta="2", error=ArgumentError, match="beta must be a number"),
+    ],
+    elementwise=True,
+    floating=True,
+)
+def softplus(input: Array, beta: float = 1.0, threshold: float = 20.0) -> Array:
+    """log(1 + exp(beta * input)) / beta; input where beta * input > threshold."""
+    check_numbers("softplus", beta=beta, threshold=threshold)
+    z = np.multiply(input, beta, dtype=np.float64)
+    soft = (np.maximum(z, 0) + np.log1p(np.exp(-np.abs(z)))) / beta
+    return np.where(z > threshold, input, soft).astype(input.dtype)
+
+
+softplus.vjp(
+    input=lambda g, y, input, beta, threshold: where(
+        gt(input * beta, threshold), g, g * sigmoid(input * beta)
+    )
+)
+
+
+@op(
+    "torch.nn.functional.softsign",
+    samples=[*saturating, sample(floats(4, at=(0.0,)), kink=True)],
+    errors=not_numeric,
+    elementwise=True,
+    floating=True,
+)
+def softsign(input: Array) -> Array:
+    """input / (1 + |input|)."""
+    return input / (1 + np.abs(input))
+
+
+# By itself: made of ops, the derivative far from 0 would be what cancellation leaves.
+softsign.vjp(input=lambda g, y, input: g / (1 + abs(input)) ** 2)
+
+
+@op(
+    "torch.nn.functional.hardtanh",
+    samples=[
+        *unary,
+        sample(floats(3, 4), -0.5, 1.5),
+        sample(floats(4, at=(1.0, -1.0)), kink=True),
+    ],
+    errors=[
+        *not_numeric,
+        bad(floats(3), 1.0, -1.0, error=ArgumentError, match="must be below max_val"),
+        bad(floats(3), "a", error=ArgumentError, match="min_val must be a number"),
+    ],
+    elementwise=True,
+    floating=True,
+)
+def hardtanh(input: Array, min_val: float = -1.0, max_val: float = 1.0) -> Array:
+    """input, cut at `min_val` and `max_val`. The ends let no gradient pass."""
+    check_numbers("hardtanh", min_val=min_val, max_val=max_val)
+    if min_val >= max_val:
+        raise ArgumentError(
+            f"hardtanh: min_val must be below max_val; they are {min_val} and {max_val}"
+        )
+    return np.clip(input, float(min_val), float(max_val))
+
+
+hardtanh.vjp(
+    input=lambda g, y, input, min_val, max_val: where(
+        logical_or(le(input, min_val), ge(input, max_val)), 0.0, g
+    )
+)
 
 
 # -- choices -------------------------------------------------------------------------
@@ -633,6 +795,33 @@ def argmin(x: Array, dim: int | None = None, keepdim: bool = False) -> Array:
     return np.argmin(x, axis=dim, keepdims=keepdim)
 
 
+@op(
+    "torch.cumsum",
+    samples=[
+        sample(floats(3, 4), 1),
+        sample(floats(2, 3, 4), dim=-2),
+        sample(floats(5), -1),
+        sample(floats(), 0),
+        sample(floats(0, 3), 0),
+    ],
+    errors=[
+        bad(floats(2, 3), 2, error=IndexRangeError, match="dim 2 is out of range"),
+        bad(floats(2, 3), error=ArgumentError, match="missing a required argument"),
+    ],
+    rowwise=last_dim,
+)
+def cumsum(x: Array, dim: int) -> Array:
+    """The sums of the first one, two, ... elements along `dim`."""
+    axis = axis_of(dim, x.ndim)
+    wide = np.float64 if x.dtype == np.float32 else None  # a long sum in float32 drifts
+    total = np.cumsum(np.atleast_1d(x), axis=axis, dtype=wide)
+    total = total.reshape(x.shape)
+    return total.astype(np.float32) if wide else total
+
+
+cumsum.vjp(x=lambda g, y, x, dim: flip(cumsum(flip(g, (dim,)), dim), (dim,)))
+
+
 def _shifted(x: Array, dim: Any) -> tuple[Array, Array]:
     """e ** (x - max), which can't overflow, and the max."""
     if not x.size:
@@ -792,10 +981,63 @@ sum_to.vjp(x=lambda g, y, x, size: expand(g, x.shape))
 )
 def flip(x: Array, dims: Sequence[int]) -> Array:
     """The order reversed along each of `dims`."""
-    return np.flip(x, tuple(dims))
+    return np.flip(x, numpy_axes(x, dims))
 
 
 flip.vjp(x=lambda g, y, x, dims: flip(g, dims))
+
+
+@op(
+    "torch.nn.functional.pad",
+    samples=[
+        sample(floats(2, 3), (1, 2)),
+        sample(floats(2, 3), (0, 1, 2, 0), value=0.5),
+        sample(floats(2, 3, 4), (-1, 2, 0, -2)),
+        sample(floats(4), (-2, -1), "constant", 3.0),
+        sample(floats(0, 3), (0, 0, 1, 1)),
+        sample(floats(3), ()),
+    ],
+    errors=[
+        bad(floats(3), (1,), error=ShapeError, match="a pair for each dim"),
+        bad(floats(3), (1, 1, 1, 1), error=ShapeError, match="a pair for each dim"),
+        bad(floats(3), (-2, -2), error=ShapeError, match="cuts more than"),
+        bad(floats(3), (1, 1), "reflect", error=ArgumentError, match='"constant"'),
+        bad(floats(3), (1, 1), value="0", error=ArgumentError, match="be a number"),
+        bad(floats(3), (0.5, 1), error=ArgumentError, match="must be integers"),
+        bad(floats(3), 1, error=ArgumentError, match="must be integers"),
+    ],
+)
+def pad(
+    input: Array, pad: Sequence[int], mode: str = "constant", value: float = 0.0
+) -> Array:
+    """`value` before and after dims of input; a negative number cuts.
+
+    pad: (before, after) of the last dim, then of the last but one, ...
+    """
+    if mode != "constant":
+        raise ArgumentError(f'pad: mode must be "constant", not {mode!r}')
+    check_numbers("pad", value=value)
+    if not isinstance(pad, Sequence) or not all(
+        isinstance(n, int | np.integer) for n in pad
+    ):
+        raise ArgumentError(f"pad: the sizes must be integers, not {pad!r}")
+    if len(pad) % 2 or len(pad) > 2 * input.ndim:
+        raise ShapeError(
+            f"pad: expected a pair for each dim from the last one on, {input.ndim} "
+            f"at most; got {tuple(pad)}"
+        )
+    pairs = [(0, 0)] * (input.ndim - len(pad) // 2)
+    pairs += reversed(list(zip(pad[::2], pad[1::2], strict=True)))
+    sizes = list(zip(input.shape, pairs, strict=True))
+    if any(n + min(a, 0) + min(b, 0) < 0 for n, (a, b) in sizes):
+        raise ShapeError(f"pad: {tuple(pad)} cuts more than {input.shape} has")
+    out = np.full([n + a + b for n, (a, b) in sizes], value, input.dtype)
+    inner = tuple(slice(max(a, 0), n + a + min(b, 0)) for n, (a, b) in sizes)
+    out[inner] = input[tuple(slice(max(-a, 0), n + min(b, 0)) for n, (a, b) in sizes)]
+    return out
+
+
+pad.vjp(input=lambda g, y, input, pairs, *_: pad(g, tuple(-n for n in pairs)))
 
 
 # -- joining and splitting -----------------------------------------------------------
@@ -958,6 +1200,41 @@ def put(x: Array, index: Any, shape: Sequence[int]) -> Array:
 put.vjp(x=lambda g, y, x, index, shape: getitem(g, index))
 
 
+@op(
+    "torch.take",
+    samples=[
+        sample(floats(3, 4), ints(2, 5, low=-12, high=12)),
+        sample(floats(5), np.array([1, 1, -4])),
+        sample(floats(3, 4), ints(high=12)),
+        sample(floats(), ints(2, high=1)),
+        sample(floats(3), ints(0, 2)),
+    ],
+    errors=[
+        bad(floats(2, 3), np.array([6]), error=IndexRangeError, match="index 6 is out"),
+        bad(floats(2, 3), np.array([-7]), error=IndexRangeError, match="index -7 is"),
+        bad(floats(2, 3), bools(2, 3), error=DTypeError, match="index must be int64"),
+        bad(floats(2, 3), [0, 1], error=DTypeError, match="index must be a Tensor"),
+    ],
+)
+def take(x: Array, index: Index) -> Array:
+    """The elements of x, as if it had one dim, at index: of the shape of index."""
+    if index.dtype != np.int64:
+        raise DTypeError(f"take: index must be int64, not {index.dtype}")
+    check_range(index, x.size, "take", "index", low=-x.size)
+    return x.reshape(-1)[index]
+
+
+def _take_vjp(g: Any, y: Any, x: Any, index: Any) -> Any:
+    places = where(lt(index, 0), index + x.numel(), index)
+    zeros = reshape(zeros_like(x), (-1,))
+    return reshape(
+        scatter_add(zeros, 0, reshape(places, (-1,)), reshape(g, (-1,))), x.shape
+    )
+
+
+take.vjp(x=_take_vjp)
+
+
 def _grid(x: Array, dim: int, index: Array, name: str) -> tuple[Any, ...]:
     """The numpy index that gather and scatter_add mean by (dim, index)."""
     axis = axis_of(dim, x.ndim)
@@ -983,13 +1260,13 @@ def _grid(x: Array, dim: int, index: Array, name: str) -> tuple[Any, ...]:
     return tuple(grid)
 
 
-def check_range(index: Array, n: int, name: str, what: str) -> None:
-    """Refuse indices outside 0..n-1, and name the first one."""
-    outside = (index < 0) | (index >= n)
+def check_range(index: Array, n: int, name: str, what: str, low: int = 0) -> None:
+    """Refuse indices outside low..n-1, and name the first one."""
+    outside = (index < low) | (index >= n)
     if outside.any():
         value = index[outside].flat[0]
         raise IndexRangeError(
-            f"{name}: {what} {value} is out of range: expected 0..{n - 1}"
+            f"{name}: {what} {value} is out of range: expected {low}..{n - 1}"
         )
 
 

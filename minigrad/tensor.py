@@ -322,7 +322,7 @@ class Tensor(_backend.TensorCore):
         target, source, *rest = args
         return func(target, target.new_tensor(source.numpy()), *rest, **(kwargs or {}))
 
-    if TYPE_CHECKING:  # the op table gives the other operators and methods, below
+    if TYPE_CHECKING:  # the op table gives the other operators, below, and methods
 
         def __getattr__(self, name: str) -> Any: ...
         def __add__(self, other: Any) -> Tensor: ...
@@ -399,6 +399,3 @@ for _name, _run in {
     setattr(Tensor, f"__i{_name}__", _rebind)
 for _name in ("eq", "ne", "lt", "le", "gt", "ge"):
     setattr(Tensor, f"__{_name}__", _operator(OPS[_name]))
-for _name, _op in OPS.items():
-    if _op.is_method and not hasattr(Tensor, _name):
-        setattr(Tensor, _name, _op.run)

@@ -28,7 +28,11 @@ OPS = [
     vjp("pow", "exponent not lowered", x=lambda g, z, x, y: g * (y * x**y)),
     vjp("abs", "no sign", x=lambda g, y, x: g),
     vjp("exp", "of the wrong argument", x=lambda g, y, x: g * x),
+    vjp("expm1", "y for y + 1", x=lambda g, y, x: g * y),
+    vjp("log1p", "the logarithm's", x=lambda g, y, x: g / x),
     vjp("sqrt", "the half forgotten", x=lambda g, y, x: g / y),
+    vjp("sin", "the sign", x=lambda g, y, x: -g * mg.cos(x)),
+    vjp("cos", "the sign", x=lambda g, y, x: g * mg.sin(x)),
     vjp("tanh", "1 - y for 1 - y*y", x=lambda g, y, x: g * (1 - y)),
     vjp(
         "tanh",
@@ -36,6 +40,23 @@ OPS = [
         x=lambda g, y, x: g * (1 - (y * y).detach()),
     ),
     vjp("sigmoid", "1 + y", x=lambda g, y, x: g * y * (1 + y)),
+    vjp("silu", "the gate alone", input=lambda g, y, input: g * mg.sigmoid(input)),
+    vjp(
+        "softplus",
+        "beta forgotten",
+        input=lambda g, y, input, beta, threshold: g * mg.sigmoid(input),
+    ),
+    vjp(
+        "softplus",
+        "the threshold forgotten",
+        input=lambda g, y, input, beta, threshold: g * mg.sigmoid(input * beta),
+    ),
+    vjp("softsign", "not squared", input=lambda g, y, input: g / (1 + abs(input))),
+    vjp(
+        "hardtanh",
+        "the ends pass",
+        input=lambda g, y, input, low, high: mg.where(input == y, g, 0.0),
+    ),
     vjp("relu", "1 at 0", x=lambda g, y, x: mg.where(x >= 0, g, 0.0)),
     vjp(
         "maximum", "x takes all of a tie", x=lambda g, z, x, y: mg.where(x >= y, g, 0.0)
@@ -91,6 +112,21 @@ OPS = [
         "the permutation, not its inverse",
         x=lambda g, y, x, dims: mg.reshape(g.permute(dims), x.shape),
     ),
+    vjp("cumsum", "from the front", x=lambda g, y, x, dim: mg.cumsum(g, dim)),
+    vjp(
+        "pad",
+        "before and after exchanged",
+        input=lambda g, y, input, pad, *_: mg.ops.pad(
+            g, [-n for pair in zip(pad[1::2], pad[::2], strict=True) for n in pair]
+        ),
+    ),
+    vjp(
+        "take",
+        "repeated indices overwrite",
+        x=lambda g, y, x, index: mg.Tensor(
+            _overwrite(np.zeros(x.numel(), x.dtype), index.numpy(), g.detach().numpy())
+        ).reshape(x.shape),
+    ),
     vjp("flip", "not flipped back", x=lambda g, y, x, dims: g),
     vjp(
         "cat",
@@ -130,6 +166,18 @@ OPS = [
         shipped="autograd's examples/rnn.py",
     ),
     Mutant("exp: numpy's, off by 2.5 ulp in float32", op="exp", forward=np.exp),
+    Mutant("expm1: numpy's, off by 2.6 ulp in float32", op="expm1", forward=np.expm1),
+    Mutant("log: numpy's, off by 3.6 ulp in float32", op="log", forward=np.log),
+    Mutant(
+        "silu: overflows far below 0",
+        op="silu",
+        forward=lambda input: input / (1 + np.exp(-input)),
+    ),
+    Mutant(
+        "softplus: overflows at 100",
+        op="softplus",
+        forward=lambda input, beta, threshold: np.log1p(np.exp(input * beta)) / beta,
+    ),
     Mutant(
         "put: an index named twice overwrites",
         op="put",

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from .. import functional as F
-from .. import init, ops
+from .. import init, losses, ops
 from ..errors import ArgumentError, DTypeError, ShapeError
 from ..rng import Seed
 from ..rng import generator as resolve
@@ -148,7 +148,7 @@ class Dropout(Module):
 
 
 class CrossEntropyLoss(Module):
-    """`functional.cross_entropy` with its options kept.
+    """`losses.cross_entropy` with its options kept.
 
     input: (C,), (N, C) or (N, C, ...); target: int64 classes without the C axis, or
     probabilities of the input's shape.
@@ -169,7 +169,7 @@ class CrossEntropyLoss(Module):
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         """The loss: () if reduced, else the target's shape without the C axis."""
-        loss: Tensor = F.cross_entropy(
+        loss: Tensor = losses.cross_entropy(
             input,
             target,
             self.weight,
@@ -181,7 +181,7 @@ class CrossEntropyLoss(Module):
 
 
 class NLLLoss(Module):
-    """`functional.nll_loss` with its options kept: minus the log-probability given.
+    """`losses.nll_loss` with its options kept: minus the log-probability given.
 
     input: log-probabilities (C,), (N, C) or (N, C, ...); target: int64 classes without
     the C axis.
@@ -200,7 +200,7 @@ class NLLLoss(Module):
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         """The loss: () if reduced, else the target's shape."""
-        loss: Tensor = F.nll_loss(
+        loss: Tensor = losses.nll_loss(
             input,
             target,
             self.weight,
@@ -211,14 +211,14 @@ class NLLLoss(Module):
 
 
 class MSELoss(Module):
-    """`functional.mse_loss` with its option kept; input and target of one shape."""
+    """`losses.mse_loss` with its option kept; input and target of one shape."""
 
     def __init__(self, *, reduction: str = "mean") -> None:
         self.reduction = reduction
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         """The loss: () if reduced, else the input's shape."""
-        loss: Tensor = F.mse_loss(input, target, reduction=self.reduction)
+        loss: Tensor = losses.mse_loss(input, target, reduction=self.reduction)
         return loss
 
 

@@ -35,7 +35,7 @@ def wrong():
         del OPS[name]
 
 
-def square(x: Array) -> Array:
+def squared(x: Array) -> Array:
     return x * x
 
 
@@ -73,7 +73,7 @@ PRODUCTS = {
 
 @pytest.mark.parametrize("name", SQUARES)
 def test_a_wrong_gradient_is_rejected(wrong, name):
-    op = wrong(square, x=SQUARES[name])
+    op = wrong(squared, x=SQUARES[name])
     with pytest.raises(GradcheckError, match="finite differences say"):
         mg.gradcheck(op, [leaf()])
     assert mg.gradcheck(op, [leaf()], raise_exception=False) is False
@@ -102,7 +102,7 @@ SECONDS = {
 
 @pytest.mark.parametrize("name", SECONDS)
 def test_a_wrong_second_derivative_is_rejected(wrong, name):
-    op = wrong(square, x=SECONDS[name])
+    op = wrong(squared, x=SECONDS[name])
     assert mg.gradcheck(op, [leaf()])
     with pytest.raises(GradcheckError, match="finite differences say"):
         mg.gradgradcheck(op, [leaf()])
@@ -110,7 +110,7 @@ def test_a_wrong_second_derivative_is_rejected(wrong, name):
 
 
 def test_the_right_ones_pass(wrong):
-    op = wrong(square, x=right)
+    op = wrong(squared, x=right)
     assert mg.gradcheck(op, [leaf()]) and mg.gradgradcheck(op, [leaf()])
     op = wrong(product, **OPS["matmul"].vjps)
     assert mg.gradcheck(op, [leaf(), leaf(Y)])
@@ -213,7 +213,7 @@ def test_grads_and_inputs_are_left_alone():
 
 @pytest.mark.parametrize("name", SQUARES)
 def test_a_random_direction_finds_what_every_entry_finds(wrong, name):
-    op = wrong(square, x=SQUARES[name])
+    op = wrong(squared, x=SQUARES[name])
     with pytest.raises(GradcheckError, match=r"d output 0\[\d\] / d input 0\[\d\]"):
         mg.gradcheck(op, [leaf()], directional=True)
     assert not mg.gradcheck(op, [leaf()], False, directional=True, seed=3)
@@ -221,7 +221,7 @@ def test_a_random_direction_finds_what_every_entry_finds(wrong, name):
 
 @pytest.mark.parametrize("name", SECONDS)
 def test_a_random_direction_finds_a_wrong_second_derivative(wrong, name):
-    op = wrong(square, x=SECONDS[name])
+    op = wrong(squared, x=SECONDS[name])
     with pytest.raises(GradcheckError, match=r"gradgradcheck: of the gradient, d out"):
         mg.gradgradcheck(op, [leaf()], directional=True)
 
@@ -286,7 +286,7 @@ def test_the_snippet_repeats_the_failure():
 
 
 def test_the_snippet_of_an_op_and_of_a_function_without_a_name(wrong):
-    op = wrong(square, x=SQUARES["the sign"])
+    op = wrong(squared, x=SQUARES["the sign"])
     x = mg.tensor(np.array([[np.inf, 0.5]]), requires_grad=True)
     message = said(lambda: mg.gradgradcheck(op, [x]))
     assert "mg.gradgradcheck(fn, inputs)" in message and "[[inf, 0.5]]" in message
