@@ -89,6 +89,7 @@ def _run(names: Sequence[str], options: argparse.Namespace) -> int:
     from rich.console import Console
     from tqdm import tqdm
 
+    from .files import write_whole
     from .report import Report
     from .snippet import snippet
     from .suite import run_units
@@ -109,7 +110,7 @@ def _run(names: Sequence[str], options: argparse.Namespace) -> int:
     for result in report.failures[SHOWN:]:
         print(f"\n{result}")
     if options.json:
-        options.json.write_text(json.dumps(report.as_dict(), indent=1), "utf-8")
+        write_whole(options.json, json.dumps(report.as_dict(), indent=1))
     return 0 if report.passed else 1
 
 

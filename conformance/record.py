@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 import torch
 from tqdm import tqdm
 
 from . import policy
+from .files import write_whole
 from .judge import worst_errors
 from .suite import torch_pairs
 
@@ -39,6 +39,4 @@ def write(path: Path, errors: dict[str, dict[str, float]]) -> None:
     body = ",\n".join(lines)
     head = f'"torch": {version},\n"seeds": {policy.SEEDS},\n'
     text = f'{{\n{head}"errors": {{\n{body}\n}}\n}}\n'
-    draft = path.with_suffix(".draft")
-    draft.write_text(text, "utf-8")
-    os.replace(draft, path)
+    write_whole(path, text)
