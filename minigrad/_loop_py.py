@@ -1,0 +1,211 @@
+"""The time loop in plain numpy, name for name the twin of `_loop.pyx`: read this first.
+
+A machine runs the code of one step for every step of a sequence. Rows are examples,
+the longest first, so that the rows still running at a step are the first ones.
+
+A buffer is a place that the code reads or writes, `width` numbers a row:
+
+- ROWS: one row an example, the same at each step;
+- VECTOR: one row for all;
+- STREAM: a row for each example at each step, steps in order of time;
+- LOCAL: a few rows that live within a phase, at hand in the cache;
+- READ, WRITE: a carry, as it comes into the step and as it leaves it.
+
+A carry's array has two halves (2, B, width) that take turns as READ and WRITE, both
+with the initial state at first; or, if it is `kept`, T + 1 blocks of B rows, so that
+every state stays, and then no row may end before the others.
+
+The code is a flat sequence of int32, phase after phase:
+
+- PRODUCT, out, column, width, n, then n times (left, column, inner, weight): the sum of
+  n products of rows with weights that `pack` made ready;
+- ROWWISE, n, then n segments: width, n, then n instructions: opcode, then (place,
+  column) of the result and of three operands, -1 for one that the opcode doesn't have.
+
+A place is the index of a buffer, or -2 - r for the register r, whose values live until
+the segment ends. An instruction of a segment of width w reads and writes w columns;
+OPCODES says what differs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from .op import OPS
+
+Array = np.ndarray[Any, Any]
+
+ROWS, VECTOR, STREAM, LOCAL, READ, WRITE = range(6)
+PRODUCT, ROWWISE = range(2)
+
+ELEMENTWISE = """
+add sub mul div neg pow abs sign exp expm1 log log1p sqrt sin cos tanh sigmoid relu silu
+softsign maximum minimum eq ne lt le gt ge logical_and logical_or logical_not where
+""".split()
+"""Ops of the table that are opcodes of the same name and arguments."""
+
+OPCODES = {
+    name: i
+    for i, name in enumerate(
+        # copy(x); spread(x): one column, repeated; the rest reduce x, whose columns
+        # are all those of the segment, to one column.
+        [*ELEMENTWISE, "copy", "spread", "sum", "amax", "amin"]
+    )
+}
+"""The number of each opcode."""
+
+
+def pack(weight: Array) -> Array:
+    """A weight (K, N) as products read it."""
+    return weight
+
+
+def product(x: Array, packed: Array, width: int) -> Array:
+    """x (..., K) times a packed weight: (..., width)."""
+    return x @ packed
+
+
+def gram(x: Array, y: Array) -> Array:
+    """The sum over all rows of x (..., K) and y (..., N) of their products: (K, N)."""
+    return x.reshape(-1, x.shape[-1]).T @ y.reshape(-1, y.shape[-1])
+
+
+def sum_rows(x: Array) -> Array:
+    """The sum over all rows of x (..., N): (N,)."""
+    return x.reshape(-1, x.shape[-1]).sum(0)
+
+
+class Machine:
+    """The code of a step, made ready to run.
+
+    kinds, widths: of each buffer. kept: for each READ or WRITE buffer, whether its
+    array keeps every state.
+    """
+
+    def __init__(
+        self,
+        dtype: np.dtype[Any],
+        kinds: Sequence[int],
+        widths: Sequence[int],
+        kept: Sequence[bool],
+        code: Sequence[int],
+        n_registers: int,
+    ) -> None:
+        self.dtype = dtype
+        self.kinds = kinds
+        self.widths = widths
+        self.kept = kept
+        self.code = list(code)
+
+    def run(
+        self,
+        arrays: Sequence[Array | None],
+        weights: Sequence[Array],
+        sizes: Array,
+        reverse: bool,
+    ) -> None:
+        """Run all steps. arrays: of each buffer, None for a LOCAL one.
+
+        sizes: int64 (T,), the number of rows at each step. Arrays are C-contiguous, of
+        the machine's dtype, and of the size that the buffer's kind says.
+        """
+        starts = np.cumsum(sizes) - sizes
+        local = {
+            i: np.empty((int(sizes.max()), w), self.dtype)
+            for i, (kind, w) in enumerate(zip(self.kinds, self.widths, strict=True))
+            if kind == LOCAL
+        }
+        for i in range(len(sizes)):
+            t = len(sizes) - 1 - i if reverse else i
+            rows = [
+                local[b][: sizes[t]]
+                if array is None
+                else self._rows(b, array, i, t, starts[t], sizes, reverse)
+                for b, array in enumerate(arrays)
+            ]
+            self._step(rows, weights)
+
+    def _rows(
+        self,
+        b: int,
+        array: Array,
+        i: int,
+        t: int,
+        start: int,
+        sizes: Array,
+        reverse: bool,
+    ) -> Array:
+        """The rows of a buffer that the step t sees, which is the i-th to run."""
+        kind, n, flat = self.kinds[b], sizes[t], array.reshape(-1, self.widths[b])
+        if kind == VECTOR:
+            return flat
+        if kind == ROWS:
+            first = 0
+        elif kind == STREAM:
+            first = start
+        elif self.kept[b]:
+            first = (t + (reverse == (kind == READ))) * n
+        else:
+            first = ((i + (kind == WRITE)) % 2) * (len(flat) // 2)
+        return flat[first : first + n]
+
+    def _step(self, rows: Sequence[Array], weights: Sequence[Array]) -> None:
+        code = iter(self.code)
+
+        def take(n: int) -> list[int]:
+            return [next(code) for _ in range(n)]
+
+        for phase in code:
+            if phase == PRODUCT:
+                out, column, width, n = take(4)
+                total: Any = 0
+                for left, first, inner, weight in (take(4) for _ in range(n)):
+                    x = rows[left][:, first : first + inner]
+                    total = total + x @ weights[weight]
+                rows[out][:, column : column + width] = total
+            else:
+                for _ in range(*take(1)):
+                    self._segment(rows, take)
+
+    def _segment(
+        self, rows: Sequence[Array], take: Callable[[int], list[int]]
+    ) -> None:
+        width, n = take(2)
+        registers: dict[int, Array] = {}
+        for _ in range(n):
+            opcode, out, out_column, *operands = take(9)
+            name = NAMES[opcode]
+            wide = 1 if name == "spread" else width
+            args = [
+                registers[place] if place < -1 else rows[place][:, c : c + wide]
+                for place, c in zip(operands[::2], operands[1::2], strict=True)
+                if place != -1
+            ]
+            y = run_opcode(name, args, width)
+            if out < -1:
+                registers[out] = y
+            else:
+                rows[out][:, out_column : out_column + y.shape[1]] = y
+
+
+NAMES = list(OPCODES)
+
+
+def run_opcode(name: str, args: list[Array], width: int) -> Array:
+    """What an opcode makes of rows; comparisons give 0 and 1 as numbers."""
+    if name == "copy":
+        return args[0]
+    if name == "spread":
+        return np.broadcast_to(args[0], (len(args[0]), width))
+    if name in ("sum", "amax", "amin"):
+        return OPS[name].forward(args[0], -1, True)
+    dtype = args[0].dtype
+    if name in ("where", "logical_not", "logical_and", "logical_or"):
+        n = 1 if name == "where" else 2
+        args = [a.astype(bool) if i < n else a for i, a in enumerate(args)]
+    with np.errstate(all="ignore"):
+        y: Array = OPS[name].forward(*args).astype(dtype, copy=False)
+    return y
