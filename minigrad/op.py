@@ -51,6 +51,7 @@ class Op(_backend.OpCore):
         rowwise: bool | Callable[..., bool] = False,
         floating: bool = False,
         composite: bool = False,
+        registered: bool = True,
     ) -> None:
         self.name = forward.__name__
         self.__name__ = self.name
@@ -67,8 +68,10 @@ class Op(_backend.OpCore):
         self.differentiable = False
         self.vjps: dict[str, Callable[..., Any]] = {}
         self.signature = inspect.signature(forward)
+        self.joint: Callable[..., Any] | None = None
         self._read_signature()
-        OPS[self.name] = self
+        if registered:
+            OPS[self.name] = self
 
     def _read_signature(self) -> None:
         parameters = list(self.signature.parameters.values())

@@ -164,7 +164,7 @@ def linearise(
         raise ArgumentError(
             "linearise: each input must be a recorded tensor, given once"
         )
-    builder = _Builder()
+    builder = Builder()
     for x in inputs:
         builder.name_slot((x._node, x._slot), x._data)
     own = list(builder.vars)
@@ -181,17 +181,18 @@ def linearise(
     return program, list(builder.captured.values())
 
 
-class _Builder:
-    """Names for the values of a graph."""
+class Builder:
+    """Names for the values of a graph, counted from `first`."""
 
-    def __init__(self) -> None:
+    def __init__(self, first: int = 0) -> None:
+        self.first = first
         self.vars: list[Var] = []
         self.by_slot: dict[Any, Var] = {}
         self.by_array: dict[int, Var] = {}
         self.captured: dict[Var, Array] = {}
 
     def new(self, value: Array) -> Var:
-        self.vars.append(Var(len(self.vars), value.shape, value.dtype))
+        self.vars.append(Var(self.first + len(self.vars), value.shape, value.dtype))
         return self.vars[-1]
 
     def name_slot(self, slot: Any, value: Array) -> Var:

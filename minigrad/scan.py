@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
 
 from . import ops
+from ._backend import get_watching
 from .errors import ArgumentError, DTypeError, IndexRangeError, ShapeError, describe
+from .fused.frame import Ragged, uniform
+from .fused.lift import Lifted
+from .fused.plan import Cache, Plan
+from .fused.step import items, trace_step
+from .mode import is_grad_enabled
 from .tape import check_tensor
 from .tensor import Tensor
 
 State = Tensor | tuple[Tensor, ...]
+
+_plans = Cache()
+_eager: ContextVar[bool] = ContextVar("eager_loops", default=False)
 
 
 def scan(
@@ -39,10 +50,104 @@ def scan(
     >>> carry, ys.tolist()
     (tensor([3.]), [[0.0], [1.0], [2.0]])
     """
-    n_steps = _n_steps(_items(xs))
-    live = None if lengths is None else _live(lengths, n_steps, _items(xs)[0])
+    n_steps = _n_steps(items(xs))
     check_alike("carry", carry, carry, 0)
-    frames = list(zip(*map(ops.unbind, _items(xs)), strict=True))
+    if not callable(step):
+        raise ArgumentError(f"scan: step must be callable, not {step!r}")
+    lifted = step if isinstance(step, Lifted) else Lifted(step)
+    if _is_fusable(carry, xs) and not _eager.get() and not get_watching():
+        plan = plan_of(lifted, carry, xs, reverse)
+        if plan.reason is None:
+            return _run(plan, lifted, carry, xs, lengths, reverse)
+    return _loop(lifted.rebind(lifted.tensors), carry, xs, lengths, reverse, n_steps)
+
+
+@contextmanager
+def eager_loops() -> Iterator[None]:
+    """Inside, `scan` runs every op of every step by itself: the slow twin.
+
+    For a step that must look at values, or to be compared with the fused loop.
+    """
+    token = _eager.set(True)
+    try:
+        yield
+    finally:
+        _eager.reset(token)
+
+
+def plan_of(lifted: Lifted, carry: State, xs: State, reverse: bool) -> Plan:
+    """The plan for a step on such a carry and such xs: traced now, or found again."""
+    carries, inputs = items(carry), items(xs)
+    batch = max(carries[0].shape[0], 2)
+    tuples = isinstance(carry, tuple), isinstance(xs, tuple)
+    key = lifted.key and (
+        lifted.key,
+        tuples,
+        *((c.shape[1:], c.dtype) for c in carries),
+        *((x.shape[2:], x.dtype) for x in inputs),
+        *((t.shape, t.dtype) for t in lifted.tensors),
+    )
+
+    def make() -> Plan:
+        t = inputs[0].shape[0] - 1 if reverse else 0
+        result, program = trace_step(
+            lambda c, x, tensors: lifted.rebind(tensors)(c, x),
+            carries,
+            inputs,
+            lifted.tensors,
+            tuples,
+            batch,
+        )
+        new, y = _pair(result, t)
+        stand_ins = tuple(ops.zeros_like(c[:1]).expand(batch, -1) for c in carries)
+        check_alike("carry", stand_ins if tuples[0] else stand_ins[0], new, t)
+        check_alike("y", y, y, t)
+        return Plan(program(), len(carries), len(inputs))
+
+    return _plans.find(key, make)
+
+
+def _run(
+    plan: Plan, lifted: Lifted, carry: State, xs: State, lengths: Any, reverse: bool
+) -> tuple[Any, Any]:
+    carries, inputs = items(carry), items(xs)
+    n_steps, batch = inputs[0].shape[:2]
+    frame = uniform(n_steps, batch, reverse)
+    if lengths is not None:
+        checked = checked_lengths(lengths, n_steps, batch)
+        if (checked != n_steps).any():
+            frame = Ragged(checked, n_steps, reverse)
+    rest = [*lifted.tensors, *plan.traced.captured]
+    finals, ys = plan(carries, inputs, rest, frame, is_grad_enabled())
+    one_carry, one_y = plan.traced.single
+    return finals[0] if one_carry else tuple(finals), ys[0] if one_y else tuple(ys)
+
+
+def _is_fusable(carry: State, xs: State) -> bool:
+    """Whether the carry is rows of one kind of float, and xs rows for each step."""
+    carries, inputs = items(carry), items(xs)
+    batch = carries[0].shape[:1]
+    return (
+        len(carries) > 0
+        and len({c.dtype for c in carries}) == 1
+        and carries[0].dtype.kind == "f"
+        and all(c.ndim == 2 and c.shape[:1] == batch for c in carries)
+        and all(x.ndim == 3 and x.shape[1:2] == batch for x in inputs)
+        and batch != (0,)
+    )
+
+
+def _loop(
+    step: Callable[[Any, Any], tuple[Any, Any]],
+    carry: State,
+    xs: State,
+    lengths: Any,
+    reverse: bool,
+    n_steps: int,
+) -> tuple[Any, Any]:
+    """One step after the other, each op recorded."""
+    live = None if lengths is None else _live(lengths, n_steps, items(xs)[0])
+    frames = list(zip(*map(ops.unbind, items(xs)), strict=True))
     ys: list[State] = []
     for t in reversed(range(n_steps)) if reverse else range(n_steps):
         x = frames[t] if isinstance(xs, tuple) else frames[t][0]
@@ -54,13 +159,9 @@ def scan(
         ys.append(_choose(rows, y, None))
     if reverse:
         ys.reverse()
-    columns = zip(*map(_items, ys), strict=True)
+    columns = zip(*map(items, ys), strict=True)
     stacked = tuple(ops.stack(list(column)) for column in columns)
     return carry, stacked if isinstance(ys[0], tuple) else stacked[0]
-
-
-def _items(value: State) -> tuple[Tensor, ...]:
-    return value if isinstance(value, tuple) else (value,)
 
 
 def _pair(result: Any, t: int) -> tuple[Any, Any]:
@@ -133,7 +234,7 @@ def _choose(rows: Any, new: Any, old: Any) -> Any:
 
 def check_alike(name: str, old: Any, new: Any, t: int) -> None:
     """What a step returns must keep its structure, its shapes and its dtypes."""
-    olds, news = _items(old), _items(new)
+    olds, news = items(old), items(new)
     if isinstance(old, tuple) != isinstance(new, tuple) or len(olds) != len(news):
         raise ArgumentError(
             f"scan: at step {t} the step returned a {name} that is {_structure(new)}, "

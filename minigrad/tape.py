@@ -286,6 +286,9 @@ def _pull(
         if isinstance(args[position], np.ndarray):
             parent = node.parents[i] if recorded else None
             args[position] = wrap(args[position], parent, node.slots[i])
+    if op.joint is not None:
+        yield from op.joint(tuple(gs), tuple(ys), args, needed)
+        return
     g, y = (tuple(gs), tuple(ys)) if op.returns_tuple else (gs[0], ys[0])
     for i, position in enumerate(positions):
         name = op.params[0 if op.variadic else position]

@@ -1,0 +1,162 @@
+"""What a step refers to: the tensors, and a key that says when a trace can be reused.
+
+A trace holds for every step with the same code, if all that the code refers to is the
+same: numbers, strings, ops and plain functions, and tensors, which are lifted out, to
+be inputs of the program. Anything else might have changed unseen: no key, no reuse.
+"""
+
+from __future__ import annotations
+
+import dis
+import functools
+import types
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any
+
+from .. import __name__ as PACKAGE
+from ..op import Op
+from ..tensor import Tensor
+
+Rebuild = Callable[[Sequence[Any]], Any]
+
+
+class Lifted:
+    """A step, its tensors, and `rebind(tensors)`: the step with others in their place.
+
+    key: equal for steps whose traces are equal; None if that can't be known, because of
+    what `reason` names.
+    """
+
+    def __init__(self, step: Callable[..., Any]) -> None:
+        self.tensors: list[Tensor] = []
+        self.reason: str | None = None
+        self._seen: dict[int, int] = {}
+        key, self._rebuild = self._walk(step, "the step")
+        self.key: Hashable = None if self.reason else key
+
+    def rebind(self, tensors: Sequence[Any]) -> Any:
+        """The step with other tensors."""
+        return self._rebuild(tensors)
+
+    def _walk(self, value: Any, name: str) -> tuple[Hashable, Rebuild]:
+        """The key of a value, and how to make it again with other tensors."""
+        kind = type(value)
+        if isinstance(value, Tensor):
+            if id(value) not in self._seen:
+                self._seen[id(value)] = len(self.tensors)
+                self.tensors.append(value)
+            at = self._seen[id(value)]
+            return (Tensor, at), lambda tensors: tensors[at]
+        if kind in (int, float, bool, str, bytes, type(None), types.EllipsisType):
+            return (kind, repr(value)), lambda _: value
+        if kind in (tuple, list, set, frozenset):
+            return self._collection(value, name)
+        if kind is dict:
+            keys, again = self._collection(tuple(value.values()), name)
+            names = tuple(value)
+            if not all(isinstance(n, str | int) for n in names):
+                return self._opaque(value, name)
+            return (names, keys), lambda t: dict(zip(names, again(t), strict=True))
+        if kind is functools.partial:
+            parts = (value.func, value.args, dict(value.keywords))
+            key, again = self._collection(parts, name)
+            return (kind, key), lambda t: _partial(*again(t))
+        if kind is types.FunctionType and not _is_own(value):
+            return self._function(value, name)
+        fixed = (Op, type, types.BuiltinFunctionType, types.FunctionType)
+        if isinstance(value, fixed) or _is_own(value):
+            return value, lambda _: value
+        return self._opaque(value, name)
+
+    def _opaque(self, value: Any, name: str) -> tuple[Hashable, Rebuild]:
+        self.reason = self.reason or f"{name} is a {type(value).__name__}"
+        return None, lambda _: value
+
+    def _collection(self, values: Any, name: str) -> tuple[Hashable, Rebuild]:
+        parts = [self._walk(v, name) for v in values]
+        kind = type(values)
+        return (kind, *(key for key, _ in parts)), lambda t: kind(
+            [again(t) for _, again in parts]
+        )
+
+    def _function(self, fn: Any, name: str) -> tuple[Hashable, Rebuild]:
+        if id(fn) in self._seen:  # it calls itself
+            return ("again", self._seen[id(fn)]), lambda _: fn
+        self._seen[id(fn)] = len(self._seen)
+        n = len(self.tensors)
+        code = fn.__code__
+        used = {k: fn.__globals__[k] for k in globals_of(code) if k in fn.__globals__}
+        for k, v in list(used.items()):
+            if isinstance(v, types.ModuleType) and not _is_own(v):
+                members = {a: getattr(v, a) for a in names_of(code) if hasattr(v, a)}
+                before = len(self.tensors)
+                self._walk_all(members, k)
+                if len(self.tensors) > before:
+                    self._opaque(v, f"{k!r}, which holds a tensor,")
+                used[k] = None
+        cells = dict(zip(code.co_freevars, fn.__closure__ or (), strict=True))
+        inside = {}
+        for k, cell in cells.items():
+            try:
+                inside[k] = cell.cell_contents
+            except ValueError:  # not bound yet
+                inside[k] = None
+        defaults = (fn.__defaults__, fn.__kwdefaults__)
+        parts = [self._walk_all(used, name), self._walk_all(inside, name)]
+        parts.append(self._walk(defaults, name))
+        keys = (code, *(key for key, _ in parts))
+        if len(self.tensors) == n:
+            return keys, lambda _: fn
+
+        def rebuild(tensors: Sequence[Any]) -> Any:
+            new_globals, new_inside, (positional, keyword) = (
+                again(tensors) for _, again in parts
+            )
+            closure = tuple(types.CellType(v) for v in new_inside.values())
+            made = {k: v for k, v in new_globals.items() if v is not None}
+            new = types.FunctionType(
+                code, {**fn.__globals__, **made}, fn.__name__, positional, closure
+            )
+            new.__kwdefaults__ = keyword
+            return new
+
+        return keys, rebuild
+
+    def _walk_all(self, values: dict[str, Any], name: str) -> tuple[Hashable, Rebuild]:
+        parts = {k: self._walk(v, f"{k!r}") for k, v in values.items()}
+        keys = tuple((k, key) for k, (key, _) in parts.items())
+        return keys, lambda t: {k: again(t) for k, (_, again) in parts.items()}
+
+
+def _partial(func: Any, args: Any, keywords: Any) -> Any:
+    return functools.partial(func, *args, **keywords)
+
+
+def _is_own(value: Any) -> bool:
+    """Whether it is of this package, whose functions stay what they are."""
+    module = getattr(value, "__module__", None) or getattr(value, "__name__", "")
+    return isinstance(module, str) and (module + ".").startswith(PACKAGE + ".")
+
+
+@functools.lru_cache(1024)
+def globals_of(code: types.CodeType) -> tuple[str, ...]:
+    """The names of globals that the code and the code inside it read."""
+    found = [
+        i.argval
+        for i in dis.get_instructions(code)
+        if i.opname in ("LOAD_GLOBAL", "LOAD_NAME")
+    ]
+    for inner in code.co_consts:
+        if isinstance(inner, types.CodeType):
+            found += globals_of(inner)
+    return tuple(dict.fromkeys(found))
+
+
+@functools.lru_cache(1024)
+def names_of(code: types.CodeType) -> tuple[str, ...]:
+    """The names of attributes and globals that the code and the code inside it use."""
+    found = [*code.co_names]
+    for inner in code.co_consts:
+        if isinstance(inner, types.CodeType):
+            found += names_of(inner)
+    return tuple(dict.fromkeys(found))

@@ -1,0 +1,352 @@
+"""The op that runs a loop, and its derivative, which is a loop over the same rows.
+
+The derivative of a step is traced from the VJPs of its ops, cut like any step, and run
+from the other end. It reads forward values: those that are dear to make again are
+outputs of the forward loop that nobody else sees, with cotangents of their own. So the
+derivative is an op like its forward, and has a derivative.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from .. import _backend, ops
+from ..errors import DTypeError
+from ..op import Arrays, Op
+from ..program import Instruction, Program, Var
+from . import rows
+from .frame import Frame
+from .joint import Pullback, pullback
+from .lower import Code, Counts, lower
+from .passes import live
+
+CHEAP = {
+    op
+    for op in (ops.add, ops.sub, ops.mul, ops.neg, ops.eq, ops.ne, ops.lt, ops.le)
+} | {ops.gt, ops.ge, ops.logical_and, ops.logical_or, ops.logical_not, ops.where}
+CHEAP |= {ops.split, ops.getitem, ops.expand, ops.zeros_like, ops.relu, ops.detach}
+
+
+class Loop(Op):
+    """A program of one step, over all steps; one op.
+
+    Called with carries (B, n), streams and rows in the layout of the frame, and what is
+    the same for all rows and steps; gives the carries after the last step, and a stream
+    for each other output of the program. Raises NotFusedError if it can't be lowered.
+    """
+
+    def __init__(self, program: Program, counts: Counts, n_hidden: int = 0) -> None:
+        super().__init__(self._forward, None, samples=(), registered=False)
+        self.name = "loop"
+        self.program = program
+        self.counts = counts
+        self.n_hidden = n_hidden
+        self.differentiable = True
+        self.joint = self._joint
+        self._variants: dict[tuple[bool, ...], Loop] = {}
+        self._machines: dict[Any, tuple[Code, Any]] = {}
+        self._backwards: dict[Any, Backward] = {}
+        lower(program, counts, False)
+
+    def over(self, tensors: Sequence[Any], frame: Frame, recorded: bool) -> list[Any]:
+        """The outputs; if a gradient may be asked for, what it reads is kept."""
+        needed = tuple(
+            recorded and t._node is not None and t.dtype.kind == "f" for t in tensors
+        )
+        op = self.saving(needed) if any(needed) else self
+        return list(_backend.apply(op, (*tensors, frame))[: len(self.program.outputs)])
+
+    def saving(self, needed: tuple[bool, ...]) -> Loop:
+        """The loop that also gives what the gradients of the needed inputs read."""
+        if needed not in self._variants:
+            kept = self._residuals(needed)
+            program = Program(
+                self.program.inputs,
+                self.program.instructions,
+                (*self.program.outputs, *kept),
+            )
+            self._variants[needed] = Loop(program, self.counts, len(kept))
+        return self._variants[needed]
+
+    def reconcile(self, raw: list[Any]) -> None:
+        """Refuse a mix of floats; masks stay bool, as the derivative reads them."""
+        kinds = {a.dtype for a in raw[:-1] if a.dtype.kind == "f"}
+        if len(kinds) > 1:
+            raise DTypeError("loop: float32 and float64 do not mix")
+
+    # -- forward ---------------------------------------------------------------------
+
+    def _forward(self, tensors: Arrays, frame: Any) -> tuple[Any, ...]:
+        code, machine = self._machine(tensors[0].dtype, frame.ragged)
+        c, n_streams, n_rows = self.counts
+        fixed = tensors[c + n_streams + n_rows :]
+        sources = {
+            "stream": tensors[c:],
+            "row": tensors[c + n_streams :],
+            "vector": fixed,
+        }
+        dtype = tensors[0].dtype
+        carries = [self._carry(k, a, code, frame) for k, a in enumerate(tensors[:c])]
+        streams: dict[int, Any] = {}
+        arrays: list[Any] = []
+        for buffer in code.buffers:
+            what, which, width = buffer.what, buffer.which, buffer.width
+            if what == "carry":
+                array = carries[which]
+            elif what == "out":
+                array = streams[which] = np.empty((*frame.lead, width), dtype)
+            elif what == "number":
+                array = np.full(width, which, dtype)
+            elif what == "scratch":
+                local = buffer.kind == _backend.loop.LOCAL
+                array = None if local else np.empty((frame.batch, width), dtype)
+            else:
+                array = np.ascontiguousarray(sources[what][which], dtype)
+            arrays.append(array)
+        weights = [_backend.loop.pack(fixed[i]) for i in code.weights]
+        machine.run(arrays, weights, frame.sizes, frame.reverse)
+        finals = [self._final(k, a, code, frame) for k, a in enumerate(carries)]
+        outputs = [
+            streams[i] if what == "out" else self._states(carries[i], what, frame)
+            for what, i in code.outputs
+        ]
+        types = self.program.outputs[c:]
+        typed = [
+            y if v.dtype.kind == "f" else y.astype(bool)
+            for v, y in zip(types, outputs, strict=True)
+        ]
+        return (*finals, *typed)
+
+    def _machine(self, dtype: np.dtype[Any], ragged: bool) -> tuple[Code, Any]:
+        key = dtype, ragged
+        if key not in self._machines:
+            code = lower(self.program, self.counts, ragged)
+            kept = [
+                b.what == "carry" and code.kept[b.which] for b in code.buffers
+            ]
+            machine = _backend.loop.Machine(
+                dtype,
+                [b.kind for b in code.buffers],
+                [b.width for b in code.buffers],
+                kept,
+                code.code,
+                code.n_registers,
+            )
+            self._machines[key] = code, machine
+        return self._machines[key]
+
+    def _carry(self, k: int, initial: Any, code: Code, frame: Frame) -> Any:
+        if not code.kept[k]:
+            halves = np.empty((2, *initial.shape), initial.dtype)
+            halves[:] = initial
+            return halves
+        states = np.empty((frame.n_steps + 1, *initial.shape), initial.dtype)
+        states[-1 if frame.reverse else 0] = initial
+        return states
+
+    def _final(self, k: int, states: Any, code: Code, frame: Frame) -> Any:
+        if code.kept[k]:
+            return states[0 if frame.reverse else -1]
+        return frame.last(states)
+
+    def _states(self, states: Any, what: str, frame: Frame) -> Any:
+        """The states as they come into each step, or as they leave it."""
+        return states[:-1] if (what == "read") != frame.reverse else states[1:]
+
+    # -- backward --------------------------------------------------------------------
+
+    def _residuals(self, needed: tuple[bool, ...]) -> list[Var]:
+        """The forward values that the gradients read and that are not at hand."""
+        every = [v.dtype.kind == "f" for v in self.program.outputs]
+        found = pullback(self.program, every, self._wanted(needed))
+        return self._to_keep(found)
+
+    def _wanted(self, needed: Sequence[bool]) -> list[bool]:
+        """A carry's cotangent is always needed: it is the carry of the derivative."""
+        c = self.counts.carries
+        return [*(v.dtype.kind == "f" for v in self.program.inputs[:c]), *needed[c:]]
+
+    def _to_keep(self, found: Pullback) -> list[Var]:
+        c = self.counts.carries
+        at_hand = {*self.program.inputs[c:], *self.program.outputs[c:]}
+        makers = {v: n for n in self.program.instructions for v in n.outputs}
+        mine = {*makers, *self.program.inputs}
+        read = dict.fromkeys(
+            v for n in found.lines for v in rows.variables(n) if v in mine
+        )
+        summed = {
+            v for n in found.lines if rows.mixes(n) for v in rows.variables(n) if v in mine
+        }
+        # What costs a product or an elementary function is kept; what is cheap is made
+        # again if all that it is made of is there.
+        kept = {
+            v: None
+            for v in read
+            if v not in at_hand
+            and (v in summed or v not in makers or makers[v].op not in CHEAP)
+        }
+
+        def is_made(v: Var) -> bool:
+            if v in at_hand or v in kept:
+                return True
+            line = makers.get(v)
+            return (
+                line is not None
+                and line.op in CHEAP
+                and all(is_made(a) for a in rows.variables(line))
+            )
+
+        for v in read:
+            if not is_made(v):
+                kept[v] = None
+        return list(kept)
+
+    def _joint(
+        self, gs: Any, ys: Any, args: Sequence[Any], needed: Sequence[bool]
+    ) -> Iterator[tuple[int, Any]]:
+        *tensors, frame = args
+        present = tuple(g is not None for g in gs)
+        key = present, tuple(needed)
+        if key not in self._backwards:
+            self._backwards[key] = Backward(self, present, needed)
+        yield from self._backwards[key](gs, ys, tensors, frame)
+
+
+class Backward:
+    """The derivative of a loop, for outputs and inputs of which some count.
+
+    present: which outputs have a cotangent; needed: which inputs get one.
+    """
+
+    def __init__(
+        self, forward: Loop, present: Sequence[bool], needed: Sequence[bool]
+    ) -> None:
+        from .cut import Cut
+
+        program, c = forward.program, forward.counts.carries
+        self.n_carries = c
+        states = [v.dtype.kind == "f" for v in program.outputs[:c]]
+        self.present = present
+        found = pullback(program, [*states, *present[c:]], forward._wanted(needed))
+        n_streams, n_rows = forward.counts.streams, forward.counts.rows
+        lines, numbers = self._with_remade(forward, found)
+        carries = list(found.cotangents[:c])
+        after: list[Var] = []
+        for seed, gradient in zip(carries, found.gradients[:c], strict=True):
+            if gradient is None:
+                gradient = next(numbers)(seed)
+                lines.append(Instruction(ops.zeros_like, (seed,), (gradient,)))
+            after.append(gradient)
+        asked: list[Var] = []
+        self.places: list[tuple[int, str, int]] = [
+            (i, "carry", i) for i in range(c) if needed[i]
+        ]
+        first_row = c + n_streams
+        self.totals: list[int] = []
+        for i, gradient in enumerate(found.gradients[c:], c):
+            if gradient is None or not needed[i]:
+                continue
+            if first_row <= i < first_row + n_rows:
+                make = next(numbers)
+                total, grown = make(gradient), next(numbers)(gradient)
+                lines.append(Instruction(ops.add, (total, gradient), (grown,)))
+                self.places.append((i, "carry", len(carries)))
+                self.totals.append(i)
+                carries.append(total)
+                after.append(grown)
+            else:
+                self.places.append((i, "output", len(asked)))
+                asked.append(gradient)
+        outputs = (*after, *asked)
+        lines = live(lines, outputs)
+        read = {v for n in lines for v in rows.variables(n)} | set(outputs)
+        streams = [v for v in program.inputs[c:first_row] if v in read]
+        hidden = [v for v in dict.fromkeys(program.outputs[c:]) if v in read]
+        hidden = [v for v in hidden if v not in streams and v not in program.inputs[c:]]
+        in_rows = [v for v in program.inputs[first_row : first_row + n_rows] if v in read]
+        fixed = [v for v in program.inputs[first_row + n_rows :] if v in read]
+        given = [i for i, p in enumerate(present) if p and i >= c]
+        self.given = given
+        self.streams = [program.inputs.index(v) for v in streams]
+        self.hidden = [c + program.outputs[c:].index(v) for v in hidden]
+        self.rows = [program.inputs.index(v) for v in in_rows]
+        self.fixed = [program.inputs.index(v) for v in fixed]
+        inputs = (*carries, *found.cotangents[c:], *streams, *hidden, *in_rows, *fixed)
+        n_given = len(given) + len(streams) + len(hidden)
+        counts = Counts(len(carries), n_given, len(in_rows))
+        self.cut = Cut(Program(inputs, tuple(lines), outputs), counts)
+
+    def __call__(
+        self, gs: Sequence[Any], ys: Sequence[Any], xs: Sequence[Any], frame: Frame
+    ) -> Iterator[tuple[int, Any]]:
+        """The cotangents of the inputs xs: (index, cotangent), for those that count."""
+        carries = [
+            ops.zeros_like(x) if g is None else g
+            for g, x in zip(gs[: self.n_carries], xs, strict=False)
+        ]
+        carries += [ops.zeros_like(xs[i]) for i in self.totals]
+        inputs = [
+            *carries,
+            *(gs[i] for i in self.given),
+            *(xs[i] for i in self.streams),
+            *(ys[i] for i in self.hidden),
+            *(xs[i] for i in self.rows),
+            *(xs[i] for i in self.fixed),
+        ]
+        recorded = any(t._node is not None for t in inputs)
+        results = self.cut(inputs, frame.reversed, recorded)
+        n = self.cut.counts.carries
+        for i, kind, at in self.places:
+            yield i, results[at if kind == "carry" else n + at]
+
+    def _with_remade(
+        self, forward: Loop, found: Pullback
+    ) -> tuple[list[Instruction], Iterator[Any]]:
+        """The derivative's lines, after those that make cheap forward values again."""
+        c = forward.counts.carries
+        at_hand = {*forward.program.inputs[c:], *forward.program.outputs[c:]}
+        makers = {v: n for n in forward.program.instructions for v in n.outputs}
+        read = [v for n in found.lines for v in rows.variables(n)]
+        remade: set[Var] = set()
+        left = [v for v in read if v in makers and v not in at_hand]
+        while left:
+            line = makers[left.pop()]
+            if remade.isdisjoint(line.outputs):
+                remade.update(line.outputs)
+                left += [
+                    v for v in rows.variables(line) if v in makers and v not in at_hand
+                ]
+        ordered = [
+            n for n in forward.program.instructions if n.outputs[0] in remade
+        ]
+        number = max(v.number for v in self._all(forward.program, found.lines, found))
+        numbers = (functools.partial(_like, n) for n in itertools.count(number + 1))
+        # A split that makes again one of its outputs makes the others again too.
+        lines = [
+            replace(
+                n,
+                outputs=tuple(next(numbers)(v) if v in at_hand else v for v in n.outputs),
+            )
+            for n in ordered
+        ]
+        return [*lines, *found.lines], numbers
+
+    @staticmethod
+    def _all(
+        program: Program, lines: Sequence[Instruction], found: Pullback
+    ) -> list[Var]:
+        return [
+            *program.inputs,
+            *found.cotangents,
+            *(v for n in (*program.instructions, *lines) for v in n.outputs),
+        ]
+
+
+def _like(number: int, v: Var) -> Var:
+    return Var(number, v.shape, v.dtype)

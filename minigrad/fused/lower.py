@@ -1,0 +1,508 @@
+"""Lowering: the program of one step becomes the code of a machine.
+
+Each instruction becomes items: products, and opcodes over rows. Items are put into
+phases: a product as soon as it can run, everything that is then ready in one rowwise
+phase. A phase is split into segments of one width. What a value needs decides where it
+is: a register within a segment, a few rows at hand within a phase, an array otherwise.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from .. import ops
+from .._loop_py import (
+    LOCAL,
+    OPCODES,
+    PRODUCT,
+    READ,
+    ROWS,
+    ROWWISE,
+    STREAM,
+    VECTOR,
+    WRITE,
+)
+from ..program import Instruction, Program, Var
+from . import rows
+from .errors import NotFusedError
+from .products import product
+
+REDUCTIONS = ("sum", "amax", "amin")
+
+
+class Counts(NamedTuple):
+    """How many of a program's inputs are carries, streams and rows; the rest are fixed.
+
+    As many of its outputs are carries.
+    """
+
+    carries: int
+    streams: int
+    rows: int
+
+
+@dataclass(eq=False)
+class Value:
+    """Some columns for each row. home: where another value has room for it."""
+
+    width: int
+    writers: list[Item] = field(default_factory=list)
+    home: Operand | None = None
+    buffer: int | None = None
+    register: int | None = None
+
+
+class Operand(NamedTuple):
+    """Columns of a value."""
+
+    value: Value
+    column: int
+    width: int
+
+    @property
+    def whole(self) -> bool:
+        """Whether these are all of its columns."""
+        return self.width == self.value.width
+
+
+@dataclass(eq=False)
+class Item:
+    """An opcode and its operands; for a product, operands and weights in turns."""
+
+    name: str
+    out: Operand
+    args: list[Any]
+
+    @property
+    def width(self) -> int:
+        """The width of the segment that it can be in."""
+        wide = self.name in REDUCTIONS
+        return self.reads[0].width if wide else self.out.width
+
+    @property
+    def reads(self) -> list[Operand]:
+        """The operands, without weights."""
+        return [a for a in self.args if isinstance(a, Operand)]
+
+
+@dataclass(frozen=True)
+class Buffer:
+    """Where a machine's buffer gets its array: what, and which one of those."""
+
+    kind: int
+    width: int
+    what: str
+    which: Any = None
+
+
+@dataclass(frozen=True)
+class Code:
+    """A machine's code, and what to give it.
+
+    kept: for each carry, whether all its states stay. outputs: for each, ("out", i)
+    for a stream of its own, ("read", k) or ("write", k) for the states of a carry.
+    weights: which of the fixed inputs each weight is.
+    """
+
+    buffers: tuple[Buffer, ...]
+    kept: tuple[bool, ...]
+    code: tuple[int, ...]
+    n_registers: int
+    weights: tuple[int, ...]
+    outputs: tuple[tuple[str, int], ...]
+    phases: tuple[Any, ...]
+
+
+def lower(program: Program, counts: Counts, ragged: bool) -> Code:
+    """The code of a program; raises NotFusedError for what no opcode can do.
+
+    ragged: some rows end before others; the states of a carry are then not kept.
+    """
+    return _Lowering(program, counts, ragged).code()
+
+
+class _Lowering:
+    def __init__(self, program: Program, counts: Counts, ragged: bool) -> None:
+        self.buffers: list[Buffer] = []
+        self.items: list[Item] = []
+        self.numbers: dict[tuple[float, int], Value] = {}
+        self.fixed: dict[Var, int] = {}
+        self.env: dict[Var, Operand] = {}
+        self.cats: list[Value] = []
+        kinds = [READ] * counts.carries + [STREAM] * counts.streams
+        kinds += [ROWS] * counts.rows
+        names = {READ: "carry", STREAM: "stream", ROWS: "row", VECTOR: "vector"}
+        firsts = {READ: 0, STREAM: counts.carries}
+        firsts[ROWS] = firsts[STREAM] + counts.streams
+        firsts[VECTOR] = firsts[ROWS] + counts.rows
+        for i, v in enumerate(program.inputs):
+            kind = kinds[i] if i < len(kinds) else VECTOR
+            which = i - firsts[kind]
+            if kind == VECTOR:
+                self.fixed[v] = which
+                if v.shape[:-1] not in ((), (1,)):
+                    continue  # a weight
+            elif len(v.shape) != 2 or v.dtype.kind not in "fb":
+                raise NotFusedError(f"{v.type} is not a row of floats for each example")
+            width = v.shape[-1] if v.shape else 1
+            self.env[v] = self.given(kind, width, names[kind], which)
+        for line in program.instructions:
+            self.line(line)
+        self.merge_sums()
+        n = counts.carries
+        self.kept = [False] * n
+        reads = [self.env[v].value for v in program.inputs[:n]]
+        self.writes = [self.write(k, v) for k, v in enumerate(program.outputs[:n])]
+        self.outputs = [
+            self.output(j, self.env[v], reads, ragged)
+            for j, v in enumerate(program.outputs[n:])
+        ]
+
+    # -- values ----------------------------------------------------------------------
+
+    def given(self, kind: int, width: int, what: str, which: Any) -> Operand:
+        value = Value(width, buffer=len(self.buffers))
+        self.buffers.append(Buffer(kind, width, what, which))
+        return Operand(value, 0, width)
+
+    def number(self, x: float, width: int) -> Operand:
+        key = (float(x), width)
+        if key not in self.numbers:
+            self.numbers[key] = self.given(VECTOR, width, "number", float(x)).value
+        return Operand(self.numbers[key], 0, width)
+
+    def emit(self, name: str, *args: Any, width: int | None = None) -> Operand:
+        """An opcode's result; operands are made as wide as the widest, numbers too."""
+        if name in REDUCTIONS:
+            width, args = 1, args
+        else:
+            width = width or max(a.width for a in args if isinstance(a, Operand))
+            args = tuple(self.widen(a, width) for a in args)
+        return self.add(Item(name, self.new(width), list(args)))
+
+    def new(self, width: int) -> Operand:
+        return Operand(Value(width), 0, width)
+
+    def add(self, item: Item) -> Operand:
+        self.items.append(item)
+        item.out.value.writers.append(item)
+        return item.out
+
+    def widen(self, a: Any, width: int) -> Operand:
+        if not isinstance(a, Operand):
+            return self.number(a, width)
+        if a.width == width:
+            return a
+        return self.add(Item("spread", self.new(width), [a]))
+
+    def settle(self, a: Operand, home: Operand) -> None:
+        """Have the columns at `home`: made there, if they are made nowhere else."""
+        value = a.value
+        if a.whole and value.writers and value.home is None:
+            value.home = home
+            home.value.writers += value.writers
+        else:
+            self.add(Item("copy", home, [a]))
+
+    def write(self, k: int, v: Var) -> Value:
+        home = self.given(WRITE, v.shape[-1], "carry", k)
+        self.settle(self.env[v], home)
+        return home.value
+
+    def output(
+        self, j: int, a: Operand, reads: Sequence[Value], ragged: bool
+    ) -> tuple[str, int]:
+        if not ragged and a.whole:
+            if a.value in reads:
+                k = reads.index(a.value)
+                self.kept[k] = True
+                return "read", k
+            home = a.value.home
+            if home is not None and home.value in self.writes and home.whole:
+                k = self.writes.index(home.value)
+                self.kept[k] = True
+                return "write", k
+        self.settle(a, self.given(STREAM, a.width, "out", j))
+        return "out", j
+
+    # -- instructions ----------------------------------------------------------------
+
+    def line(self, line: Instruction) -> None:
+        op = line.op
+        if op is ops.split:
+            self.split(line)
+            return
+        out = line.outputs[0]
+        if len(out.shape) > 2 or not out.shape:
+            raise NotFusedError(f"{op.name} makes {out.type}, not a row an example")
+        width = out.shape[-1] if len(out.shape) == 2 else 1
+        args = [self.env.get(a, a) if isinstance(a, Var) else a for a in line.args]
+        lowered = self.lowered(line, args, width)
+        if lowered is None:
+            raise NotFusedError(f"{op.name} has no opcode: {line}")
+        self.env[out] = lowered
+
+    def lowered(
+        self, line: Instruction, args: list[Any], width: int
+    ) -> Operand | None:
+        """The value of an instruction with one output; None if there is no way."""
+        op, out = line.op, line.outputs[0]
+        if op is product:
+            return self.product(line, args)
+        if op.elementwise:
+            read = rows.variables(line)
+            ranks = {len(v.shape) for v in read if v not in self.fixed}
+            sizes = {len(v.shape) for v in read if v in self.fixed}
+            if len(ranks) > 1 or (ranks == {1} and sizes - {0}):
+                raise NotFusedError(f"{op.name} mixes rows: {line}")
+            return self.elementwise(op.name, args, width)
+        if op is ops.cat and rows.last(line.args[-1], len(out.shape)):
+            return self.cat(args[:-1])
+        if op is ops.getitem and (c := rows.columns_of(args[1], line.args[0].shape)):
+            return Operand(args[0].value, args[0].column + c[0], c[1] - c[0])
+        if op is ops.put and (c := rows.columns_of(args[1], args[2])):
+            zeros = [self.number(0.0, n) for n in (c[0], args[2][1] - c[1])]
+            return self.cat([a for a in (zeros[0], args[0], zeros[1]) if a.width])
+        if op in (ops.expand, ops.reshape) and len(line.args[0].shape) <= 2:
+            before, after = line.args[0].shape, out.shape
+            if before[:1] == after[:1] and (before[1:] or (1,)) in (after[1:], (1,)):
+                return self.widen(args[0], width)
+        if op is ops.sum_to and width == 1:
+            return self.emit("sum", args[0])
+        return self.along(op.name, line, args)
+
+    def elementwise(self, name: str, args: list[Any], width: int) -> Operand | None:
+        if name in ("clamp", "hardtanh"):
+            x, low, high = args
+            x = x if low is None else self.emit("maximum", x, low)
+            return x if high is None else self.emit("minimum", x, high)
+        if name == "zeros_like":
+            return self.number(0.0, width)
+        if name == "detach":
+            return args[0]
+        if name == "softplus":
+            x, beta, threshold = args
+            z = self.emit("mul", x, beta)
+            small = self.emit("exp", self.emit("neg", self.emit("abs", z)))
+            soft = self.emit("add", self.emit("relu", z), self.emit("log1p", small))
+            soft = self.emit("div", soft, beta)
+            return self.emit("where", self.emit("gt", z, threshold), x, soft)
+        return self.emit(name, *args, width=width) if name in OPCODES else None
+
+    def along(self, name: str, line: Instruction, args: list[Any]) -> Operand | None:
+        """Reductions over the last dim, and the ops that are made of them."""
+        if name not in (*REDUCTIONS, "softmax", "log_softmax", "logsumexp"):
+            return None
+        x, dim = args[0], args[1]
+        dim = dim[0] if isinstance(dim, tuple | list) and len(dim) == 1 else dim
+        if not rows.last(dim, len(line.args[0].shape)):
+            raise NotFusedError(f"{name} mixes rows: {line}")
+        if name in REDUCTIONS:
+            return self.emit(name, x)
+        top = self.emit("amax", x)
+        finite = self.emit("lt", self.emit("abs", top), math.inf)
+        shifted = self.emit("sub", x, self.emit("where", finite, top, 0.0))
+        if name == "logsumexp":
+            top = self.emit("where", finite, top, 0.0)
+        exps = self.emit("exp", shifted)
+        total = self.emit("sum", exps)
+        if name == "softmax":
+            return self.emit("div", exps, total)
+        log = self.emit("log", total)
+        return self.emit("add", log, top) if name == "logsumexp" else self.emit(
+            "sub", shifted, log
+        )
+
+    def split(self, line: Instruction) -> None:
+        x = self.env[line.args[0]]
+        if not rows.last(line.args[2], len(line.args[0].shape)):
+            raise NotFusedError(f"split mixes rows: {line}")
+        column = x.column
+        for v in line.outputs:
+            self.env[v] = Operand(x.value, column, v.shape[-1])
+            column += v.shape[-1]
+
+    def cat(self, parts: Iterable[Operand]) -> Operand:
+        parts = list(parts)
+        whole = self.new(sum(p.width for p in parts))
+        column = 0
+        for part in parts:
+            self.settle(part, Operand(whole.value, column, part.width))
+            column += part.width
+        return whole
+
+    def product(self, line: Instruction, args: list[Any]) -> Operand:
+        x, weight = line.args
+        if weight not in self.fixed or not isinstance(args[0], Operand):
+            raise NotFusedError(f"a product of rows with what is no weight: {line}")
+        out = self.new(weight.shape[1])
+        return self.add(Item("product", out, [args[0], self.fixed[weight]]))
+
+    def merge_sums(self) -> None:
+        """a @ A + b @ B as one product of two terms."""
+        for item in [i for i in self.items if i.name == "add"]:
+            sources = [a.value.writers for a in item.args if a.whole]
+            alone = len(sources) == 2 and all(
+                len(w) == 1
+                and w[0].name == "product"
+                and w[0].out.value.home is None
+                and self.readers(w[0].out.value) == [item]
+                for w in sources
+            )
+            if alone and sources[0][0] is not sources[1][0]:
+                item.name = "product"
+                terms = [w[0] for w in sources]
+                item.args = [a for term in terms for a in term.args]
+                self.items = [i for i in self.items if i not in terms]
+
+    def readers(self, value: Value) -> list[Item]:
+        return [i for i in self.items if any(a.value is value for a in i.reads)]
+
+    # -- code ------------------------------------------------------------------------
+
+    def code(self) -> Code:
+        phases = self.phases()
+        where: dict[Item, tuple[int, int]] = {}
+        for p, phase in enumerate(phases):
+            for s, segment in enumerate(phase):
+                where.update((item, (p, s)) for item in segment)
+        self.place(where)
+        code: list[int] = []
+        n_registers = 0
+        for phase in phases:
+            if phase[0][0].name == "product":
+                code += self.product_code(phase[0][0])
+                continue
+            code += [ROWWISE, len(phase)]
+            for segment in phase:
+                n_registers = max(n_registers, self.allocate(segment))
+                code += [segment[0].width, len(segment)]
+                for item in segment:
+                    code.append(OPCODES[item.name])
+                    places = [self.at(a) for a in (item.out, *item.args)]
+                    places += [(-1, 0)] * (4 - len(places))
+                    code += [n for place in places for n in place]
+        return Code(
+            tuple(self.buffers),
+            tuple(self.kept),
+            tuple(code),
+            n_registers,
+            tuple(self.weight_order()),
+            tuple(self.outputs),
+            tuple(tuple(map(tuple, phase)) for phase in phases),
+        )
+
+    def weight_order(self) -> list[int]:
+        """Which fixed inputs are multiplied with, each once."""
+        used = [a for i in self.items if i.name == "product" for a in i.args[1::2]]
+        return sorted(set(used))
+
+    def product_code(self, item: Item) -> list[int]:
+        order = self.weight_order()
+        terms: list[int] = []
+        for x, weight in zip(item.args[::2], item.args[1::2], strict=True):
+            terms += [*self.at(x), x.width, order.index(weight)]
+        n = len(item.args) // 2
+        return [PRODUCT, *self.at(item.out), item.out.width, n, *terms]
+
+    def phases(self) -> list[list[list[Item]]]:
+        """Phases, each a list of segments; a product is a phase of its own."""
+        left, done, phases = list(self.items), set(), []
+
+        def ready(item: Item) -> bool:
+            return all(w in done for a in item.reads for w in a.value.writers)
+
+        while left:
+            taken = [i for i in left if i.name == "product" and ready(i)]
+            if taken:
+                phases += [[[item]] for item in taken]
+                done.update(taken)
+            else:
+                phase = self.segments(left, done, ready)
+                taken = [item for segment in phase for item in segment]
+                phases.append(phase)
+            left = [item for item in left if item not in done]
+        return phases
+
+    def segments(
+        self, left: list[Item], done: set[Item], ready: Callable[[Item], bool]
+    ) -> list[list[Item]]:
+        """All rowwise items that can run now, grouped by width."""
+        segments: list[list[Item]] = []
+        while True:
+            width, segment = None, []
+            again = True
+            while again:
+                again = False
+                for item in left:
+                    if item in done or item.name == "product" or not ready(item):
+                        continue
+                    if width in (None, item.width):
+                        width = item.width
+                        segment.append(item)
+                        done.add(item)
+                        again = True
+            if not segment:
+                return segments
+            segments.append(segment)
+
+    def place(self, where: dict[Item, tuple[int, int]]) -> None:
+        """Give every value that is made here a buffer, or leave it to registers."""
+        users: dict[Value, dict[Item, None]] = {}
+        for item in self.items:
+            for a in (item.out, *item.reads):
+                users.setdefault(self.root(a.value), {})[item] = None
+        for value, items in users.items():
+            if value.buffer is not None:
+                continue
+            spots = {where[item] for item in items}
+            if len({phase for phase, _ in spots}) > 1:
+                kind = ROWS
+            elif len(spots) > 1 or len(value.writers) > 1:
+                kind = LOCAL
+            else:
+                continue
+            value.buffer = len(self.buffers)
+            self.buffers.append(Buffer(kind, value.width, "scratch"))
+
+    def root(self, value: Value) -> Value:
+        """The value that has room for it in the end."""
+        while value.home is not None:
+            value = value.home.value
+        return value
+
+    def allocate(self, segment: list[Item]) -> int:
+        """Give the values that live in a segment registers; returns how many."""
+        last: dict[Value, int] = {}
+        for i, item in enumerate(segment):
+            last.update((a.value, i) for a in item.reads)
+        free: list[int] = []
+        n = 0
+        for i, item in enumerate(segment):
+            value = item.out.value
+            if value.buffer is None and value.home is None:
+                if free:
+                    value.register = free.pop()
+                else:
+                    value.register, n = n, n + 1
+            # An operand's register is free for the next item, not for this result: a
+            # reduction reads what it would overwrite.
+            dead = {a.value for a in item.reads if last[a.value] == i}
+            if value not in last:
+                dead.add(value)
+            free += [v.register for v in dead if v.register is not None]
+        return n
+
+    def at(self, a: Operand) -> tuple[int, int]:
+        """(place, column) of an operand."""
+        value, column = a.value, a.column
+        while value.home is not None:
+            column += value.home.column
+            value = value.home.value
+        if value.buffer is not None:
+            return value.buffer, column
+        assert value.register is not None
+        return -2 - value.register, column

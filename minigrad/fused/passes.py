@@ -1,0 +1,106 @@
+"""Passes over programs: dead code, common subexpressions, merged products.
+
+Each keeps what the program means; `Program.check` holds after each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from .. import ops
+from ..program import Instruction, Program, Var
+from . import rows
+from .products import product
+
+
+def live(lines: Sequence[Instruction], needed: Iterable[Var]) -> list[Instruction]:
+    """The instructions that the needed variables are made by."""
+    wanted = set(needed)
+    kept = []
+    for line in reversed(lines):
+        if not wanted.isdisjoint(line.outputs):
+            wanted.update(rows.variables(line))
+            kept.append(line)
+    return kept[::-1]
+
+
+def without_dead_code(program: Program) -> Program:
+    """The program without what nobody reads."""
+    lines = live(program.instructions, program.outputs)
+    return replace(program, instructions=tuple(lines))
+
+
+def without_repetition(program: Program) -> Program:
+    """The program with equal instructions made one."""
+    names: dict[Var, Var] = {}
+    found: dict[Any, tuple[Var, ...]] = {}
+    lines = []
+    for line in program.instructions:
+        line = renamed(line, names)
+        key = (line.op, *map(_key, line.args))
+        if key in found:
+            names.update(zip(line.outputs, found[key], strict=True))
+        else:
+            found[key] = line.outputs
+            lines.append(line)
+    outputs = tuple(names.get(v, v) for v in program.outputs)
+    return Program(program.inputs, tuple(lines), outputs)
+
+
+def renamed(line: Instruction, names: dict[Var, Var]) -> Instruction:
+    """The instruction with other variables to read."""
+    args = tuple(names.get(a, a) if isinstance(a, Var) else a for a in line.args)
+    return replace(line, args=args)
+
+
+def _key(arg: Any) -> Any:
+    """What two arguments have in common if they are the same to an op."""
+    if isinstance(arg, np.ndarray):
+        return id(arg)
+    # 1 == 1.0 == True, and slices have no hash before Python 3.12.
+    return arg if isinstance(arg, Var) else repr(arg)
+
+
+def with_merged_products(program: Program, fixed: Container[Var]) -> Program:
+    """h @ A and h @ B as one product h @ [A B]; A and B are fixed, so [A B] is too."""
+    groups: dict[Var, list[Instruction]] = {}
+    for line in program.instructions:
+        if line.op is product and line.args[1] in fixed and line.args[0] not in fixed:
+            groups.setdefault(line.args[0], []).append(line)
+    groups = {x: lines for x, lines in groups.items() if len(lines) > 1}
+    if not groups:
+        return program
+    number = 1 + max(
+        v.number for line in program.instructions for v in (*line.outputs, *program.inputs)
+    )
+    first = {lines[0].outputs: lines for lines in groups.values()}
+    merged = {line.outputs for lines in groups.values() for line in lines}
+    weights = {line.args[1] for lines in groups.values() for line in lines}
+    result = live(program.instructions, weights)
+    early = {line.outputs for line in result}
+    for line in program.instructions:
+        if line.outputs in first:
+            result += _merged(first[line.outputs], number)
+            number += 2
+        elif line.outputs not in merged | early:
+            result.append(line)
+    return replace(program, instructions=tuple(result))
+
+
+def _merged(lines: Sequence[Instruction], number: int) -> list[Instruction]:
+    x = lines[0].args[0]
+    weights = [line.args[1] for line in lines]
+    outputs = tuple(line.outputs[0] for line in lines)
+    widths = tuple(w.shape[1] for w in weights)
+    total = sum(widths)
+    joined = Var(number, (weights[0].shape[0], total), x.dtype)
+    result = Var(number + 1, (x.shape[0], total), x.dtype)
+    return [
+        Instruction(ops.cat, (*weights, 1), (joined,)),
+        Instruction(product, (x, joined), (result,)),
+        Instruction(ops.split, (result, widths, 1), outputs),
+    ]

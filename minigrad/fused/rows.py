@@ -1,0 +1,60 @@
+"""What an instruction does to rows: keep them apart, mix them, or neither.
+
+A row variable has one row an example, (B, n), and each of its rows is made of the same
+row of others. The functions here say which instructions keep it so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from .. import ops
+from ..program import Instruction, Var
+from .products import gram, product
+
+
+def variables(line: Instruction) -> list[Var]:
+    """What an instruction reads."""
+    return [a for a in line.args if isinstance(a, Var)]
+
+
+def mixes(line: Instruction) -> bool:
+    """Whether the rows of its operands are added up: over time they are too."""
+    if line.op is gram:
+        return True
+    if line.op is ops.sum_to:
+        x, size = line.args
+        return len(size) < len(x.shape) or size[0] != x.shape[0]
+    return False
+
+
+def along_last(line: Instruction) -> Instruction | None:
+    """The instruction for rows with any axes in front, if there is one."""
+    op, args, ndim = line.op, line.args, len(variables(line)[0].shape)
+    if op.elementwise or op is product:
+        return line
+    if op is ops.split and last(args[2], ndim):
+        return replace(line, args=(*args[:2], -1))
+    if op is ops.cat and last(args[-1], ndim):
+        return replace(line, args=(*args[:-1], -1))
+    if op is ops.getitem and (columns := columns_of(args[1], args[0].shape)):
+        return replace(line, args=(args[0], (..., slice(*columns))))
+    return None
+
+
+def last(dim: Any, ndim: int) -> bool:
+    """Whether a dim is the last of two."""
+    return ndim == 2 and dim in (1, -1)
+
+
+def columns_of(index: Any, shape: Sequence[int]) -> tuple[int, int] | None:
+    """(start, stop), if the index takes neighbouring columns of all rows."""
+    parts = index if isinstance(index, tuple) else (index,)
+    if len(shape) != 2 or len(parts) != 2 or parts[0] not in (..., slice(None)):
+        return None
+    if not isinstance(parts[1], slice):
+        return None
+    start, stop, step = parts[1].indices(shape[1])
+    return (start, max(start, stop)) if step == 1 else None
