@@ -16,7 +16,6 @@ from .fused.frame import Ragged, uniform
 from .fused.lift import Lifted
 from .fused.plan import Cache, Plan
 from .fused.step import items, trace_step
-from .mode import is_grad_enabled
 from .tape import check_tensor
 from .tensor import Tensor
 
@@ -117,19 +116,20 @@ def _run(
         checked = checked_lengths(lengths, n_steps, batch)
         if (checked != n_steps).any():
             frame = Ragged(checked, n_steps, reverse)
-    rest = [*lifted.tensors, *plan.traced.captured]
-    finals, ys = plan(carries, inputs, rest, frame, is_grad_enabled())
+    tensors = [*carries, *inputs, *lifted.tensors, *plan.traced.captured]
+    results = plan(tensors, frame)
+    n = len(carries)
     one_carry, one_y = plan.traced.single
-    return finals[0] if one_carry else tuple(finals), ys[0] if one_y else tuple(ys)
+    carry = results[0] if one_carry else tuple(results[:n])
+    return carry, results[n] if one_y else tuple(results[n:])
 
 
 def _is_fusable(carry: State, xs: State) -> bool:
     """Whether the carry is rows of one kind of float, and xs rows for each step."""
     carries, inputs = items(carry), items(xs)
-    batch = carries[0].shape[:1]
+    batch = inputs[0].shape[1:2]
     return (
-        len(carries) > 0
-        and len({c.dtype for c in carries}) == 1
+        len({c.dtype for c in carries}) == 1
         and carries[0].dtype.kind == "f"
         and all(c.ndim == 2 and c.shape[:1] == batch for c in carries)
         and all(x.ndim == 3 and x.shape[1:2] == batch for x in inputs)

@@ -9,7 +9,7 @@ comes after the loop, on the sequences that it wrote.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from .. import _backend
@@ -57,11 +57,13 @@ class Cut:
         body = [n for n in inner if products.isdisjoint(n.outputs)]
         self.operands, self.loop = self._loop(body, streams)
 
-    def __call__(self, inputs: Sequence[Any], frame: Frame, recorded: bool) -> list[Any]:
+    def __call__(
+        self, inputs: Sequence[Any], frame: Frame, recorded: Callable[[Any], bool]
+    ) -> list[Any]:
         """The outputs: states after the last step, sequences, sums over all rows.
 
         inputs: carries (B, n), streams and rows, as the frame has them, the rest.
-        recorded: whether a gradient may be asked for.
+        recorded: whether a gradient by a tensor may be asked for.
         """
         env: dict[Var, Any] = dict(zip(self.program.inputs, inputs, strict=True))
         run(self.before, env)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -18,6 +18,7 @@ import numpy as np
 
 from .. import _backend, ops
 from ..errors import DTypeError
+from ..mode import is_grad_enabled
 from ..op import Arrays, Op
 from ..program import Instruction, Program, Var
 from . import rows
@@ -54,11 +55,11 @@ class Loop(Op):
         self._backwards: dict[Any, Backward] = {}
         lower(program, counts, False)
 
-    def over(self, tensors: Sequence[Any], frame: Frame, recorded: bool) -> list[Any]:
-        """The outputs; if a gradient may be asked for, what it reads is kept."""
-        needed = tuple(
-            recorded and t._node is not None and t.dtype.kind == "f" for t in tensors
-        )
+    def over(
+        self, tensors: Sequence[Any], frame: Frame, recorded: Callable[[Any], bool]
+    ) -> list[Any]:
+        """The outputs; what a gradient by the recorded tensors reads is kept."""
+        needed = tuple(t.dtype.kind == "f" and recorded(t) for t in tensors)
         op = self.saving(needed) if any(needed) else self
         return list(_backend.apply(op, (*tensors, frame))[: len(self.program.outputs)])
 
@@ -76,9 +77,7 @@ class Loop(Op):
 
     def reconcile(self, raw: list[Any]) -> None:
         """Refuse a mix of floats; masks stay bool, as the derivative reads them."""
-        kinds = {a.dtype for a in raw[:-1] if a.dtype.kind == "f"}
-        if len(kinds) > 1:
-            raise DTypeError("loop: float32 and float64 do not mix")
+        refuse_mixed_floats(raw)
 
     # -- forward ---------------------------------------------------------------------
 
@@ -218,6 +217,20 @@ class Loop(Op):
         yield from self._backwards[key](gs, ys, tensors, frame)
 
 
+def has_node(tensor: Any) -> bool:
+    """Whether a gradient may be asked of what is made of the tensor."""
+    return is_grad_enabled() and tensor._node is not None
+
+
+def refuse_mixed_floats(raw: Sequence[Any]) -> None:
+    """Raise DTypeError if the arrays, all but the last, are of more than one float."""
+    if len({a.dtype for a in raw[:-1] if a.dtype.kind == "f"}) > 1:
+        raise DTypeError(
+            "scan: float32 and float64 do not mix; bring them to one dtype with "
+            ".float(), .double() or .to(dtype)"
+        )
+
+
 class Backward:
     """The derivative of a loop, for outputs and inputs of which some count.
 
@@ -299,8 +312,7 @@ class Backward:
             *(xs[i] for i in self.rows),
             *(xs[i] for i in self.fixed),
         ]
-        recorded = any(t._node is not None for t in inputs)
-        results = self.cut(inputs, frame.reversed, recorded)
+        results = self.cut(inputs, frame.reversed, has_node)
         n = self.cut.counts.carries
         for i, kind, at in self.places:
             yield i, results[at if kind == "carry" else n + at]

@@ -6,14 +6,16 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
-from ..tensor import Tensor
+from ..mode import is_grad_enabled, is_tracing
 from . import frame as frames
 from .cut import Cut
 from .errors import NotFusedError
 from .frame import Frame
 from .levels import with_products
+from .loop import has_node
 from .lower import Counts
 from .step import Traced
+from .whole import Whole
 
 CACHED = 256  # plans; the one that was used least recently makes room
 
@@ -24,6 +26,9 @@ class Plan:
     def __init__(self, traced: Traced, n_carries: int, n_xs: int) -> None:
         self.traced = traced
         self.reason: str | None = None
+        self.n_carries = n_carries
+        self.n_xs = n_xs
+        self._wholes: dict[Any, Whole] = {}
         counts = Counts(n_carries, n_xs, 0)
         try:
             self.program = with_products(traced.program, counts)
@@ -33,25 +38,47 @@ class Plan:
         except NotFusedError as error:
             self.reason = str(error)
 
-    def __call__(
-        self,
-        carry: Sequence[Tensor],
-        xs: Sequence[Tensor],
-        rest: Sequence[Tensor],
-        frame: Frame,
-        recorded: bool,
-    ) -> tuple[list[Tensor], list[Tensor]]:
-        """The carry after the last step, and the ys, by ops on whole sequences."""
-        n = len(carry)
+    def __call__(self, tensors: Sequence[Any], frame: Frame) -> list[Any]:
+        """The carry after the last step, then the ys.
+
+        tensors: the carry, the xs, what was lifted and what was captured.
+        """
+        if is_tracing():
+            return self.run(tensors, frame, has_node)
+        recorded = is_grad_enabled()
+        needed = tuple(
+            recorded and t._node is not None and t.dtype.kind == "f" for t in tensors
+        )
+        key = needed, frame.ragged
+        whole = self._wholes.get(key)
+        if whole is None:
+            n, m = self.n_carries, self.n_carries + self.n_xs
+            like = [
+                ((2, *t.shape[1:]) if i < n else (2, 2, *t.shape[2:]) if i < m else t.shape, t.dtype)
+                for i, t in enumerate(tensors)
+            ]
+            whole = Whole(self.run, like, frame.ragged, needed)
+            self._wholes[key] = whole
+        return whole.over(tensors, frame)
+
+    def run(
+        self, tensors: Sequence[Any], frame: Frame, recorded: Callable[[Any], bool]
+    ) -> list[Any]:
+        """The same, by ordinary ops on whole sequences."""
+        n, m = self.n_carries, self.n_carries + self.n_xs
         if frame.ragged:
-            carry = [frames.sort(c, frame) for c in carry]
-            xs = [frames.pack(x, frame) for x in xs]
-        results = self.cut([*carry, *xs, *rest], frame, recorded)
-        finals, ys = results[:n], results[n:]
+            tensors = [
+                *(frames.sort(c, frame) for c in tensors[:n]),
+                *(frames.pack(x, frame) for x in tensors[n:m]),
+                *tensors[m:],
+            ]
+        results = self.cut(tensors, frame, recorded)
         if frame.ragged:
-            finals = [frames.unsort(c, frame) for c in finals]
-            ys = [frames.unpack(y, frame) for y in ys]
-        return finals, ys
+            results = [
+                *(frames.unsort(c, frame) for c in results[:n]),
+                *(frames.unpack(y, frame) for y in results[n:]),
+            ]
+        return results
 
 
 class Cache:
