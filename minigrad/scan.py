@@ -51,13 +51,17 @@ def scan(
     """
     n_steps = _n_steps(items(xs))
     check_alike("carry", carry, carry, 0)
-    if not callable(step):
+    if not (callable(step) or isinstance(step, Lifted)):
         raise ArgumentError(f"scan: step must be callable, not {step!r}")
     lifted = step if isinstance(step, Lifted) else Lifted(step)
     if _is_fusable(carry, xs) and not _eager.get() and not get_watching():
         plan = plan_of(lifted, carry, xs, reverse)
         if plan.reason is None:
             return _run(plan, lifted, carry, xs, lengths, reverse)
+        if plan.mixes_rows and lifted.rows_only:
+            raise ArgumentError(
+                f"{plan.reason}; a step must keep the rows of the batch apart"
+            )
     return _loop(lifted.rebind(lifted.tensors), carry, xs, lengths, reverse, n_steps)
 
 

@@ -1,13 +1,14 @@
 """A cell: the equations of one time step, and what their signature says."""
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, overload
 
 from numpy.typing import DTypeLike
 
 import minigrad as mg
 from minigrad.errors import ArgumentError, DTypeError, MinigradError, ShapeError
+from minigrad.fused.lift import Lifted
 from seq.errors import located
 from seq.signature import Shape, Signature, resolve
 
@@ -59,6 +60,7 @@ class Cell(Signature):
         functools.update_wrapper(self, fn)
         self.fn = fn
         self.torch = torch
+        self._lifted: Lifted | None = None
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self.fn(*args, **kwargs)
@@ -76,6 +78,7 @@ class Cell(Signature):
         x: Any,
         params: Mapping[str, Any],
         data: Mapping[str, Any],
+        equations: Equations | None = None,
     ) -> tuple[tuple[Any, ...], Any]:
         """One step: (new carry, output). x: (B, I), a state: (B, ...) by its shape.
 
@@ -84,12 +87,20 @@ class Cell(Signature):
         new state unlike the one that came in.
         """
         with located(f"cell {self.name!r}"):
-            result = self.fn(x, *carry, **params, **data)
+            result = (equations or self.fn)(x, *carry, **params, **data)
             values = result if isinstance(result, tuple) else (result,)
             new = self._new_carry(values)
             for name, old, value in zip(self.carry, carry, new, strict=True):
                 self._check_state(name, old, value)
         return new, values[0]
+
+    def loop_step(
+        self, params: Mapping[str, Any], data: Mapping[str, Any], now: Sequence[str]
+    ) -> "CellStep":
+        """The step as `minigrad.scan` takes it; `now`: the data that come with x."""
+        if self._lifted is None or not self._lifted.is_current():
+            self._lifted = Lifted(self.fn)
+        return CellStep(self, self._lifted, params, data, tuple(now))
 
     def output_size(
         self, sizes: Mapping[str, int], dtype: DTypeLike = mg.float32
@@ -167,3 +178,38 @@ def parameter_name(name: str, suffix: str = "") -> str:
         if name.startswith(short):
             name = long + name.removeprefix(short)
     return name + suffix
+
+
+class CellStep(Lifted):
+    """A cell's step for `minigrad.scan`, with its parameters and data lifted out."""
+
+    def __init__(
+        self,
+        cell: Cell,
+        lifted: Lifted,
+        params: Mapping[str, Any],
+        data: Mapping[str, Any],
+        now: tuple[str, ...],
+    ) -> None:
+        self.cell = cell
+        self.names = tuple(params), tuple(data), now
+        self.tensors = [*params.values(), *data.values(), *lifted.tensors]
+        self.reason = lifted.reason
+        self.key = lifted.key and (lifted.key, cell, self.names)
+        self.lifted = lifted
+        self.rows_only = True
+
+    def rebind(self, tensors: Sequence[Any]) -> Any:
+        """The step with other tensors."""
+        params, data, now = self.names
+        n, m = len(params), len(params) + len(data)
+        given = dict(zip(params, tensors[:n], strict=True))
+        here = dict(zip(data, tensors[n:m], strict=True))
+        fn = self.lifted.rebind(tensors[m:])
+
+        def step(carry: tuple[Any, ...], xs: tuple[Any, ...]) -> Any:
+            x, *rest = xs
+            every = {**here, **dict(zip(now, rest, strict=True))}
+            return self.cell.step(carry, x, given, every, fn)
+
+        return step

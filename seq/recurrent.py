@@ -176,11 +176,8 @@ class Recurrent(CellModule):
         here = {name: value[place] for name, value in data.items()}
         per_step = [name for name in here if self.cell.data[name][0] == "T"]
 
-        def step(carry: tuple[Tensor, ...], xs: tuple[Tensor, ...]) -> Any:
-            x, *now = xs
-            given = {**here, **dict(zip(per_step, now, strict=True))}
-            return self.cell.step(carry, x, params, given)
-
+        fixed = {name: value for name, value in here.items() if name not in per_step}
+        step = self.cell.loop_step(params, fixed, per_step)
         direction = "reverse" if backwards else "forward"
         with located(f"layer {layer}, {direction} direction"):
             carry, outputs = mg.scan(

@@ -10,7 +10,7 @@ from __future__ import annotations
 import dis
 import functools
 import types
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from typing import Any
 
 from .. import __name__ as PACKAGE
@@ -23,20 +23,31 @@ Rebuild = Callable[[Sequence[Any]], Any]
 class Lifted:
     """A step, its tensors, and `rebind(tensors)`: the step with others in their place.
 
+    rows_only: whether to refuse a step that mixes the rows of the batch.
     key: equal for steps whose traces are equal; None if that can't be known, because of
     what `reason` names.
     """
+
+    rows_only = False
 
     def __init__(self, step: Callable[..., Any]) -> None:
         self.tensors: list[Tensor] = []
         self.reason: str | None = None
         self._seen: dict[int, int] = {}
+        self._found: list[tuple[Mapping[str, Any], str, Any]] = []
+        self._changing = False  # whether it refers to what can change in its place
         key, self._rebuild = self._walk(step, "the step")
         self.key: Hashable = None if self.reason else key
 
     def rebind(self, tensors: Sequence[Any]) -> Any:
         """The step with other tensors."""
         return self._rebuild(tensors)
+
+    def is_current(self) -> bool:
+        """Whether all that the step refers to is still what it was."""
+        return not self._changing and all(
+            names.get(name) is value for names, name, value in self._found
+        )
 
     def _walk(self, value: Any, name: str) -> tuple[Hashable, Rebuild]:
         """The key of a value, and how to make it again with other tensors."""
@@ -49,6 +60,7 @@ class Lifted:
             return (Tensor, at), lambda tensors: tensors[at]
         if kind in (int, float, bool, str, bytes, type(None), types.EllipsisType):
             return (kind, repr(value)), lambda _: value
+        self._changing |= kind in (list, set, dict)
         if kind in (tuple, list, set, frozenset):
             return self._collection(value, name)
         if kind is dict:
@@ -86,14 +98,17 @@ class Lifted:
         n = len(self.tensors)
         code = fn.__code__
         used = {k: fn.__globals__[k] for k in globals_of(code) if k in fn.__globals__}
+        self._found += [(fn.__globals__, k, v) for k, v in used.items()]
         for k, v in list(used.items()):
             if isinstance(v, types.ModuleType) and not _is_own(v):
                 members = {a: getattr(v, a) for a in names_of(code) if hasattr(v, a)}
                 before = len(self.tensors)
+                self._found += [(v.__dict__, a, m) for a, m in members.items()]
                 self._walk_all(members, k)
                 if len(self.tensors) > before:
                     self._opaque(v, f"{k!r}, which holds a tensor,")
                 used[k] = None
+        self._changing |= bool(code.co_freevars)
         cells = dict(zip(code.co_freevars, fn.__closure__ or (), strict=True))
         inside = {}
         for k, cell in cells.items():

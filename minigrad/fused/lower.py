@@ -264,8 +264,10 @@ class _Lowering:
         if op is ops.getitem and (c := rows.columns_of(args[1], line.args[0].shape)):
             return Operand(args[0].value, args[0].column + c[0], c[1] - c[0])
         if op is ops.put and (c := rows.columns_of(args[1], args[2])):
-            zeros = [self.number(0.0, n) for n in (c[0], args[2][1] - c[1])]
-            return self.cat([a for a in (zeros[0], args[0], zeros[1]) if a.width])
+            before, after = c[0], args[2][1] - c[1]
+            parts = [self.number(0.0, before)] if before else []
+            parts.append(args[0])
+            return self.cat([*parts, self.number(0.0, after)] if after else parts)
         if op in (ops.expand, ops.reshape) and len(line.args[0].shape) <= 2:
             before, after = line.args[0].shape, out.shape
             if before[:1] == after[:1] and (before[1:] or (1,)) in (after[1:], (1,)):

@@ -26,6 +26,7 @@ class Plan:
     def __init__(self, traced: Traced, n_carries: int, n_xs: int) -> None:
         self.traced = traced
         self.reason: str | None = None
+        self.mixes_rows = False
         self.n_carries = n_carries
         self.n_xs = n_xs
         self._wholes: dict[Any, Whole] = {}
@@ -34,9 +35,10 @@ class Plan:
             self.program = with_products(traced.program, counts)
             self.cut = Cut(self.program, counts)
             if self.cut.after:
-                raise NotFusedError(f"it adds up rows: {self.cut.after[0]}")
+                raise NotFusedError(f"it adds up rows: {self.cut.after[0]}", True)
         except NotFusedError as error:
             self.reason = str(error)
+            self.mixes_rows = error.mixes_rows
 
     def __call__(self, tensors: Sequence[Any], frame: Frame) -> list[Any]:
         """The carry after the last step, then the ys.
