@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import linecache
-import os
-import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -14,11 +11,11 @@ import numpy as np
 from . import _backend
 from ._backend import Node
 from .errors import NonFiniteError, describe
+from .mode import caller
 
 Array = np.ndarray[Any, Any]
 
 OFF, LOCATE, DETECT = 0, 1, 2  # nothing; note where ops are called; look at values too
-PACKAGE = os.path.dirname(__file__) + os.sep
 
 
 @contextlib.contextmanager
@@ -65,7 +62,7 @@ def _watching(level: int) -> Iterator[None]:
 
 def watch(op: Any, args: Sequence[Any], values: Sequence[Any], node: Any) -> None:
     """Called with every op that ran, unless the mode is off."""
-    where = _caller()
+    where = caller()
     if node is not None:
         node.where = where
     if _backend.get_watching() != DETECT:
@@ -103,16 +100,6 @@ def _first(value: Any) -> str:
 
 def _call(op: Any, args: Sequence[Any]) -> str:
     return f"{op.name}({', '.join(map(describe, args))})"
-
-
-def _caller() -> str:
-    """The innermost line outside this package, as file:line: source."""
-    frame = sys._getframe(1)
-    while frame.f_back and frame.f_code.co_filename.startswith(PACKAGE):
-        frame = frame.f_back
-    file, line = frame.f_code.co_filename, frame.f_lineno
-    source = linecache.getline(file, line).strip()
-    return f"{file}:{line}" + (f": {source}" if source else "")
 
 
 _backend.set_watcher(watch)

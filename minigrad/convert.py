@@ -8,7 +8,7 @@ import numpy as np
 
 from ._backend import TensorCore
 from .errors import DTypeError, GraphError, IndexRangeError
-from .mode import is_tracing
+from .mode import caller, is_tracing, refuse_in_step
 from .ops import DTYPES, checked_dtype
 
 Array = np.ndarray[Any, Any]
@@ -18,6 +18,8 @@ def to_array(data: Any, dtype: Any = None) -> Array:
     """A fresh array of one of the four dtypes, by the rules of `Tensor`."""
     if isinstance(data, TensorCore):
         data = look(data)
+    if isinstance(data, np.ndarray):
+        refuse_in_step("reading a numpy array", "make it a Tensor outside the step")
     try:
         array = np.asarray(data)
     except (ValueError, TypeError, RuntimeError) as error:
@@ -51,7 +53,8 @@ def look(tensor: Any) -> Array:
     if tensor._node is not None and is_tracing():
         raise GraphError(
             "a traced function can't look at the values of its tensors: what it did "
-            "with them would be frozen; use ops, such as where() instead of if"
+            "with them would be frozen; use ops, such as where() instead of if (it "
+            f"looked at {caller()})"
         )
     found: Array = tensor._data
     return found

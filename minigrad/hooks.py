@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ._backend import Node
+from .mode import refuse_in_step
 
 Hook = tuple[int, Callable[[Any], Any]]  # an output slot of the node, and the function
 
@@ -24,6 +25,7 @@ class Handle:
 
 def register(node: Node, slot: int, fn: Callable[[Any], Any]) -> Handle:
     """Call fn with the gradient of that output of the node, after those before it."""
+    refuse_in_step("register_hook()", "register it on what scan is given or returns")
     if node.hooks is None:
         node.hooks = {}
     key = object()

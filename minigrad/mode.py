@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Generator
+import linecache
+import os
+import sys
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 from . import _backend
 from .errors import GraphError
+
+PACKAGE = os.path.dirname(__file__) + os.sep
+_in_step: ContextVar[bool] = ContextVar("in_step", default=False)
 
 OFF, ON, TRACE = 0, 1, 2  # record nothing; what has a gradient; everything
 
@@ -81,6 +89,36 @@ def is_grad_enabled() -> bool:
 def trace_mode() -> GradMode:
     """Record every op on what comes from a leaf, differentiable or not."""
     return GradMode(TRACE)
+
+
+@contextmanager
+def step_mode() -> Iterator[None]:
+    """Trace the step of a loop: what it makes afresh would be the same at each step."""
+    token = _in_step.set(True)
+    try:
+        with trace_mode():
+            yield
+    finally:
+        _in_step.reset(token)
+
+
+def refuse_in_step(what: str, instead: str) -> None:
+    """Raise GraphError if a step is traced here: `what` would happen once, for all."""
+    if is_tracing() and _in_step.get():
+        raise GraphError(
+            f"{what} inside a step of scan would happen once, for all steps; {instead} "
+            f"(at {caller()})"
+        )
+
+
+def caller() -> str:
+    """The innermost line outside this package, as file:line: source."""
+    frame = sys._getframe(1)
+    while frame.f_back and frame.f_code.co_filename.startswith(PACKAGE):
+        frame = frame.f_back
+    file, line = frame.f_code.co_filename, frame.f_lineno
+    source = linecache.getline(file, line).strip()
+    return f"{file}:{line}" + (f": {source}" if source else "")
 
 
 def is_tracing() -> bool:

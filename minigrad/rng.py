@@ -3,6 +3,7 @@
 import numpy as np
 
 from .errors import ArgumentError
+from .mode import refuse_in_step
 
 Seed = np.random.Generator | int | None
 """What an argument called `generator` may be."""
@@ -34,6 +35,7 @@ def generator(g: Seed = None) -> np.random.Generator:
     >>> generator(7).random() == generator(7).random()
     True
     """
+    refuse_in_step("a random number", "draw all of them before, and scan over them")
     if g is None:
         return _default
     return g if isinstance(g, np.random.Generator) else _seeded(g)

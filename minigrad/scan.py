@@ -107,7 +107,10 @@ def plan_of(lifted: Lifted, carry: State, xs: State, reverse: bool) -> Plan:
         check_alike("y", y, y, t)
         return Plan(program(), len(carries), len(inputs))
 
-    return _plans.find(key, make)
+    plan = _plans.find(key, make)
+    if plan.batch not in (None, batch):  # it reads a row for each of so many examples
+        plan = _plans.find((key, batch), make)
+    return plan
 
 
 def _run(

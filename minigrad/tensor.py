@@ -88,6 +88,8 @@ class Tensor(_backend.TensorCore):
         return iter(ops.unbind(self))
 
     def __repr__(self) -> str:
+        if self._node is not None and is_tracing():
+            return f"tensor(traced, shape={self.shape}, dtype={self.dtype})"
         text = np.array2string(self._data, separator=", ", prefix="tensor(")
         facts = [text]
         if self.dtype == np.float64 or not self.numel():

@@ -21,12 +21,16 @@ CACHED = 256  # plans; the one that was used least recently makes room
 
 
 class Plan:
-    """A traced step, ready to run; or, with a `reason`, one that can't be fused."""
+    """A traced step, ready to run; or, with a `reason`, one that can't be fused.
+
+    batch: the number of examples, if a tensor that was lifted has a row for each.
+    """
 
     def __init__(self, traced: Traced, n_carries: int, n_xs: int) -> None:
         self.traced = traced
         self.reason: str | None = None
         self.mixes_rows = False
+        self.batch: int | None = None
         self.n_carries = n_carries
         self.n_xs = n_xs
         self._wholes: dict[Any, Whole] = {}
@@ -36,6 +40,8 @@ class Plan:
             self.cut = Cut(self.program, counts)
             if self.cut.after:
                 raise NotFusedError(f"it adds up rows: {self.cut.after[0]}", True)
+            if self.cut.sorted:
+                self.batch = traced.program.inputs[0].shape[0]
         except NotFusedError as error:
             self.reason = str(error)
             self.mixes_rows = error.mixes_rows

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from .. import _backend, tape
-from ..mode import trace_mode
+from ..mode import step_mode
 from ..program import Builder, Program
 from ..tensor import Tensor
 from .passes import without_dead_code, without_repetition
@@ -53,7 +53,7 @@ def trace_step(
         tuple(part) if many else part[0]
         for part, many in zip((leaves[:n], leaves[n:m]), tuples, strict=True)
     ]
-    with trace_mode():
+    with step_mode():
         result = step(*given, leaves[m:])
     return result, lambda: _program(result, leaves, first)
 
