@@ -8,7 +8,14 @@ from typing import Any
 import numpy as np
 
 from . import ops
-from .errors import ArgumentError, DTypeError, IndexRangeError, ShapeError, describe
+from .errors import (
+    ArgumentError,
+    DTypeError,
+    IndexRangeError,
+    ShapeError,
+    check_callable,
+    describe,
+)
 from .tape import check_tensor
 from .tensor import Tensor
 
@@ -39,6 +46,7 @@ def scan(
     >>> carry, ys.tolist()
     (tensor([3.]), [[0.0], [1.0], [2.0]])
     """
+    check_callable(step, "scan: step")
     n_steps = _n_steps(_items(xs))
     live = None if lengths is None else _live(lengths, n_steps, _items(xs)[0])
     check_alike("carry", carry, carry, 0)
