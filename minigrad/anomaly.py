@@ -7,6 +7,7 @@ import linecache
 import os
 import sys
 from collections.abc import Iterator, Sequence
+from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ Array = np.ndarray[Any, Any]
 
 OFF, LOCATE, DETECT = 0, 1, 2  # nothing; note where ops are called; look at values too
 PACKAGE = os.path.dirname(__file__) + os.sep
+PLACE: ContextVar[tuple[str, ...]] = ContextVar("place", default=())
 
 
 @contextlib.contextmanager
@@ -27,8 +29,9 @@ def detect_anomaly() -> Iterator[None]:
 
     In the forward, the error names the op, its arguments' types and the line that
     called it; in a backward pass inside, the op whose VJP it was and the line that
-    called the op, if that was inside, too. Slow; costs nothing when off. It holds for
-    this thread.
+    called the op, if that was inside, too. In a recurrent layer the line is one of the
+    cell, and its layer, direction and step come before it. Slow; costs nothing when
+    off. It holds for this thread.
 
     Raises NonFiniteError, at the first op or VJP whose result is not finite.
 
@@ -61,6 +64,28 @@ def _watching(level: int) -> Iterator[None]:
         yield
     finally:
         _backend.set_watching(before)
+
+
+class within:
+    """A context: what runs inside is called in this place, as the errors say.
+
+    >>> import minigrad as mg
+    >>> with mg.detect_anomaly(), within("step 3"):
+    ...     mg.zeros(1).log()
+    Traceback (most recent call last):
+    minigrad.errors.NonFiniteError: log(...) gave -inf ...; called at step 3, ...
+    """
+
+    __slots__ = ("place", "token")
+
+    def __init__(self, place: str) -> None:
+        self.place = place
+
+    def __enter__(self) -> None:
+        self.token = PLACE.set((*PLACE.get(), self.place))
+
+    def __exit__(self, *_: object) -> None:
+        PLACE.reset(self.token)
 
 
 def watch(op: Any, args: Sequence[Any], values: Sequence[Any], node: Any) -> None:
@@ -106,13 +131,14 @@ def _call(op: Any, args: Sequence[Any]) -> str:
 
 
 def _caller() -> str:
-    """The innermost line outside this package, as file:line: source."""
+    """The place, and the innermost line outside this package, as file:line: source."""
     frame = sys._getframe(1)
     while frame.f_back and frame.f_code.co_filename.startswith(PACKAGE):
         frame = frame.f_back
     file, line = frame.f_code.co_filename, frame.f_lineno
     source = linecache.getline(file, line).strip()
-    return f"{file}:{line}" + (f": {source}" if source else "")
+    text = f"{file}:{line}" + (f": {source}" if source else "")
+    return ", ".join([*PLACE.get(), text])
 
 
 _backend.set_watcher(watch)

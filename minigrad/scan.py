@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from . import ops
+from .anomaly import within
 from .errors import (
     ArgumentError,
     DTypeError,
@@ -55,7 +56,9 @@ def scan(
     for t in reversed(range(n_steps)) if reverse else range(n_steps):
         x = frames[t] if isinstance(xs, tuple) else frames[t][0]
         rows = None if live is None else live[t]
-        new, y = _pair(step(carry, _choose(rows, x, None)), t)
+        with within(f"step {t}"):
+            result = step(carry, _choose(rows, x, None))
+        new, y = _pair(result, t)
         check_alike("carry", carry, new, t)
         check_alike("y", ys[0] if ys else y, y, t)
         carry = _choose(rows, new, carry)
