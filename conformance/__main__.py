@@ -14,7 +14,7 @@ from minigrad.errors import MissingExtraError
 
 from . import require
 
-WIDTH = 112  # what the tables need
+WIDTH = 136  # what the tables need
 SHOWN = 5  # failures that are printed in full
 
 

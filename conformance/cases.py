@@ -13,7 +13,15 @@ import numpy as np
 
 TORCH_KINDS = ("rnn_tanh", "rnn_relu", "gru", "lstm", "lstm_proj")
 PAPER_KINDS = ("lstm_peephole", "gru_reset_before", "gru_simplified", "mgu")
-SOURCE_KINDS = tuple(f"{kind}.source" for kind in PAPER_KINDS)
+VARIANT_KINDS = (  # from papers, too
+    "lstm_coupled",
+    "lstm_layer_norm",
+    "indrnn",
+    "lstm_zoneout",
+    "gru_zoneout",
+    "lstm_recurrent_dropout",
+    "gru_recurrent_dropout",
+)
 
 # Every axis but the kind: its values and what each adds to a case's id.
 AXES: dict[str, dict[Any, str]] = {
@@ -155,13 +163,17 @@ def default() -> Iterator[LayerCase]:
     """What runs unless everything is asked for."""
     yield from covering(TORCH_KINDS, 3)
     yield from covering(PAPER_KINDS, 2)
-    yield from covering(SOURCE_KINDS, 2)
+    for kind in VARIANT_KINDS:  # by itself: masks meet every axis in their own way
+        yield from covering((kind,), 2)
+    for kinds in PAPER_KINDS, VARIANT_KINDS:
+        yield from covering(tuple(f"{kind}.source" for kind in kinds), 2)
 
 
 def beyond() -> Iterator[LayerCase]:
     """What a full run adds."""
     usual = set(default())
-    cases = itertools.chain(covering(PAPER_KINDS, 3), full())
+    papers = covering(PAPER_KINDS, 3), covering(VARIANT_KINDS, 3)
+    cases = itertools.chain(*papers, full())
     yield from (case for case in cases if case not in usual)
 
 

@@ -77,7 +77,7 @@ def make_data(case: LayerCase, kind: Kind, seed: int = 0) -> Data:
     floats = {name: a for name, a in given.items() if a.dtype.kind == "f"}
     inputs |= {name: array.astype(case.dtype) for name, array in floats.items()}
     shapes = parameter_shapes(case, kind)
-    parameters = {name: draw(s, WEIGHT_SCALE) for name, s in shapes.items()}
+    parameters = {n: centre(n) + draw(s, WEIGHT_SCALE) for n, s in shapes.items()}
     outputs = {"output": output_shape(case, kind)}
     outputs |= {f"{name}_n": shape for name, shape in states.items()}
     cotangents = {name: draw(shape) for name, shape in outputs.items()}
@@ -89,6 +89,15 @@ def make_data(case: LayerCase, kind: Kind, seed: int = 0) -> Data:
     if lengths is not None:
         inputs["x"][padding(case, lengths)] = np.nan  # nothing may look there
     return Data(inputs, parameters, cotangents, directions, lengths, masks, constants)
+
+
+def centre(name: str) -> float:
+    """What a parameter is drawn around: gains are factors, the others are weights.
+
+    Normalised states forget their scale: at a gain of 1 each step, and each layer,
+    would make the rounding of the one before larger.
+    """
+    return 0.5 if name.startswith("g_") else 0.0
 
 
 def draw_data(

@@ -70,7 +70,23 @@ def affine(gates: int, state: str = "H") -> Names:
     }
 
 
+def paper(name: str, parameters: Names, carry: Names, **data: str) -> Kind:
+    """A cell of that name, whose reference is written from its paper.
+
+    data: the shapes of its masks, which are any numbers: all different ones here.
+    """
+    masks = {name: (shape, _uniform) for name, shape in data.items()}
+    return Kind(name, parameters, carry, cell=name, data=masks)
+
+
+def _uniform(rng: np.random.Generator, shape: tuple[int, ...]) -> Any:
+    return rng.random(shape)
+
+
 PEEPHOLES = {"weight_ci": "H", "weight_cf": "H", "weight_co": "H"}
+GAINS = {"g_ih": "4H", "g_hh": "4H", "g_c": "H"}
+NORMALISED = {"weight_ih": "4H I", "weight_hh": "4H H", **GAINS}
+NORMALISED |= {"bias_ih": "4H", "bias_hh": "4H", "bias_c": "H"}
 H, HC, PC = {"h": "H"}, {"h": "H", "c": "H"}, {"h": "P", "c": "H"}
 PROJECTED = {**affine(4, "P"), "weight_hr": "P H"}
 
@@ -82,10 +98,17 @@ KINDS: dict[str, Kind] = {
         Kind("gru", affine(3), H, "GRU"),
         Kind("lstm", affine(4), HC, "LSTM"),
         Kind("lstm_proj", PROJECTED, PC, "LSTM", {"proj_size": 2}, output=2),
-        Kind("lstm_peephole", {**affine(4), **PEEPHOLES}, HC, cell="lstm_peephole"),
-        Kind("gru_reset_before", affine(3), H, cell="gru_reset_before"),
-        Kind("gru_simplified", affine(2), {"c": "H"}, cell="gru_simplified"),
-        Kind("mgu", affine(2), H, cell="mgu"),
+        paper("lstm_peephole", {**affine(4), **PEEPHOLES}, HC),
+        paper("gru_reset_before", affine(3), H),
+        paper("gru_simplified", affine(2), {"c": "H"}),
+        paper("mgu", affine(2), H),
+        paper("lstm_coupled", affine(3), HC),
+        paper("lstm_layer_norm", NORMALISED, HC),
+        paper("indrnn", {**affine(1), "weight_hh": "H"}, H),
+        paper("lstm_zoneout", affine(4), HC, keep_h="T B H", keep_c="T B H"),
+        paper("gru_zoneout", affine(3), H, keep_h="T B H"),
+        paper("lstm_recurrent_dropout", affine(4), HC, mask_h="B H"),
+        paper("gru_recurrent_dropout", affine(3), H, mask_h="B H"),
     )
 }
 
@@ -109,10 +132,6 @@ def kind_of_cell(cell: Any, data: Mapping[str, Draw]) -> Kind:
         output=cell.output_size(SIZES),
         data={n: (" ".join(s), data.get(n, _uniform)) for n, s in cell.data.items()},
     )
-
-
-def _uniform(rng: np.random.Generator, shape: tuple[int, ...]) -> Any:
-    return rng.random(shape)
 
 
 def torch_name(name: str) -> str:

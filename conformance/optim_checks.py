@@ -1,8 +1,11 @@
-"""Optimisers and clipping: twenty steps beside torch.optim, on given gradients."""
+"""Optimisers, schedules and clipping: beside torch.optim, on given gradients.
+
+A hundred steps each, and once more with a stop half-way: what is made anew from the
+state dicts goes on to the same bits.
+"""
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,17 +16,14 @@ import torch
 import minigrad as mg
 
 from . import policy
-from .cases import AXES, stream
 from .judge import Judge, Pair
+from .optim_cases import SCHEDULES, STEPS, OptimCase, optim_cases
 from .result import Result
 from .tape import Array, Arrays
 
-STEPS = 20
-SHAPES = {"matrix": (3, 4), "vector": (5,), "scalar": ()}
 SKIPPED = {"vector": (0, 7, 8)}  # steps at which a parameter has no gradient
 OTHER_LR = 0.003  # of the second group, which holds the scalar
-
-Options = dict[str, Any]
+SCHEDULED_LR = 0.5  # of the first group, where a schedule acts on SGD
 
 
 @dataclass(frozen=True)
@@ -49,89 +49,6 @@ def minigrad_side(subject: Any) -> Side:
     return Side(subject.nn.Parameter, subject.Tensor, subject.optim, subject.nn.utils)
 
 
-@dataclass(frozen=True)
-class OptimCase:
-    """An optimiser's options, or a way of clipping, in one dtype."""
-
-    name: str
-    options: tuple[tuple[str, Any], ...]
-    dtype: str
-
-    @property
-    def id(self) -> str:
-        """What names it, such as "SGD/momentum=0.9/f32"."""
-        words = [f"{key}={value}" for key, value in self.options]
-        return "/".join([self.name, *words, AXES["dtype"][self.dtype]])
-
-    is_measured = True  # as `LayerCase.is_measured`
-
-    @property
-    def family(self) -> str:
-        """What float32 errors are recorded by."""
-        return self.name
-
-    def arrays(self, purpose: str, seed: int = 0) -> Arrays:
-        """An array for each parameter, of the case's precision."""
-        rng = stream(self.id, purpose, seed)
-        return {
-            name: np.asarray(rng.standard_normal(shape), self.dtype)
-            for name, shape in SHAPES.items()
-        }
-
-
-def grid(**values: Sequence[Any]) -> list[Options]:
-    """Every combination, as options; the first value of each is left to the default."""
-    return [
-        {name: v for name, v in zip(values, row, strict=True) if v != values[name][0]}
-        for row in itertools.product(*values.values())
-    ]
-
-
-SGD = [
-    options
-    for options in grid(
-        lr=(1e-3, 0.1),
-        momentum=(0, 0.9),
-        dampening=(0, 0.3),
-        weight_decay=(0, 0.1),
-        nesterov=(False, True),
-        maximize=(False, True),
-    )
-    if not options.get("nesterov")
-    or ("momentum" in options and "dampening" not in options)
-]
-ADAM = grid(
-    lr=(1e-3, 0.1),
-    betas=((0.9, 0.999), (0.7, 0.9)),
-    eps=(1e-8, 0.01),
-    weight_decay=(None, 0.1),
-    amsgrad=(False, True),
-    maximize=(False, True),
-)
-CLIP = [
-    {"max_norm": limit, "norm_type": order}
-    for limit in (0.5, 100.0)
-    for order in (1.0, 2.0, 3.5, float("inf"))
-]
-GRIDS = {
-    "SGD": SGD,
-    "Adam": ADAM,
-    "AdamW": ADAM,
-    "clip_grad_norm_": CLIP,
-    "clip_grad_value_": [{"clip_value": 0.3}, {"clip_value": 100.0}],
-}
-
-
-def optim_cases() -> list[OptimCase]:
-    """Every optimiser and way of clipping, for every setting, in both dtypes."""
-    return [
-        OptimCase(name, tuple(options.items()), dtype)
-        for name, settings in GRIDS.items()
-        for options in settings
-        for dtype in AXES["dtype"]
-    ]
-
-
 def optim_suite(
     subject: Any = mg,
     cases: Sequence[OptimCase] | None = None,
@@ -149,14 +66,18 @@ def check_optim(
     """Every check of one case. What raises is a failure like any other."""
     errors = policy.recorded() if errors is None else errors
     judge = Judge(case.name, case.id, case.dtype, case.name, errors)
+    side = minigrad_side(subject)
     try:
-        found = _measure(case, minigrad_side(subject), case.dtype)
+        found = _measure(case, side, case.dtype)
+        resumed = _measure(case, side, case.dtype, stop=STEPS // 2)
     except Exception as error:
         yield judge.raised("runs", error)
         return
     for what, tensors in _measure(case, TORCH_SIDE, "float64").items():
         for name, reference in tensors.items():
             yield judge.close(what, name, found[what][name], reference)
+            again = resumed[what][name]
+            yield judge.equal(f"resumed: {what} {name}", again, found[what][name])
 
 
 def torch_pair(case: OptimCase, seed: int) -> Pair:
@@ -167,32 +88,81 @@ def torch_pair(case: OptimCase, seed: int) -> Pair:
     )
 
 
+@dataclass(frozen=True)
+class Training:
+    """Parameters, and what trains them; a schedule acts on plain SGD."""
+
+    parameters: dict[str, Any]
+    optimizer: Any
+    schedule: Any = None
+
+    @classmethod
+    def start(cls, case: OptimCase, side: Side, values: Arrays) -> Training:
+        """Everything anew, from the values of the parameters."""
+        parameters = {name: side.parameter(array) for name, array in values.items()}
+        *most, last = parameters.values()
+        groups = [{"params": most}, {"params": [last], "lr": OTHER_LR}]
+        options = dict(case.options)
+        if case.name not in SCHEDULES:
+            return cls(parameters, getattr(side.optim, case.name)(groups, **options))
+        optimizer = side.optim.SGD(groups, lr=SCHEDULED_LR)
+        make = getattr(side.optim.lr_scheduler, case.name)
+        return cls(parameters, optimizer, make(optimizer, **options))
+
+    def again(self, case: OptimCase, side: Side) -> Training:
+        """Another one, that has only the values and the state dicts of this one."""
+        fresh = Training.start(case, side, _read(self.parameters))
+        fresh.optimizer.load_state_dict(self.optimizer.state_dict())
+        if self.schedule is not None:
+            fresh.schedule.load_state_dict(self.schedule.state_dict())
+        return fresh
+
+    def step(self, gradients: dict[str, Any], metric: float) -> None:
+        """One step of the optimiser, then of the schedule."""
+        for name, gradient in gradients.items():
+            self.parameters[name].grad = gradient
+        self.optimizer.step()
+        if hasattr(self.schedule, "patience"):
+            self.schedule.step(metric)
+        elif self.schedule is not None:
+            self.schedule.step()
+
+    def rates(self) -> list[float]:
+        """The learning rate of each group."""
+        return [group["lr"] for group in self.optimizer.param_groups]
+
+
 def _measure(
-    case: OptimCase, side: Side, dtype: str, seed: int = 0
+    case: OptimCase, side: Side, dtype: str, seed: int = 0, stop: int | None = None
 ) -> dict[str, Arrays]:
-    """All that is compared of one side's run in `dtype`."""
-    start = case.arrays("start", seed)
-    parameters = {n: side.parameter(a.astype(dtype)) for n, a in start.items()}
+    """All that is compared of one side's run in `dtype`, which may stop on its way."""
+    start = {n: a.astype(dtype) for n, a in case.arrays("start", seed).items()}
     if case.name.startswith("clip"):
-        return _clipped(case, side, parameters, dtype, seed)
-    *most, last = parameters.values()
-    groups = [{"params": most}, {"params": [last], "lr": OTHER_LR}]
-    optimizer = getattr(side.optim, case.name)(groups, **dict(case.options))
-    found = {}
-    for step in range(STEPS):
-        for name, gradient in case.arrays(f"gradient {step}", seed).items():
-            skipped = step in SKIPPED.get(name, ())
-            value = None if skipped else side.tensor(gradient.astype(dtype))
-            parameters[name].grad = value
-        optimizer.step()
+        return _clipped(case, side, start, dtype, seed)
+    training = Training.start(case, side, start)
+    found, rates = {}, []
+    for step, metric in enumerate(case.metrics(seed).tolist()):
+        if step == stop:
+            training = training.again(case, side)
+        drawn = case.arrays(f"gradient {step}", seed)
+        skipped = [name for name, steps in SKIPPED.items() if step in steps]
+        training.step(
+            {
+                name: None if name in skipped else side.tensor(gradient.astype(dtype))
+                for name, gradient in drawn.items()
+            },
+            metric,
+        )
+        rates.append(training.rates())
         if step in (0, STEPS - 1):
-            found[f"after {step + 1}"] = _read(parameters)
-    return found
+            found[f"after {step + 1}"] = _read(training.parameters)
+    return {**found, "lr": {"groups": np.array(rates, dtype)}}
 
 
 def _clipped(
-    case: OptimCase, side: Side, parameters: dict[str, Any], dtype: str, seed: int
+    case: OptimCase, side: Side, values: Arrays, dtype: str, seed: int
 ) -> dict[str, Arrays]:
+    parameters = {name: side.parameter(array) for name, array in values.items()}
     for name, gradient in case.arrays("gradient", seed).items():
         parameters[name].grad = side.tensor(gradient.astype(dtype))
     clip = getattr(side.utils, case.name)

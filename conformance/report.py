@@ -16,7 +16,7 @@ from minigrad.op import OPS
 
 from .deviations import DEVIATIONS, Deviation
 from .kinds import KINDS, kind_of
-from .optim_checks import GRIDS
+from .optim_cases import GRIDS
 from .result import Result
 
 SECTIONS = ("layers", "single steps", "ops", "optimisers and clipping")

@@ -71,12 +71,14 @@ def _layer(case: LayerCase) -> str:
     state = ", ".join(states)
     if len(states) > 1:
         state = f"({state})"
+    names = [*states, *kind.data]
     words = {
         "id": case.id,
-        "names": ", ".join(["x", *states]) + ("" if states else ","),
+        "names": ", ".join(["x", *names]) + ("" if names else ","),
         "arguments": f"x, {state}" if state else "x",
         "options": ", lengths=data.lengths" * case.ragged
-        + ", dropout_masks=data.masks" * (case.dropout == 0.5),
+        + ", dropout_masks=data.masks" * (case.dropout == 0.5)
+        + "".join(f", {name}={name}" for name in kind.data),
         "layer": _constructor(case, kind, f'"{case.dtype}"'),
         "twin": _constructor(case, kind, f"torch.{case.dtype}"),
     }

@@ -14,6 +14,7 @@ from minigrad.op import OPS
 from . import checks, one_step, op_checks, optim_checks, policy
 from .cases import LayerCase, beyond, default
 from .judge import Pair
+from .optim_cases import optim_cases
 from .result import Result
 
 Check = Callable[[], Iterable[Result]]
@@ -31,7 +32,7 @@ def units(full: bool = False) -> dict[str, Check]:
         found[step.id] = functools.partial(one_step.check_cell, step)
     for op in OPS.values():
         found[op_checks.group_of(op)] = functools.partial(op_checks.check_op, op)
-    for case in optim_checks.optim_cases():
+    for case in optim_cases():
         found[case.id] = functools.partial(optim_checks.check_optim, case)
     return found
 
@@ -95,7 +96,7 @@ def torch_pairs() -> Iterator[tuple[str, Callable[[int], Pair], int]]:
         (default(), checks.torch_pair),
         (one_step.cell_cases(), one_step.torch_pair),
         (samples, op_checks.torch_pair),
-        (optim_checks.optim_cases(), optim_checks.torch_pair),
+        (optim_cases(), optim_checks.torch_pair),
     )
     for cases, pair in sources:
         for case in cases:

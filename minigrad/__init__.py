@@ -40,7 +40,7 @@ from .interop import from_dlpack
 from .mode import enable_grad, is_grad_enabled, no_grad
 from .program import Program, linearise, trace
 from .rng import manual_seed
-from .scan import scan
+from .scan import eager_loops, scan
 from .tape import grad
 from .tensor import Tensor
 
@@ -86,6 +86,7 @@ __all__ = [
     "randn",
     "reductions",
     "rng",
+    "eager_loops",
     "scan",
     "tensor",
     "trace",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
+from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from .mode import caller
 Array = np.ndarray[Any, Any]
 
 OFF, LOCATE, DETECT = 0, 1, 2  # nothing; note where ops are called; look at values too
+PLACE: ContextVar[tuple[str, ...]] = ContextVar("place", default=())
 
 
 @contextlib.contextmanager
@@ -24,8 +26,9 @@ def detect_anomaly() -> Iterator[None]:
 
     In the forward, the error names the op, its arguments' types and the line that
     called it; in a backward pass inside, the op whose VJP it was and the line that
-    called the op, if that was inside, too. Slow; costs nothing when off. It holds for
-    this thread.
+    called the op, if that was inside, too. In a recurrent layer the line is one of the
+    cell, and its layer, direction and step come before it. Slow; costs nothing when
+    off. It holds for this thread.
 
     Raises NonFiniteError, at the first op or VJP whose result is not finite.
 
@@ -60,9 +63,31 @@ def _watching(level: int) -> Iterator[None]:
         _backend.set_watching(before)
 
 
+class within:
+    """A context: what runs inside is called in this place, as the errors say.
+
+    >>> import minigrad as mg
+    >>> with mg.detect_anomaly(), within("step 3"):
+    ...     mg.zeros(1).log()
+    Traceback (most recent call last):
+    minigrad.errors.NonFiniteError: log(...) gave -inf ...; called at step 3, ...
+    """
+
+    __slots__ = ("place", "token")
+
+    def __init__(self, place: str) -> None:
+        self.place = place
+
+    def __enter__(self) -> None:
+        self.token = PLACE.set((*PLACE.get(), self.place))
+
+    def __exit__(self, *_: object) -> None:
+        PLACE.reset(self.token)
+
+
 def watch(op: Any, args: Sequence[Any], values: Sequence[Any], node: Any) -> None:
     """Called with every op that ran, unless the mode is off."""
-    where = caller()
+    where = _caller()
     if node is not None:
         node.where = where
     if _backend.get_watching() != DETECT:
@@ -100,6 +125,11 @@ def _first(value: Any) -> str:
 
 def _call(op: Any, args: Sequence[Any]) -> str:
     return f"{op.name}({', '.join(map(describe, args))})"
+
+
+def _caller() -> str:
+    """The place, and the innermost line outside this package."""
+    return ", ".join([*PLACE.get(), caller()])
 
 
 _backend.set_watcher(watch)

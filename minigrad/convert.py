@@ -8,7 +8,7 @@ import numpy as np
 
 from ._backend import TensorCore
 from .errors import DTypeError, GraphError, IndexRangeError
-from .mode import caller, is_tracing, refuse_in_step
+from .mode import caller, is_tracing
 from .ops import DTYPES, checked_dtype
 
 Array = np.ndarray[Any, Any]
@@ -18,8 +18,6 @@ def to_array(data: Any, dtype: Any = None) -> Array:
     """A fresh array of one of the four dtypes, by the rules of `Tensor`."""
     if isinstance(data, TensorCore):
         data = look(data)
-    if isinstance(data, np.ndarray):
-        refuse_in_step("reading a numpy array", "make it a Tensor outside the step")
     try:
         array = np.asarray(data)
     except (ValueError, TypeError, RuntimeError) as error:

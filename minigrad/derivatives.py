@@ -14,7 +14,7 @@ import numpy as np
 
 from . import ops, tape
 from ._backend import Node, wrap
-from .errors import ArgumentError, DTypeError, ShapeError, describe
+from .errors import ArgumentError, DTypeError, ShapeError, check_callable, describe
 from .mode import enable_grad, is_grad_enabled
 from .tensor import Tensor
 
@@ -182,6 +182,7 @@ def _arguments(name: str, inputs: Sequence[Tensor]) -> Tensors:
 
 
 def _call(name: str, fn: Callable[..., Any], xs: Tensors) -> Any:
+    check_callable(fn, f"{name}: fn")
     with enable_grad():
         result = fn(*xs)
     for i, y in enumerate(_items(result)):
@@ -196,6 +197,8 @@ def _check_float(x: Any, name: str) -> None:
 
 
 def _check_alike(name: str, found: Sequence[Any], expected: Sequence[Any]) -> None:
+    if not isinstance(found, tuple | list):
+        raise ArgumentError(f"{name}s must be in a tuple, not {describe(found)}")
     if len(found) != len(expected):
         raise ShapeError(f"{name}s: {len(expected)} are needed, not {len(found)}")
     for i, (g, x) in enumerate(zip(found, expected, strict=True)):

@@ -9,7 +9,7 @@ from typing import Any
 
 from . import tape
 from ._backend import Node, wrap
-from .errors import GraphError
+from .errors import GraphError, check_callable
 from .mode import trace_mode
 from .program import Instruction, Program, Var, linearise
 from .tensor import Tensor
@@ -49,6 +49,7 @@ def derive(fn: Callable[..., Any], *inputs: Tensor) -> Derived:
       %3: float32[3] = mul(%2, 2)  |   %5: float32[3] = mul(%4, %2)
       return %3                    |   return %5
     """
+    check_callable(fn, "derive: fn")
     for x in inputs:
         tape.check_tensor(x, "derive: each input")
     leaves = [wrap(x._data, Node()) for x in inputs]

@@ -40,6 +40,10 @@ class StateDictError(MinigradError, RuntimeError):
     """A state dict that does not fit the module."""
 
 
+class MissingMethodError(MinigradError, NotImplementedError):
+    """A method that a class of the user's own has to define."""
+
+
 class MissingExtraError(MinigradError, ImportError):
     """A package that only an extra of minigrad brings."""
 
@@ -60,6 +64,12 @@ def describe(value: Any) -> str:
         return f"[{', '.join(map(describe, value))}]"
     text = repr(value)
     return text if len(text) <= 60 else text[:57] + "..."
+
+
+def check_callable(value: Any, name: str) -> None:
+    """Refuse what is not a function."""
+    if not callable(value):
+        raise ArgumentError(f"{name} must be a function, not {describe(value)}")
 
 
 def _is_array(value: Any) -> bool:

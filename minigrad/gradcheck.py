@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from . import ops, tape
-from .errors import ArgumentError, DTypeError, MinigradError
+from .errors import ArgumentError, DTypeError, MinigradError, check_callable, describe
 from .snippet import snippet
 from .tensor import Tensor
 
@@ -148,10 +148,15 @@ def _prepare(
     fn: Any, inputs: Sequence[Any]
 ) -> tuple[list[int], list[Any], list[Tensor]]:
     """Where the trained inputs stand, the inputs as leaves, and the float outputs."""
+    check_callable(fn, "gradcheck: fn")
+    if not isinstance(inputs, tuple | list):
+        raise ArgumentError(
+            f"gradcheck: inputs must be in a list, not {describe(inputs)}"
+        )
     places = [i for i, x in enumerate(inputs) if _is_trained(x)]
     leaves = [_leaf(x, x._data) if _is_trained(x) else x for x in inputs]
-    outputs = _float_outputs(fn(*leaves))
-    if not places or not outputs:
+    outputs = _float_outputs(fn(*leaves)) if places else []
+    if not outputs:
         raise ArgumentError(
             "gradcheck: nothing to check; give an input that requires grad, and a "
             "function with a float output"
@@ -172,6 +177,8 @@ def _leaf(x: Tensor, values: Matrix) -> Tensor:
 
 def _float_outputs(result: Any) -> list[Tensor]:
     found = result if isinstance(result, tuple) else (result,)
+    for i, y in enumerate(found):
+        tape.check_tensor(y, f"gradcheck: output {i} of the function")
     return [y for y in found if y.dtype.kind == "f"]
 
 

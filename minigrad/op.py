@@ -17,6 +17,7 @@ from .errors import (
     MinigradError,
     translate,
 )
+from .mode import refuse_in_step
 from .samples import BadSample, Sample
 
 Array = np.ndarray[Any, Any]  # an input that may be differentiated
@@ -189,6 +190,8 @@ class Op(_backend.OpCore):
 
         if isinstance(value, Tensor):
             return value
+        if isinstance(value, np.ndarray):
+            refuse_in_step("reading a numpy array", "make it a Tensor outside the step")
         if (
             not isinstance(value, np.ndarray | np.generic)
             and type(value) not in _NUMBERS

@@ -11,7 +11,15 @@ import numpy as np
 
 from . import ops
 from ._backend import get_watching
-from .errors import ArgumentError, DTypeError, IndexRangeError, ShapeError, describe
+from .anomaly import within
+from .errors import (
+    ArgumentError,
+    DTypeError,
+    IndexRangeError,
+    ShapeError,
+    check_callable,
+    describe,
+)
 from .fused.frame import Ragged, uniform
 from .fused.lift import Lifted
 from .fused.plan import Cache, Plan
@@ -49,10 +57,10 @@ def scan(
     >>> carry, ys.tolist()
     (tensor([3.]), [[0.0], [1.0], [2.0]])
     """
+    if not isinstance(step, Lifted):
+        check_callable(step, "scan: step")
     n_steps = _n_steps(items(xs))
     check_alike("carry", carry, carry, 0)
-    if not (callable(step) or isinstance(step, Lifted)):
-        raise ArgumentError(f"scan: step must be callable, not {step!r}")
     lifted = step if isinstance(step, Lifted) else Lifted(step)
     if _is_fusable(carry, xs) and not _eager.get() and not get_watching():
         plan = plan_of(lifted, carry, xs, reverse)
@@ -159,7 +167,9 @@ def _loop(
     for t in reversed(range(n_steps)) if reverse else range(n_steps):
         x = frames[t] if isinstance(xs, tuple) else frames[t][0]
         rows = None if live is None else live[t]
-        new, y = _pair(step(carry, _choose(rows, x, None)), t)
+        with within(f"step {t}"):
+            result = step(carry, _choose(rows, x, None))
+        new, y = _pair(result, t)
         check_alike("carry", carry, new, t)
         check_alike("y", ys[0] if ys else y, y, t)
         carry = _choose(rows, new, carry)

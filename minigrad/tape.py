@@ -9,7 +9,7 @@ import numpy as np
 
 from . import anomaly, ops
 from ._backend import Node, TensorCore, wrap
-from .errors import DTypeError, GraphError, ShapeError
+from .errors import ArgumentError, DTypeError, GraphError, ShapeError
 from .mode import is_tracing, pass_mode
 
 if TYPE_CHECKING:
@@ -35,8 +35,8 @@ def grad(
     allow_unused: give None for an input that the outputs do not depend on.
 
     Raises GraphError if an input does not require grad or is unused, ShapeError and
-    DTypeError for a cotangent that does not fit. Only what lies between the outputs
-    and the inputs is walked, and let go.
+    DTypeError for a cotangent that does not fit, ArgumentError without an input. Only
+    what lies between the outputs and the inputs is walked, and let go.
 
     >>> import minigrad as mg
     >>> x = mg.tensor(3.0, requires_grad=True)
@@ -46,6 +46,8 @@ def grad(
     """
     outputs = _listed(outputs)
     inputs = _listed(inputs)
+    if not inputs:
+        raise ArgumentError("grad: give an input to differentiate by")
     seeds = [None] * len(outputs) if grad_outputs is None else _listed(grad_outputs)
     for i, x in enumerate(inputs):
         check_tensor(x, f"grad: input {i}")

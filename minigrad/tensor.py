@@ -9,7 +9,14 @@ import numpy as np
 
 from . import _backend, functional, interop, ops, tape
 from .convert import index_part, look, sizes, to_array
-from .errors import NUMPY_ERRORS, ArgumentError, DTypeError, GraphError, translate
+from .errors import (
+    NUMPY_ERRORS,
+    ArgumentError,
+    DTypeError,
+    GraphError,
+    check_callable,
+    translate,
+)
 from .hooks import Handle, register
 from .mode import is_tracing
 from .op import OPS, find_handler
@@ -248,6 +255,7 @@ class Tensor(_backend.TensorCore):
         >>> x.grad
         tensor([20., 40.])
         """
+        check_callable(hook, "register_hook: hook")
         if self._node is None:
             raise GraphError("a hook needs a tensor that requires grad: it has none")
         return register(self._node, self._slot, hook)

@@ -1,7 +1,7 @@
 """A cell: the equations of one time step, and what their signature says."""
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, overload
 
 from numpy.typing import DTypeLike
@@ -94,13 +94,11 @@ class Cell(Signature):
                 self._check_state(name, old, value)
         return new, values[0]
 
-    def loop_step(
-        self, params: Mapping[str, Any], data: Mapping[str, Any], now: Sequence[str]
-    ) -> "CellStep":
-        """The step as `minigrad.scan` takes it; `now`: the data that come with x."""
+    def lifted(self) -> Lifted:
+        """What the equations refer to besides their arguments."""
         if self._lifted is None or not self._lifted.is_current():
             self._lifted = Lifted(self.fn)
-        return CellStep(self, self._lifted, params, data, tuple(now))
+        return self._lifted
 
     def output_size(
         self, sizes: Mapping[str, int], dtype: DTypeLike = mg.float32
@@ -178,38 +176,3 @@ def parameter_name(name: str, suffix: str = "") -> str:
         if name.startswith(short):
             name = long + name.removeprefix(short)
     return name + suffix
-
-
-class CellStep(Lifted):
-    """A cell's step for `minigrad.scan`, with its parameters and data lifted out."""
-
-    def __init__(
-        self,
-        cell: Cell,
-        lifted: Lifted,
-        params: Mapping[str, Any],
-        data: Mapping[str, Any],
-        now: tuple[str, ...],
-    ) -> None:
-        self.cell = cell
-        self.names = tuple(params), tuple(data), now
-        self.tensors = [*params.values(), *data.values(), *lifted.tensors]
-        self.reason = lifted.reason
-        self.key = lifted.key and (lifted.key, cell, self.names)
-        self.lifted = lifted
-        self.rows_only = True
-
-    def rebind(self, tensors: Sequence[Any]) -> Any:
-        """The step with other tensors."""
-        params, data, now = self.names
-        n, m = len(params), len(params) + len(data)
-        given = dict(zip(params, tensors[:n], strict=True))
-        here = dict(zip(data, tensors[n:m], strict=True))
-        fn = self.lifted.rebind(tensors[m:])
-
-        def step(carry: tuple[Any, ...], xs: tuple[Any, ...]) -> Any:
-            x, *rest = xs
-            every = {**here, **dict(zip(now, rest, strict=True))}
-            return self.cell.step(carry, x, given, every, fn)
-
-        return step

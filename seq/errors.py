@@ -3,12 +3,15 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from minigrad.errors import MinigradError
+from minigrad.anomaly import within
+from minigrad.errors import MinigradError, NonFiniteError
 
 
 @contextmanager
 def located(where: str) -> Iterator[None]:
     """Put `where` in front of the message of an error raised inside.
+
+    It is also the place that detect_anomaly names, and remembers for the backward.
 
     >>> with located("layer 1"):
     ...     raise MinigradError("no such gate")
@@ -16,8 +19,11 @@ def located(where: str) -> Iterator[None]:
     ...
     minigrad.errors.MinigradError: layer 1: no such gate
     """
-    try:
-        yield
-    except MinigradError as error:
-        error.args = (f"{where}: {error}",)
-        raise
+    with within(where):
+        try:
+            yield
+        except NonFiniteError:
+            raise  # it has said where
+        except MinigradError as error:
+            error.args = (f"{where}: {error}",)
+            raise

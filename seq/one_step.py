@@ -1,6 +1,6 @@
 """One step of a cell as a module: torch.nn.LSTMCell and its kin, for any cell."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from numpy.typing import DTypeLike
@@ -11,6 +11,7 @@ from seq import boundary, cells
 from seq.boundary import Frame, State
 from seq.cell import Cell
 from seq.errors import located
+from seq.internals import Internals, check_names, observed_step
 from seq.layers import rnn_cell
 from seq.parameters import CellModule
 
@@ -35,19 +36,25 @@ class OneStep(CellModule):
         self.reset_parameters(generator)
 
     def run(
-        self, input: Any, hx: State | None, data: Mapping[str, Any]
-    ) -> tuple[Tensor, State]:
-        """The output and the new state, in the caller's layout."""
+        self,
+        input: Any,
+        hx: State | None,
+        data: Mapping[str, Any],
+        return_internals: Sequence[str] | None = None,
+    ) -> tuple[Tensor, State, Internals]:
+        """The output, the new state and the internals, in the caller's layout."""
         with located(type(self).__name__):
             x, frame = self._read_input(input)
             carry = boundary.initial_carry(self.cell, hx, frame)
             given = boundary.given_data(self.cell, data, frame)
+            names = check_names(self.cell, return_internals)
             params = self.place_parameters("", x.dtype)
-            carry, output = self.cell.step(carry, x, params, given)
+            carry, found = observed_step(self.cell, names, carry, x, params, given)
             if not frame.batched:
-                output = output.squeeze(0)
+                found = tuple(value.squeeze(0) for value in found)
                 carry = tuple(state.squeeze(0) for state in carry)
-            return output, carry if len(carry) > 1 else carry[0]
+            internals = dict(zip(names, found[1:], strict=True))
+            return found[0], carry if len(carry) > 1 else carry[0], internals
 
     def _read_input(self, input: Any) -> tuple[Tensor, Frame]:
         """The input as (B, I), and what the shapes of the call are made of."""
@@ -58,7 +65,7 @@ class OneStep(CellModule):
 
 
 class RecurrentCell(OneStep):
-    """One step of any cell. Called as `output, hx = module(input, hx=None, **data)`.
+    """One step of any cell: `output, hx = module(input, hx=None, **data)`.
 
     Parameters are named as PyTorch's, `weight_ih`, ..., with its initial values unless
     the cell says otherwise; the errors are those of `seq.Recurrent`.
@@ -72,16 +79,25 @@ class RecurrentCell(OneStep):
     """
 
     def forward(
-        self, input: Tensor, hx: State | None = None, **data: Any
-    ) -> tuple[Tensor, State]:
-        """Run one step; returns (output, hx).
+        self,
+        input: Tensor,
+        hx: State | None = None,
+        *,
+        return_internals: Sequence[str] | None = None,
+        **data: Any,
+    ) -> tuple[Tensor, State] | tuple[Tensor, State, Internals]:
+        """Run one step; returns (output, hx), or (output, hx, internals).
 
         input: (B, input_size) or (input_size,). hx: (B, size), a tuple of them if the
         cell has several states; zeros if not given. data: what the cell takes, without
-        a time axis. No B if unbatched. Raises ShapeError, DTypeError or ArgumentError,
-        naming the argument.
+        a time axis. No B if unbatched. return_internals: names in the cell's equations,
+        given back by name, each (B, ...); see `seq.Recurrent`. Raises ShapeError,
+        DTypeError or ArgumentError, naming the argument.
         """
-        return self.run(input, hx, data)
+        output, state, internals = self.run(input, hx, data, return_internals)
+        if return_internals is None:
+            return output, state
+        return output, state, internals
 
     def extra_repr(self) -> str:
         """The cell's name and the arguments."""
@@ -93,7 +109,7 @@ class TorchCell(OneStep):
 
     def forward(self, input: Tensor, hx: State | None = None) -> State:
         """Run one step; returns hx. See `RecurrentCell.forward`."""
-        _, state = self.run(input, hx, {})
+        _, state, _ = self.run(input, hx, {})
         return state
 
 

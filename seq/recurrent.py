@@ -15,6 +15,8 @@ from seq import boundary
 from seq.boundary import Frame, Lengths, State
 from seq.cell import Cell
 from seq.errors import located
+from seq.fused import CellStep
+from seq.internals import Internals, check_names, stack_places
 from seq.parameters import CellModule, check_bool, check_int
 from seq.signature import resolve
 
@@ -23,14 +25,14 @@ class Recurrent(CellModule):
     """A cell run along time; torch.nn.LSTM's arguments, for any cell.
 
     Called as `output, h_n = layer(input, hx=None, *, lengths=None,
-    dropout_masks=None, **data)`; see `forward`. Parameters have PyTorch's names and
-    order, `weight_ih_l0`, ..., `weight_ih_l0_reverse`, and its initial values,
-    U(-1/sqrt(hidden_size), 1/sqrt(hidden_size)), unless the cell says otherwise. With
-    bias=False, parameters named b_* are zeros that the state dict does not have.
-    dropout is applied to the output of every layer but the last while training, drawn
-    from `generator`, which also draws the initial values. Warns of a dropout that
-    has no effect; raises ArgumentError for bad arguments, ShapeError and DTypeError
-    for a cell whose results do not fit its signature.
+    dropout_masks=None, return_internals=None, **data)`; see `forward`. Parameters have
+    PyTorch's names and order, `weight_ih_l0`, ..., `weight_ih_l0_reverse`, and its
+    initial values, U(-1/sqrt(hidden_size), 1/sqrt(hidden_size)), unless the cell says
+    otherwise. With bias=False, parameters named b_* are zeros that the state dict does
+    not have. dropout is applied to the output of every layer but the last while
+    training, drawn from `generator`, which also draws the initial values. Warns of a
+    dropout that has no effect; raises ArgumentError for bad arguments, ShapeError and
+    DTypeError for a cell whose results do not fit its signature.
 
     >>> from seq.cells import mgu
     >>> layer = Recurrent(mgu, 3, 5, bidirectional=True)
@@ -94,9 +96,10 @@ class Recurrent(CellModule):
         *,
         lengths: Lengths | None = None,
         dropout_masks: Sequence[Any] | None = None,
+        return_internals: Sequence[str] | None = None,
         **data: Any,
-    ) -> tuple[Tensor, State]:
-        """Run the sequences; returns (output, h_n).
+    ) -> tuple[Tensor, State] | tuple[Tensor, State, Internals]:
+        """Run the sequences; returns (output, h_n), or (output, h_n, internals).
 
         input: (T, B, input_size), or (B, T, input_size) if batch_first, or unbatched
         (T, input_size); output likewise, its last size being that of the cell's output
@@ -111,6 +114,10 @@ class Recurrent(CellModule):
         keeps, in place of drawn ones.
         data: what the cell takes at each call, or at each step in the order of the
         input, with a leading axis of num_layers * num_directions; never batch-first.
+        return_internals: names in the cell's equations, such as ("i", "f"). internals
+        has the Tensor of each, differentiable, and laid out as data of each step is:
+        (num_layers * num_directions, T, B, ...), 0 beyond an example's length. A name
+        that the equations use twice has the value that it has at the end.
 
         Raises ShapeError, DTypeError, ArgumentError or IndexRangeError (lengths),
         naming the argument, or the layer and the direction.
@@ -120,19 +127,25 @@ class Recurrent(CellModule):
             h_0 = boundary.initial_carry(self.cell, hx, frame)
             given = boundary.given_data(self.cell, data, frame)
             ends = boundary.check_lengths(lengths, frame)
+            names = check_names(self.cell, return_internals)
             widths = [self.places[f"_l{n}"]["I"] for n in range(1, self.num_layers)]
             masks = boundary.check_masks(dropout_masks, widths, frame, self.batch_first)
             carries: list[tuple[Tensor, ...]] = []
+            values: list[tuple[Tensor, ...]] = []
             for layer in range(self.num_layers):
                 if layer:
                     x = self._drop(x, masks[layer - 1])
                 runs = [
-                    self._run(place, x, h_0, given, ends)
+                    self._run(place, x, h_0, given, ends, names)
                     for place in self._layer_places(layer)
                 ]
                 carries += [carry for carry, _ in runs]
-                x = mg.cat([outputs for _, outputs in runs], -1)
-            return self._write_output(x, carries, frame)
+                values += [ys[1:] for _, ys in runs]
+                x = mg.cat([ys[0] for _, ys in runs], -1)
+            output, h_n = self._write_output(x, carries, frame)
+            if return_internals is None:
+                return output, h_n
+            return output, h_n, stack_places(names, values, frame.batched)
 
     def extra_repr(self) -> str:
         """The arguments, after the cell's name unless the class says it."""
@@ -169,25 +182,29 @@ class Recurrent(CellModule):
         h_0: tuple[Tensor, ...],
         data: Mapping[str, Tensor],
         lengths: np.ndarray[Any, Any] | None,
-    ) -> tuple[tuple[Tensor, ...], Tensor]:
-        """One layer in one direction: the last carry, and the outputs (T, B, size)."""
+        names: tuple[str, ...],
+    ) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+        """One layer in one direction: the last carry, and (T, B, ...) by step.
+
+        Of each step the output is the first; what the names stand for follows.
+        """
         layer, backwards = divmod(place, len(self.directions))
         params = self.place_parameters(list(self.places)[place], x.dtype)
         here = {name: value[place] for name, value in data.items()}
         per_step = [name for name in here if self.cell.data[name][0] == "T"]
 
         fixed = {name: value for name, value in here.items() if name not in per_step}
-        step = self.cell.loop_step(params, fixed, per_step)
+        step = CellStep(self.cell, names, params, fixed, per_step)
         direction = "reverse" if backwards else "forward"
         with located(f"layer {layer}, {direction} direction"):
-            carry, outputs = mg.scan(
+            carry, ys = mg.scan(
                 step,
                 tuple(state[place] for state in h_0),
                 (x, *(here[name] for name in per_step)),
                 lengths=lengths,
                 reverse=bool(backwards),
             )
-        return carry, outputs
+        return carry, ys
 
     def _write_output(
         self, x: Tensor, carries: list[tuple[Tensor, ...]], frame: Frame

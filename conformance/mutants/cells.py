@@ -11,14 +11,22 @@ def cell(name: str, *edits: Edit, shipped: str = "") -> Mutant:
     )
 
 
-# The equations of the LSTM and the GRU stand twice in the file, in a variant as well:
-# an edit names the lines before, so that it is made in one place.
+# The lines of the LSTM and the GRU stand in variants of them too: an edit names
+# several lines, so that it is made in one place.
 LSTM = """    i, f, g, o = chunk(x @ w_ih.T + b_ih + h @ w_hh.T + b_hh, 4, -1)
     c = sigmoid(f) * c + sigmoid(i) * tanh(g)
     h = sigmoid(o) * tanh(c)
 """
+H_GATES = "    h_r, h_z, h_n = chunk(h @ w_hh.T + b_hh, 3, -1)\n"
 N = "    n = tanh(x_n + r * h_n)\n"
-UPDATE = N + "    return (1 - z) * n + z * h\n"
+GRU = f"""{H_GATES}    r = sigmoid(x_r + h_r)
+    z = sigmoid(x_z + h_z)
+{N}    return (1 - z) * n + z * h
+"""
+ZONEOUT = """    h_new = sigmoid(o) * tanh(c_new)
+    h = keep_h * h + (1 - keep_h) * h_new
+    c = keep_c * c + (1 - keep_c) * c_new
+"""
 RNN = "    return tanh(x @ w_ih.T + b_ih + h @ w_hh.T + b_hh)\n"
 GIVE = '    return h, c\n\n\n@cell(torch="torch.nn.LSTM")\ndef lstm_proj('
 
@@ -31,8 +39,8 @@ def lstm(name: str, old: str, new: str, shipped: str = "") -> Mutant:
 
 def gru(name: str, old: str, new: str, shipped: str = "") -> Mutant:
     """A bug in one line of the GRU."""
-    assert UPDATE.count(old) == 1, name
-    return cell(f"gru: {name}", (UPDATE, UPDATE.replace(old, new)), shipped=shipped)
+    assert GRU.count(old) == 1, name
+    return cell(f"gru: {name}", (GRU, GRU.replace(old, new)), shipped=shipped)
 
 
 CELLS = [
@@ -63,12 +71,10 @@ CELLS = [
         "z * n + (1 - z) * h",
         shipped="Chainer's two GRUs differ so",
     ),
-    cell(
-        "gru: r and z exchanged",
-        (
-            "    x_r, x_z, x_n = chunk(x @ w_ih.T + b_ih, 3, -1)\n    h_r, h_z, h_n",
-            "    x_z, x_r, x_n = chunk(x @ w_ih.T + b_ih, 3, -1)\n    h_z, h_r, h_n",
-        ),
+    gru(
+        "r and z exchanged",
+        H_GATES,
+        H_GATES.replace("h_r, h_z", "h_z, h_r") + "    x_r, x_z = x_z, x_r\n",
         shipped="ports between z r h and r z n (keras#15915)",
     ),
     lstm(
@@ -173,5 +179,78 @@ CELLS = [
     cell(
         "gru_reset_before: reset after the product",
         ("(r * h) @ w_hn.T + b_hn", "r * (h @ w_hn.T + b_hn)"),
+    ),
+    cell(
+        "lstm_coupled: f takes in what i forgets",
+        ("(1 - i) * c + i * tanh(g)", "i * c + (1 - i) * tanh(g)"),
+    ),
+    cell("lstm_coupled: nothing is forgotten", ("(1 - i) * c + i", "c + i")),
+    cell(
+        "lstm_layer_norm: the cell that is carried on is normalised too",
+        (
+            "    h = sigmoid(o) * tanh(layer_norm(c, g_c.shape, g_c, b_c))\n",
+            "    c = layer_norm(c, g_c.shape, g_c, b_c)\n"
+            "    h = sigmoid(o) * tanh(c)\n",
+        ),
+    ),
+    cell(
+        "lstm_layer_norm: each gate is normalised by itself",
+        (
+            "    h_gates = layer_norm(h @ w_hh.T, g_hh.shape, g_hh, b_hh)\n",
+            "    rows = (h @ w_hh.T).reshape(-1, 4, h.shape[-1])\n"
+            "    h_gates = layer_norm(rows, rows.shape[-1:]).reshape(-1, *g_hh.shape)\n"
+            "    h_gates = h_gates * g_hh + b_hh\n",
+        ),
+    ),
+    cell(
+        "lstm_layer_norm: the sum of the products is normalised",
+        (
+            "x_gates = layer_norm(x @ w_ih.T, ",
+            "x_gates = layer_norm(x @ w_ih.T + h @ w_hh.T, ",
+        ),
+    ),
+    cell(
+        "indrnn: a tanh",
+        ("relu(x @ w_ih.T + b_ih + w_hh", "tanh(x @ w_ih.T + b_ih + w_hh"),
+    ),
+    cell(
+        "indrnn: the units see each other",
+        ("b_ih + w_hh * h", "b_ih + w_hh * h.mean(-1, keepdim=True)"),
+    ),
+    cell(
+        "lstm_zoneout: the output sees the cell that is kept",
+        (
+            ZONEOUT,
+            "    c = keep_c * c + (1 - keep_c) * c_new\n"
+            "    h_new = sigmoid(o) * tanh(c)\n"
+            "    h = keep_h * h + (1 - keep_h) * h_new\n",
+        ),
+    ),
+    cell(
+        "lstm_zoneout: one mask for both states",
+        ("keep_c * c + (1 - keep_c)", "keep_h * c + (1 - keep_h)"),
+    ),
+    cell(
+        "gru_zoneout: the mask says what moves",
+        ("keep_h * h + (1 - keep_h) * (", "(1 - keep_h) * h + keep_h * ("),
+    ),
+    cell(
+        "gru_zoneout: dropped, not kept",
+        ("keep_h * h + (1 - keep_h) * (", "(1 - keep_h) * ("),
+    ),
+    cell(
+        "lstm_recurrent_dropout: the state itself is dropped",
+        (
+            "    i, f, g, o = chunk(x @ w_ih.T + b_ih + (mask_h * h)",
+            "    c = mask_h * c\n"
+            "    i, f, g, o = chunk(x @ w_ih.T + b_ih + (mask_h * h)",
+        ),
+    ),
+    cell(
+        "gru_recurrent_dropout: z keeps what was dropped",
+        (
+            "    h_r, h_z, h_n = chunk((mask_h * h) @",
+            "    h = mask_h * h\n    h_r, h_z, h_n = chunk(h @",
+        ),
     ),
 ]

@@ -65,8 +65,8 @@ LAYERS = [
             "",
         ),
         (
-            "                x = mg.cat([outputs for _, outputs in runs], -1)\n",
-            "                x = mg.cat([outputs for _, outputs in runs], -1)\n"
+            "                x = mg.cat([ys[0] for _, ys in runs], -1)\n",
+            "                x = mg.cat([ys[0] for _, ys in runs], -1)\n"
             "                if layer:\n"
             "                    x = self._drop(x, masks[layer - 1])\n",
         ),
@@ -101,7 +101,7 @@ LAYERS = [
     ),
     layer(
         "directions concatenated the wrong way round",
-        ("for _, outputs in runs], -1)", "for _, outputs in runs[::-1]], -1)"),
+        ("for _, ys in runs], -1)", "for _, ys in runs[::-1]], -1)"),
         cases="bi",
     ),
     layer(

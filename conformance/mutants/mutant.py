@@ -14,6 +14,7 @@ from minigrad.op import OPS
 from ..cases import default
 from ..checks import layer_suite
 from ..op_checks import check_op
+from ..optim_cases import optim_cases
 from ..optim_checks import optim_suite
 from ..result import Result, first_failure
 from .planting import Edit, mutated_function, mutated_op, mutated_seq
@@ -29,7 +30,7 @@ class Mutant:
     module: str = ""  # whose source is edited, in a copy
     edits: tuple[Edit, ...] = ()
     shipped: str = ""
-    cases: str = ""  # a pattern of the layer cases that may see it; all by default
+    cases: str = ""  # a pattern of the cases that may see it; all by default
     op: str = ""
     vjps: VJPs = field(default_factory=dict)
     forward: Callable[..., Any] | None = None
@@ -49,7 +50,9 @@ class Mutant:
 
     def _results(self) -> Iterator[Result]:
         if self.optimiser:
-            return optim_suite()
+            return optim_suite(
+                cases=[c for c in optim_cases() if re.search(self.cases, c.id)]
+            )
         if self.op:
             return check_op(OPS[self.op])
         subject = mutated_seq(self.module, self.edits) if self.module else seq

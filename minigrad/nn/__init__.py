@@ -1,15 +1,10 @@
 """Modules with PyTorch's names, parameters and initial values."""
 
 from . import utils
-from .layers import (
-    CrossEntropyLoss,
-    Dropout,
-    Embedding,
-    Linear,
-    MSELoss,
-    NLLLoss,
-)
-from .module import IncompatibleKeys, Module, ModuleList, Parameter
+from .containers import ModuleList, Sequential
+from .layers import Dropout, Embedding, LayerNorm, Linear, ReLU, Sigmoid, Tanh
+from .losses import CrossEntropyLoss, MSELoss, NLLLoss
+from .module import IncompatibleKeys, Module, Parameter
 from .utils import clip_grad_norm_, clip_grad_value_
 
 __all__ = [
@@ -17,12 +12,17 @@ __all__ = [
     "Dropout",
     "Embedding",
     "IncompatibleKeys",
+    "LayerNorm",
     "Linear",
     "MSELoss",
     "Module",
     "ModuleList",
     "NLLLoss",
     "Parameter",
+    "ReLU",
+    "Sequential",
+    "Sigmoid",
+    "Tanh",
     "clip_grad_norm_",
     "clip_grad_value_",
     "utils",

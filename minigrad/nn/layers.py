@@ -1,13 +1,14 @@
-"""The layers and losses that need no recurrence: thin over the ops."""
+"""The layers that need no recurrence: thin over the ops."""
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import DTypeLike
 
 from .. import functional as F
-from .. import init, losses, ops
+from .. import init, ops
 from ..errors import ArgumentError, DTypeError, ShapeError
 from ..rng import Seed
 from ..rng import generator as resolve
@@ -147,79 +148,84 @@ class Dropout(Module):
         return f"p={self.p}"
 
 
-class CrossEntropyLoss(Module):
-    """`losses.cross_entropy` with its options kept.
+class LayerNorm(Module):
+    """Each element less the mean, over the deviation, of the last dimensions.
 
-    input: (C,), (N, C) or (N, C, ...); target: int64 classes without the C axis, or
-    probabilities of the input's shape.
+    y = (x - mean) / √(var + eps) · weight + bias, with the biased variance. The input
+    is (..., *normalized_shape), an int standing for one dimension; the parameters are
+    normalized_shape, ones and zeros to begin with, and None without
+    elementwise_affine, or without bias. Ba et al. (2016), arXiv:1607.06450.
+
+    >>> LayerNorm(3)
+    LayerNorm((3,), eps=1e-05, elementwise_affine=True, bias=True)
     """
 
     def __init__(
         self,
-        weight: Tensor | None = None,
+        normalized_shape: int | Sequence[int],
+        eps: float = 1e-5,
+        elementwise_affine: bool = True,
+        bias: bool = True,
         *,
-        ignore_index: int = -100,
-        reduction: str = "mean",
-        label_smoothing: float = 0.0,
+        dtype: DTypeLike = np.float32,
     ) -> None:
-        self.weight = weight
-        self.ignore_index = ignore_index
-        self.reduction = reduction
-        self.label_smoothing = label_smoothing
+        several = isinstance(normalized_shape, tuple | list)
+        sizes: Any = normalized_shape if several else [normalized_shape]
+        shape: tuple[int, ...] = tuple(sizes)
+        if not shape:
+            raise ArgumentError("normalized_shape must have at least one size, got ()")
+        for size in shape:
+            _check_sizes(normalized_shape=size)
+        if not isinstance(eps, int | float) or not eps >= 0:
+            raise ArgumentError(f"eps must be a number >= 0, got {eps!r}")
+        self.normalized_shape = shape
+        self.eps = eps
+        self.elementwise_affine = elementwise_affine
+        biased = elementwise_affine and bias
+        self.weight = Parameter(np.ones(shape), dtype) if elementwise_affine else None
+        self.bias = Parameter(np.zeros(shape), dtype) if biased else None
 
-    def forward(self, input: Tensor, target: Tensor) -> Tensor:
-        """The loss: () if reduced, else the target's shape without the C axis."""
-        loss: Tensor = losses.cross_entropy(
-            input,
-            target,
-            self.weight,
-            ignore_index=self.ignore_index,
-            reduction=self.reduction,
-            label_smoothing=self.label_smoothing,
+    def reset_parameters(self) -> None:
+        """Set the parameters back to ones and zeros."""
+        if self.weight is not None:
+            init.ones_(self.weight)
+        if self.bias is not None:
+            init.zeros_(self.bias)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Raises ShapeError unless the input's last sizes are normalized_shape."""
+        output: Tensor = F.layer_norm(
+            input, self.normalized_shape, self.weight, self.bias, self.eps
         )
-        return loss
+        return output
 
-
-class NLLLoss(Module):
-    """`losses.nll_loss` with its options kept: minus the log-probability given.
-
-    input: log-probabilities (C,), (N, C) or (N, C, ...); target: int64 classes without
-    the C axis.
-    """
-
-    def __init__(
-        self,
-        weight: Tensor | None = None,
-        *,
-        ignore_index: int = -100,
-        reduction: str = "mean",
-    ) -> None:
-        self.weight = weight
-        self.ignore_index = ignore_index
-        self.reduction = reduction
-
-    def forward(self, input: Tensor, target: Tensor) -> Tensor:
-        """The loss: () if reduced, else the target's shape."""
-        loss: Tensor = losses.nll_loss(
-            input,
-            target,
-            self.weight,
-            ignore_index=self.ignore_index,
-            reduction=self.reduction,
+    def extra_repr(self) -> str:
+        return (
+            f"{self.normalized_shape}, eps={self.eps}, "
+            f"elementwise_affine={self.elementwise_affine}, "
+            f"bias={self.bias is not None}"
         )
-        return loss
 
 
-class MSELoss(Module):
-    """`losses.mse_loss` with its option kept; input and target of one shape."""
+class Tanh(Module):
+    """tanh of each element, as a module; of use in a Sequential."""
 
-    def __init__(self, *, reduction: str = "mean") -> None:
-        self.reduction = reduction
+    def forward(self, input: Tensor) -> Tensor:
+        return ops.tanh(input)
 
-    def forward(self, input: Tensor, target: Tensor) -> Tensor:
-        """The loss: () if reduced, else the input's shape."""
-        loss: Tensor = losses.mse_loss(input, target, reduction=self.reduction)
-        return loss
+
+class Sigmoid(Module):
+    """1 / (1 + e⁻ˣ) of each element, as a module."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return ops.sigmoid(input)
+
+
+class ReLU(Module):
+    """max(0, x) of each element, as a module."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        return ops.relu(input)
 
 
 def _check_sizes(**sizes: int) -> None:

@@ -10,6 +10,7 @@ from ..errors import (
     ArgumentError,
     DTypeError,
     MinigradError,
+    MissingMethodError,
     ShapeError,
     StateDictError,
 )
@@ -42,7 +43,7 @@ class Parameter(Tensor):
         take the parameter's dtype. A Tensor is read, not differentiated through.
         """
         exact = hasattr(value, "dtype")
-        self._replace(_fit(value, self, "equiv" if exact else "same_kind"))
+        self._replace(fit(value, self, "equiv" if exact else "same_kind"))
 
     def __repr__(self) -> str:
         return f"Parameter containing:\n{super().__repr__()}"
@@ -77,7 +78,7 @@ class Module:
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """The computation: what calling the module does. Every module defines it."""
-        raise NotImplementedError(f"{type(self).__name__} defines no forward")
+        raise MissingMethodError(f"{type(self).__name__} defines no forward")
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self.forward(*args, **kwargs)
@@ -99,13 +100,15 @@ class Module:
         return (module for _, module in self.named_modules())
 
     def named_parameters(
-        self, prefix: str = "", recurse: bool = True
+        self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
     ) -> Iterator[tuple[str, Parameter]]:
         """The parameters with dotted names, each once (a tied one by its first name).
 
-        A module's own parameters come first, in the order they were set.
+        A module's own parameters come first, in the order they were set. Without
+        remove_duplicate a tied one comes under each of its names.
         """
-        return _unique(_named_parameters(self, prefix, recurse))
+        found = _named_parameters(self, prefix, recurse)
+        return _unique(found) if remove_duplicate else found
 
     def parameters(self, recurse: bool = True) -> Iterator[Parameter]:
         """The parameters, each once."""
@@ -126,7 +129,8 @@ class Module:
         Values are anything numpy reads as an array (a PyTorch state dict will do) and
         are cast to the parameter's dtype. With strict=False, keys found on one side
         only are returned and ignored. Raises StateDictError, listing everything that
-        does not fit, and ArgumentError if state_dict is not a mapping.
+        does not fit, and what a tied parameter is given under two names if it differs;
+        and ArgumentError if state_dict is not a mapping.
         """
         if not isinstance(state_dict, Mapping):
             raise ArgumentError(
@@ -142,9 +146,10 @@ class Module:
         arrays: dict[str, np.ndarray] = {}
         for name in (name for name in parameters if name in state_dict):
             try:
-                arrays[name] = _fit(state_dict[name], parameters[name], "same_kind")
+                arrays[name] = fit(state_dict[name], parameters[name], "same_kind")
             except MinigradError as error:
                 problems.append(f"mismatch for {name}: {error}")
+        problems += _tie_problems(parameters, arrays)
         if problems:
             raise StateDictError(
                 "\n\t".join([f"cannot load into {type(self).__name__}:", *problems])
@@ -216,38 +221,6 @@ class Module:
         return f"{name}(\n  {body}\n)"
 
 
-class ModuleList(Module):
-    """A list of modules that registers them, as "0", "1", ...
-
-    Raises ArgumentError for anything that is not a Module.
-    """
-
-    def __init__(self, modules: Iterable[Module] = ()) -> None:
-        self.extend(modules)
-
-    def append(self, module: Module) -> Self:
-        """Add one module at the end."""
-        if not isinstance(module, Module):
-            raise ArgumentError(f"ModuleList holds Modules, got {module!r}")
-        setattr(self, str(len(self)), module)
-        return self
-
-    def extend(self, modules: Iterable[Module]) -> Self:
-        """Add modules at the end."""
-        for module in modules:
-            self.append(module)
-        return self
-
-    def __len__(self) -> int:
-        return len(_members(self, Module))
-
-    def __iter__(self) -> Iterator[Module]:
-        return (module for _, module in _members(self, Module))
-
-    def __getitem__(self, index: int) -> Module:
-        return list(self)[index]
-
-
 def _members(module: Module, kind: type[T]) -> list[tuple[str, T]]:
     return [(k, v) for k, v in vars(module).items() if isinstance(v, kind)]
 
@@ -285,7 +258,20 @@ def _key_problems(keys: IncompatibleKeys) -> list[str]:
     return [f"{side} keys: {', '.join(map(repr, ks))}" for side, ks in sides if ks]
 
 
-def _fit(
+def _tie_problems(
+    parameters: Mapping[str, Parameter], arrays: Mapping[str, np.ndarray]
+) -> list[str]:
+    """A parameter with two names can't hold two values."""
+    first: dict[int, str] = {}
+    problems = []
+    for name, array in arrays.items():
+        other = first.setdefault(id(parameters[name]), name)
+        if not np.array_equal(array, arrays[other], equal_nan=True):
+            problems.append(f"{other} and {name} are one parameter, but differ there")
+    return problems
+
+
+def fit(
     value: Any, parameter: Parameter, casting: Literal["equiv", "same_kind"]
 ) -> np.ndarray:
     """Read a value as a fresh read-only array of the parameter's shape and dtype."""

@@ -6,7 +6,7 @@ import torch
 
 import seq
 from conformance import oracle, policy
-from conformance.cases import PAPER_KINDS, TORCH_KINDS, LayerCase
+from conformance.cases import PAPER_KINDS, TORCH_KINDS, VARIANT_KINDS, LayerCase
 from conformance.data import make_data
 from conformance.kinds import KINDS, kind_of
 from conformance.tape import TORCH
@@ -59,7 +59,7 @@ def test_rows_cut_by_hand_are_pytorchs_packed_rows(kind):
     agree([part[:, rows] for part in values(case, KINDS[kind], data)], expected)
 
 
-@pytest.mark.parametrize("kind", PAPER_KINDS)
+@pytest.mark.parametrize("kind", PAPER_KINDS + VARIANT_KINDS)
 def test_two_hands_wrote_the_same_equations(kind):
     case = LayerCase(kind, 2, True, state=True)
     data = make_data(case, KINDS[kind])

@@ -90,9 +90,8 @@ def elementwise(function: Callable[..., Array], *xs: Array) -> Array:
 
 def reduced(reduce: Callable[..., Scalar], x: Array, axis: int, keep: bool) -> Array:
     rows = np.moveaxis(x, axis, -1)
-    lines = rows.reshape(-1, rows.shape[-1])
-    made = np.array([reduce(list(line)) for line in lines], object)
-    y = made.reshape(rows.shape[:-1])
+    made = [reduce(list(line)) for line in rows.reshape(-1, rows.shape[-1])]
+    y = np.array(made, object).reshape(rows.shape[:-1])
     return np.expand_dims(y, axis) if keep else y
 
 
@@ -102,8 +101,7 @@ def gradients(y: Array, cotangent: Array, xs: Sequence[Array]) -> list[Array]:
     totals = {root: Scalar(1.0)}
     for node in newest_first(root):
         for source, share in node.sources:
-            g = share(totals[node])
-            totals[source] = totals[source] + g if source in totals else g
+            totals[source] = totals.get(source, Scalar(0.0)) + share(totals[node])
     pick = np.vectorize(lambda s: totals.get(s) or Scalar(0.0), otypes=[object])
     return [pick(x) for x in xs]
 
@@ -117,6 +115,5 @@ def newest_first(root: Scalar) -> list[Scalar]:
             found.append(node)
         elif node not in seen:
             seen.add(node)
-            stack.append((node, True))
-            stack.extend((source, False) for source, _ in node.sources)
+            stack += [(node, True), *((source, False) for source, _ in node.sources)]
     return found[::-1]

@@ -222,6 +222,8 @@ mg.linearise([xg * 2], [xg, xg])
     ArgumentError: linearise: each input must be a recorded tensor, given once
 mg.linearise([xg * 2], [x])
     ArgumentError: linearise: each input must be a recorded tensor, given once
+mg.scan(3, h, xs)
+    ArgumentError: scan: step must be a function, not 3
 mg.scan(step, mg.zeros(2), mg.ones(0, 2))
     ShapeError: scan: xs has no steps; the time axis must be at least 1
 mg.scan(step, mg.zeros(2), mg.tensor(1.0))
@@ -264,8 +266,36 @@ mg.gradcheck(lambda x: x.detach(), [d])
     GradcheckError: gradcheck: d output 0[0] / d input 0[0] (flat indices) is 0.0;
 mg.gradcheck(lambda x: x.float(), [d])
     DTypeError: gradcheck: an output is float32; use .double() leaves
+mg.gradcheck(lambda x: x, [])
+    ArgumentError: gradcheck: nothing to check; give an input that requires grad, and a
+mg.gradcheck(lambda x: x, d)
+    ArgumentError: gradcheck: inputs must be in a list, not float64
+mg.gradcheck(lambda x: 3, [d])
+    DTypeError: gradcheck: output 0 of the function must be a Tensor, not int
+mg.gradcheck(3, [d])
+    ArgumentError: gradcheck: fn must be a function, not 3
+mg.gradgradcheck(lambda x: x, 3.0)
+    ArgumentError: gradcheck: inputs must be in a list, not 3.0
 mg.gradgradcheck(lambda x: x, [x])
     ArgumentError: gradcheck: nothing to check; give an input that requires grad, and a
+mg.vjp(3, x)
+    ArgumentError: vjp: fn must be a function, not 3
+mg.jvp(3, (x,), (x,))
+    ArgumentError: jvp: fn must be a function, not 3
+mg.jvp(lambda x: x, 3, 3)
+    ArgumentError: jvp: tangents must be in a tuple, not 3
+mg.hvp(lambda x: x.sum(), (x,), x)
+    ArgumentError: hvp: vectors must be in a tuple, not float32(2, 3)
+mg.hessian(3, x)
+    ArgumentError: jacobian: fn must be a function, not 3
+mg.jacobian(3, x)
+    ArgumentError: jacobian: fn must be a function, not 3
+mg.derive(3, x)
+    ArgumentError: derive: fn must be a function, not 3
+xg.register_hook(3)
+    ArgumentError: register_hook: hook must be a function, not 3
+mg.grad([], [])
+    ArgumentError: grad: give an input to differentiate by
 mg.from_dlpack([1.0])
     DTypeError: from_dlpack: x must have __dlpack__, as arrays do; it is [1.0]
 mg.from_dlpack(np.ones(2, np.float16))

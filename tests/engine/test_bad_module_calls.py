@@ -80,6 +80,16 @@ nn.MSELoss(reduction="avg")(x, x)
     ArgumentError: mse_loss: reduction must be "mean", "sum" or "none", not 'avg'
 nn.ModuleList([1])
     ArgumentError: ModuleList holds Modules, got 1
+nn.ModuleList(3)
+    ArgumentError: ModuleList takes Modules in a list, not 3
+nn.ModuleList([])[0]
+    IndexRangeError: index 0 is out of range: there are 0 modules
+nn.ModuleList([nn.Tanh()])["a"]
+    DTypeError: an index of modules is an int or a slice, not 'a'
+nn.ModuleList([nn.Tanh()])(x)
+    MissingMethodError: ModuleList defines no forward
+nn.Module()(x)
+    MissingMethodError: Module defines no forward
 nn.Linear(2, 3).load_state_dict(3)
     ArgumentError: load_state_dict expected a mapping of names to arrays, got int
 nn.Linear(2, 3).load_state_dict({})
@@ -114,6 +124,14 @@ init.uniform_(W, 2.0, 1.0)
     ArgumentError: uniform_ draws from [a, b): expected a <= b, got 2.0, 1.0
 init.normal_(W, 0.0, -1.0)
     ArgumentError: normal_ expected a standard deviation >= 0, got -1.0
+init.uniform_(3.0)
+    DTypeError: only a Parameter is filled, not 3.0
+init.eye_(x)
+    DTypeError: only a Parameter is filled, not float32(2, 3)
+init.kaiming_normal_("a")
+    DTypeError: only a Parameter is filled, not 'a'
+init.xavier_normal_(W, "a")
+    ArgumentError: gain must be a number, got 'a'
 init.constant_(W, "a")
     ArgumentError: val must be a number, got 'a'
 init.uniform_(W, "a")

@@ -12,6 +12,7 @@ from minigrad import nn
 from minigrad.errors import (
     ArgumentError,
     DTypeError,
+    MissingMethodError,
     StateDictError,
 )
 
@@ -263,7 +264,7 @@ def test_to_keeps_the_parameters_and_casts_the_gradients():
 
 
 def test_forward_is_the_modules_own():
-    with pytest.raises(NotImplementedError, match="Module defines no forward"):
+    with pytest.raises(MissingMethodError, match="Module defines no forward"):
         nn.Module()(1)
 
 

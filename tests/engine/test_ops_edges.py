@@ -22,6 +22,8 @@ def two_orders(ys, leaves):
     found = []
     for _ in range(2):
         ys = [y for y in ys if y.requires_grad]
+        if not ys:
+            break
         ones = [mg.ones_like(y) for y in ys]
         slopes = mg.grad(ys, leaves, ones, create_graph=True, allow_unused=True)
         ys = [g for g in slopes if g is not None]

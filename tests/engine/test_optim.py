@@ -1,4 +1,4 @@
-"""The optimisers beside torch.optim, twenty steps at a time."""
+"""The optimisers beside torch.optim, twenty steps at a time, on moving gradients."""
 
 import math
 
@@ -39,6 +39,19 @@ CASES = [
             {"lr": 0.1, "amsgrad": True},
             {"lr": 0.1, "amsgrad": True, "weight_decay": 0.3, "maximize": True},
             {"lr": 0.1, "maximize": True},
+        ]
+    ),
+    *(
+        ("RMSprop", options)
+        for options in [
+            {},
+            {"lr": 0.1},
+            {"lr": 0.1, "alpha": 0.5},
+            {"lr": 0.1, "alpha": 0.0, "eps": 0.1},
+            {"lr": 0.1, "weight_decay": 0.3},
+            {"lr": 0.1, "momentum": 0.9},
+            {"lr": 0.1, "centered": True},
+            {"centered": True, "momentum": 0.5, "maximize": True},
         ]
     ),
 ]
@@ -112,7 +125,7 @@ def test_twenty_steps_in_float32(name, options):
     assert max(ours) <= float32_limit(max(theirs))
 
 
-@pytest.mark.parametrize("name", ["SGD", "Adam", "AdamW"])
+@pytest.mark.parametrize("name", ["SGD", "RMSprop", "Adam", "AdamW"])
 def test_a_network_trains_as_torchs_does(name):
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(8, 3)), rng.normal(size=(8, 2))
@@ -207,7 +220,7 @@ def test_a_frozen_parameter_is_accepted_and_left_alone():
 # -- a step changes values and nothing else --------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["SGD", "Adam", "AdamW"])
+@pytest.mark.parametrize("name", ["SGD", "RMSprop", "Adam", "AdamW"])
 def test_a_step_leaves_gradients_old_graphs_and_snapshots_alone(name):
     w = nn.Parameter(np.array([1.0, 2.0]))
     loss = (w * w).sum()
@@ -245,10 +258,10 @@ def test_a_gradient_with_a_graph_of_its_own_is_used_for_its_value():
 
 
 @pytest.mark.parametrize("dtypes", [("float", "double"), ("double", "float")])
-@pytest.mark.parametrize("name", ["SGD", "Adam"])
+@pytest.mark.parametrize("name", ["SGD", "RMSprop", "Adam"])
 def test_the_state_follows_a_module_that_changes_dtype(name, dtypes):
     layer = nn.Linear(2, 2, generator=0)
-    options = {"momentum": 0.9} if name == "SGD" else {"amsgrad": True}
+    options = {"amsgrad": True} if name == "Adam" else {"momentum": 0.9}
     steps = getattr(optim, name)(layer.parameters(), **options)
     for dtype in dtypes:
         getattr(layer, dtype)()
@@ -262,7 +275,7 @@ def test_the_state_follows_a_module_that_changes_dtype(name, dtypes):
 
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("value", [math.inf, math.nan, 1e200])
-@pytest.mark.parametrize("name", ["SGD", "Adam"])
+@pytest.mark.parametrize("name", ["SGD", "RMSprop", "Adam"])
 def test_gradients_that_overflow_do_what_torchs_do_without_a_warning(name, value):
     w, v = nn.Parameter(np.ones(2)), torch.nn.Parameter(torch.ones(2).double())
     ours, theirs = getattr(optim, name)([w]), getattr(torch.optim, name)([v])
@@ -315,7 +328,7 @@ def test_a_step_that_raises_has_changed_nothing(corrupt, error, match):
 # -- bad arguments ---------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["SGD", "Adam", "AdamW"])
+@pytest.mark.parametrize("name", ["SGD", "RMSprop", "Adam", "AdamW"])
 @pytest.mark.parametrize("option", ["lr", "weight_decay"])
 @pytest.mark.parametrize("value", [-0.1, math.nan, math.inf, "0.1", None, 1j])
 def test_a_number_must_be_one(name, option, value):
@@ -335,6 +348,9 @@ def test_a_number_must_be_one(name, option, value):
         ("Adam", {"betas": (0.9, -0.1)}, "betas"),
         ("Adam", {"betas": (0.9,)}, "betas"),
         ("AdamW", {"betas": 0.9}, "betas"),
+        ("RMSprop", {"alpha": 1.0}, "alpha"),
+        ("RMSprop", {"momentum": -0.1}, "momentum"),
+        ("RMSprop", {"eps": math.inf}, "eps"),
     ],
 )
 def test_bad_options(name, options, match):

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import minigrad as mg
-from conformance.policy import FLOAT64_RTOL, relative_error
+from conformance.policy import FLOAT64_RTOL, SEEDS, relative_error
 from minigrad import init, nn, rng
 from minigrad.errors import ArgumentError, ShapeError
 
@@ -76,6 +76,8 @@ RANDOM = [
     init.xavier_normal_,
     init.kaiming_uniform_,
     init.kaiming_normal_,
+    init.orthogonal_,
+    init.trunc_normal_,
 ]
 
 
@@ -158,8 +160,95 @@ def test_the_draws_are_numpys():
     assert np.array_equal(z, np.random.default_rng(0).normal(3.0, 2.0, (4, 5)))
 
 
+def moments(values):
+    """The mean, the mean square and the mean fourth power."""
+    return np.array([np.mean(values**k) for k in (1, 2, 4)])
+
+
+MOMENTS = [
+    ("uniform_", {"a": -1.0, "b": 3.0}),
+    ("normal_", {"mean": 0.5, "std": 2.0}),
+    ("xavier_uniform_", {"gain": 2.0}),
+    ("xavier_normal_", {}),
+    ("kaiming_uniform_", {"a": 0.5}),
+    ("kaiming_normal_", {"mode": "fan_out", "nonlinearity": "relu"}),
+    ("trunc_normal_", {}),
+    ("trunc_normal_", {"mean": 1.0, "std": 2.0, "a": 0.0, "b": 2.0}),
+    ("trunc_normal_", {"a": 1.5, "b": 3.0}),
+]
+
+
+@pytest.mark.parametrize("name, options", MOMENTS)
+def test_the_moments_are_among_torchs(name, options):
+    theirs, ours = [], []
+    for seed in range(SEEDS):
+        g = torch.Generator().manual_seed(seed)
+        x = torch.empty(80, 90, dtype=torch.float64)
+        getattr(torch.nn.init, name)(x, **options, generator=g)
+        theirs.append(moments(x.numpy()))
+        p = getattr(init, name)(parameter(80, 90), **options, generator=seed)
+        ours.append(moments(p.detach().numpy()))
+    average = np.mean(ours, 0)
+    assert np.all((np.min(theirs, 0) <= average) & (average <= np.max(theirs, 0)))
+
+
+@pytest.mark.parametrize("shape", [(5, 5), (6, 4), (4, 6), (3, 2, 4), (1, 7)])
+def test_orthogonal_matrices_are_those_that_torch_makes_of_the_draws(
+    shape, monkeypatch
+):
+    ours = init.orthogonal_(parameter(*shape), 2.5, generator=3).detach().numpy()
+    flat = (shape[0], math.prod(shape[1:]))
+    draws = torch.tensor(np.random.default_rng(3).normal(size=flat))
+    monkeypatch.setattr(torch.Tensor, "normal_", lambda x, *_, **__: x.copy_(draws))
+    theirs = torch.nn.init.orthogonal_(torch.empty(shape, dtype=torch.float64), 2.5)
+    assert relative_error(ours, theirs.numpy()) <= FLOAT64_RTOL
+    matrix = ours.reshape(flat) / 2.5
+    square = matrix @ matrix.T if flat[0] < flat[1] else matrix.T @ matrix
+    assert relative_error(square, np.eye(len(square))) <= FLOAT64_RTOL
+
+
+@pytest.mark.parametrize(
+    "mean, std, a, b",
+    [(0, 1, -2, 2), (3, 0.5, 0, 2), (-1, 2, -1, math.inf), (0, 1, -math.inf, -9)],
+)
+def test_a_truncated_normal_inverts_the_distribution(mean, std, a, b):
+    x = init.trunc_normal_(parameter(50, 3), mean, std, a, b, generator=4)
+    x = x.detach().numpy()
+    assert np.all((a <= x) & (x <= b))
+    ends = (torch.tensor([mean - a, mean - b]).double() / std) / math.sqrt(2)
+    low, high = torch.special.erfc(ends) / 2
+    draws = np.random.default_rng(4).uniform(low, high, (50, 3))
+    expected = mean + std * torch.special.ndtri(torch.tensor(draws)).numpy()
+    assert relative_error(x, expected) <= FLOAT64_RTOL
+
+
+def test_a_truncated_normal_far_out_stays_within_its_bounds():
+    near = init.trunc_normal_(parameter(99), a=9.0, b=math.inf, generator=0)
+    mirrored = init.trunc_normal_(parameter(99), a=-math.inf, b=-9.0, generator=0)
+    assert near.tolist() == [-x for x in mirrored.tolist()]
+    assert 9 < min(near.tolist()) < max(near.tolist()) < 10
+    far = init.trunc_normal_(parameter(9), a=50.0, b=60.0).detach().numpy()
+    assert np.all((far >= 50) & (far <= 60))
+    assert set(init.trunc_normal_(parameter(3), a=0.5, b=0.5).tolist()) == {0.5}
+
+
+def test_eye():
+    for shape in ((3, 3), (2, 4)):
+        expected = torch.nn.init.eye_(torch.empty(shape)).numpy()
+        assert np.array_equal(init.eye_(parameter(*shape)).detach(), expected)
+    for shape in ((3,), (2, 2, 2)):
+        with pytest.raises(ShapeError, match="eye_ fills a matrix"):
+            init.eye_(parameter(*shape))
+
+
 def test_bad_arguments():
     p = parameter(2, 2)
+    for fill in (init.orthogonal_, init.trunc_normal_):
+        with pytest.raises(ArgumentError, match="must be a number, got 'x'"):
+            fill(p, "x")
+    for options in ({"std": 0.0}, {"std": math.nan}, {"a": 1.0, "b": 0.0}):
+        with pytest.raises(ArgumentError, match="deviation > 0 and bounds a <= b"):
+            init.trunc_normal_(p, **options)
     with pytest.raises(ArgumentError, match="a <= b"):
         init.uniform_(p, 1.0, 0.0)
     with pytest.raises(ArgumentError, match="a <= b"):
@@ -170,7 +259,7 @@ def test_bad_arguments():
         init.kaiming_uniform_(p, mode="fan")
     with pytest.raises(ArgumentError, match="leaky_relu"):
         init.kaiming_normal_(p, nonlinearity="gelu")
-    for fill in RANDOM[2:]:
+    for fill in RANDOM[2:-1]:
         with pytest.raises(ShapeError, match="two dimensions"):
             fill(parameter(3))
     for fill in RANDOM:

@@ -147,7 +147,7 @@ def test_an_unused_output_does_not_keep_the_graph():
     assert x.grad.tolist() == [2.0, 2.0, 0.0, 0.0]
 
 
-def assert_flat(step):
+def assert_flat(step, n_steps=1000):
     """A leak leaves a block a step at least; free lists are full after a while."""
 
     def blocks_after(n):
@@ -156,7 +156,7 @@ def assert_flat(step):
         return sys.getallocatedblocks()
 
     before = blocks_after(2000)
-    assert blocks_after(1000) - before < 1000
+    assert blocks_after(n_steps) - before < 1000
 
 
 def test_memory_is_flat_over_a_thousand_training_steps():
@@ -172,6 +172,19 @@ def test_memory_is_flat_over_a_thousand_training_steps():
         adam.step()
 
     assert_flat(step)
+
+
+def test_memory_is_flat_over_a_hundred_thousand_training_steps():
+    layer = nn.Linear(1, 1)
+    sgd = optim.SGD(layer.parameters(), lr=1e-3, momentum=0.9)
+    x, target = mg.tensor([[2.0]]), mg.tensor([[3.0]])
+
+    def step():
+        sgd.zero_grad()
+        mg.mse_loss(layer(x), target).backward()
+        sgd.step()
+
+    assert_flat(step, n_steps=10**5)
 
 
 def test_memory_is_flat_over_a_thousand_failing_steps():

@@ -1,0 +1,55 @@
+"""A cell's step as `minigrad.scan` takes it: traced once, and fused."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from minigrad.fused.lift import Lifted
+from seq.cell import Cell
+from seq.internals import observed_step
+
+
+class CellStep(Lifted):
+    """The step of a cell, with its parameters and data lifted out.
+
+    It takes (x, *what comes with x), of the names in `per_step`, and returns as ys the
+    output and the internals in `names`.
+    """
+
+    rows_only = True
+
+    def __init__(
+        self,
+        cell: Cell,
+        names: tuple[str, ...],
+        params: Mapping[str, Any],
+        data: Mapping[str, Any],
+        per_step: Sequence[str],
+    ) -> None:
+        self.cell = cell
+        self.names = names
+        self.params = tuple(params)
+        self.data = tuple(data)
+        self.per_step = tuple(per_step)
+        self.lifted = cell.lifted()
+        self.tensors = [*params.values(), *data.values(), *self.lifted.tensors]
+        self.reason = self.lifted.reason
+        self.key = self.lifted.key and (
+            self.lifted.key,
+            *(cell, names, self.params, self.data, self.per_step),
+        )
+
+    def rebind(self, tensors: Sequence[Any]) -> Any:
+        """The step with other tensors."""
+        n, m = len(self.params), len(self.params) + len(self.data)
+        params = dict(zip(self.params, tensors[:n], strict=True))
+        data = dict(zip(self.data, tensors[n:m], strict=True))
+        equations = self.lifted.rebind(tensors[m:])
+
+        def step(carry: tuple[Any, ...], xs: tuple[Any, ...]) -> Any:
+            x, *now = xs
+            given = {**data, **dict(zip(self.per_step, now, strict=True))}
+            return observed_step(
+                self.cell, self.names, carry, x, params, given, equations
+            )
+
+        return step
