@@ -50,7 +50,7 @@ clean: ## remove what was built, but not the packages in .venv
 	"minigrad needs Python 3.11 or newer: make PYTHON=path/to/python3")'
 	$(PYTHON) -m venv .venv
 
-.venv/ready: pyproject.toml setup.py $(wildcard minigrad/*.pyx) | .venv/pyvenv.cfg
+.venv/ready: pyproject.toml setup.py $(wildcard minigrad/*.pyx minigrad/*.h) | .venv/pyvenv.cfg
 	$(BIN)/pip install --quiet --editable '.[test]'
 	touch $@
 

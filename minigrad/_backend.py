@@ -34,3 +34,11 @@ set_watcher = chosen.set_watcher
 set_watching = chosen.set_watching
 sigmoid = chosen.sigmoid
 wrap = chosen.wrap
+
+# Last: the loop's twin reads the table of ops, which needs the names above.
+if TYPE_CHECKING or PURE:
+    from . import _loop_py as loop
+else:
+    from . import _loop as loop
+
+__all__ = ["loop"]

@@ -38,6 +38,12 @@ from .op import OPS
 
 Array = np.ndarray[Any, Any]
 
+SIMD = "numpy"
+"""The instruction set in use; MINIGRAD_SIMD chooses it."""
+
+SIMD_SUPPORTED = (SIMD,)
+"""Those that this machine has, the best first."""
+
 ROWS, VECTOR, STREAM, LOCAL, READ, WRITE = range(6)
 PRODUCT, ROWWISE = range(2)
 
@@ -58,6 +64,15 @@ OPCODES = {
 """The number of each opcode."""
 
 
+def get_num_threads() -> int:
+    """How many threads run a loop or a large product."""
+    return 1
+
+
+def set_num_threads(n: int) -> None:
+    """Nothing depends on their number but the time."""
+
+
 def pack(weight: Array) -> Array:
     """A weight (K, N) as products read it."""
     return weight
@@ -68,14 +83,27 @@ def product(x: Array, packed: Array, width: int) -> Array:
     return x @ packed
 
 
-def gram(x: Array, y: Array) -> Array:
-    """The sum over all rows of x (..., K) and y (..., N) of their products: (K, N)."""
-    return x.reshape(-1, x.shape[-1]).T @ y.reshape(-1, y.shape[-1])
+GRAM_ROWS = 256
+"""Rows of a sum that are added up by themselves, counted from the last row.
+
+The later rows' sum is added first: of rows cut at a multiple of this from the last, the
+later ones can be summed alone, and the result be given as `out` with the others.
+"""
 
 
-def sum_rows(x: Array) -> Array:
-    """The sum over all rows of x (..., N): (N,)."""
-    return x.reshape(-1, x.shape[-1]).sum(0)
+def gram(x: Array, y: Array, out: Array | None = None) -> Array:
+    """The sum over all rows of x (..., K) and y (..., N) of their products: (K, N).
+
+    out: what it is added to, in place.
+    """
+    total = x.reshape(-1, x.shape[-1]).T @ y.reshape(-1, y.shape[-1])
+    return total if out is None else np.add(out, total, out)
+
+
+def sum_rows(x: Array, out: Array | None = None) -> Array:
+    """The sum over all rows of x (..., N): (N,). out: as in gram."""
+    total = x.reshape(-1, x.shape[-1]).sum(0)
+    return total if out is None else np.add(out, total, out)
 
 
 class Machine:

@@ -1,0 +1,1018 @@
+# cython: language_level=3
+"""The time loop, compiled: products, and machines that run the code of a step.
+
+`_loop_py.py` is the same in plain numpy, name for name: read that first. The kernels are
+in `_simd.h`. What is here checks the arguments, so that no code and no array can lead a
+kernel astray, and walks through the steps without the GIL.
+"""
+
+cimport cython
+cimport numpy as cnp
+from cpython.exc cimport PyErr_CheckSignals
+from libc.stdint cimport int64_t
+from libc.stdlib cimport calloc, free
+from libc.string cimport memset
+
+cdef extern from "<stdlib.h>":
+    void *aligned_alloc(size_t alignment, size_t size)
+
+import os
+import threading
+from concurrent.futures import ThreadPoolExecutor, wait
+
+import numpy as np
+
+from ._loop_py import (
+    GRAM_ROWS, LOCAL, NAMES, OPCODES, PRODUCT, READ, ROWS, ROWWISE, STREAM, VECTOR, WRITE,
+)
+from .errors import ArgumentError, DTypeError, ShapeError
+
+cnp.import_array()
+
+cdef extern from *:
+    """
+    #ifndef MINIGRAD_CHECKED
+    #define MINIGRAD_CHECKED 0
+    #endif
+    #include "_simd.h"
+
+    /* A flag that one thread raises for others. */
+    static inline int minigrad_raised(const int *flag)
+    {
+        return __atomic_load_n(flag, __ATOMIC_RELAXED);
+    }
+    static inline void minigrad_raise(int *flag)
+    {
+        __atomic_store_n(flag, 1, __ATOMIC_RELAXED);
+    }
+    """
+    int MINIGRAD_CHECKED
+    int MINIGRAD_SETS
+    ctypedef void (*minigrad_opcode)(
+        char **, const Py_ssize_t *, Py_ssize_t, Py_ssize_t
+    ) noexcept nogil
+    ctypedef struct minigrad_named:
+        const char *name
+        minigrad_opcode run
+    ctypedef struct minigrad_kernels:
+        Py_ssize_t panel
+        void (*pack)(
+            const void *, Py_ssize_t, Py_ssize_t, Py_ssize_t, Py_ssize_t, void *
+        ) noexcept nogil
+        size_t (*product_scratch)(Py_ssize_t, Py_ssize_t) noexcept nogil
+        void (*product)(
+            const void *, Py_ssize_t, const void *, void *, Py_ssize_t, Py_ssize_t,
+            Py_ssize_t, Py_ssize_t, int, void *
+        ) noexcept nogil
+        size_t (*gram_scratch)(Py_ssize_t, Py_ssize_t) noexcept nogil
+        void (*gram)(
+            const void *, Py_ssize_t, const void *, Py_ssize_t, void *, Py_ssize_t,
+            Py_ssize_t, Py_ssize_t, Py_ssize_t, int, void *
+        ) noexcept nogil
+        void (*sum_rows)(
+            const void *, Py_ssize_t, Py_ssize_t, Py_ssize_t, int, void *
+        ) noexcept nogil
+        const minigrad_named *opcodes
+    ctypedef struct minigrad_set:
+        const char *name
+        const minigrad_kernels *of_float
+        const minigrad_kernels *of_double
+    const minigrad_set *minigrad_sets
+    int minigrad_supported(int i) noexcept nogil
+    int minigrad_raised(const int *flag) noexcept nogil
+    void minigrad_raise(int *flag) noexcept nogil
+
+CHECKED = bool(MINIGRAD_CHECKED)
+
+cdef enum:
+    # The rows of a sum that share an accumulator, counted from the last row.
+    BLOCK = 256
+    # Bytes of a tile: some thirty registers fit the nearest cache.
+    TILE = 2048
+    # Operations of one product or sum: what a thread must have to do before its start
+    # (20 us) pays, and what is done between two looks for Ctrl-C, under 1 ms.
+    WORTHWHILE = 40_000_000
+    BREATH = 200_000_000
+
+
+cdef enum:
+    ROWS_KIND, VECTOR_KIND, STREAM_KIND, LOCAL_KIND, READ_KIND, WRITE_KIND
+
+assert GRAM_ROWS == BLOCK
+assert (ROWS, VECTOR, STREAM, LOCAL, READ, WRITE) == (
+    ROWS_KIND, VECTOR_KIND, STREAM_KIND, LOCAL_KIND, READ_KIND, WRITE_KIND
+)
+
+
+# -- instruction sets ----------------------------------------------------------------
+
+SIMD_SUPPORTED = tuple([
+    minigrad_sets[i].name.decode() for i in range(MINIGRAD_SETS) if minigrad_supported(i)
+])
+
+
+def _chosen():
+    name = os.environ.get("MINIGRAD_SIMD") or SIMD_SUPPORTED[0]
+    if name not in SIMD_SUPPORTED:
+        raise ImportError(
+            f"MINIGRAD_SIMD is {name!r}, but this machine has {', '.join(SIMD_SUPPORTED)}"
+        )
+    return name
+
+
+SIMD = _chosen()
+
+cdef const minigrad_kernels *_floats
+cdef const minigrad_kernels *_doubles
+
+for _i in range(MINIGRAD_SETS):
+    if minigrad_sets[<int>_i].name.decode() == SIMD:
+        _floats = minigrad_sets[<int>_i].of_float
+        _doubles = minigrad_sets[<int>_i].of_double
+
+
+cdef const minigrad_kernels *_kernels(str name, object dtype) except NULL:
+    if dtype == np.float32:
+        return _floats
+    if dtype == np.float64:
+        return _doubles
+    raise DTypeError(f"{name}: the dtype must be float32 or float64, not {dtype}")
+
+
+# -- threads -------------------------------------------------------------------------
+
+_lock = threading.Lock()
+_pool = None
+cdef int _n_threads = 0
+
+
+def get_num_threads():
+    global _n_threads
+    if not _n_threads:
+        try:
+            _n_threads = len(os.sched_getaffinity(0))
+        except AttributeError:  # not on macOS
+            _n_threads = os.cpu_count() or 1
+    return _n_threads
+
+
+def set_num_threads(n):
+    global _n_threads, _pool
+    if not isinstance(n, int) or isinstance(n, bool) or n < 1:
+        raise ArgumentError(f"set_num_threads: n must be a positive int, not {n!r}")
+    with _lock:
+        _n_threads = min(n, 1024)
+        if _pool is not None:
+            _pool.shutdown(wait=False)
+            _pool = None
+
+
+def _forget_pool():
+    """In a child process, whose threads are gone."""
+    global _lock, _pool
+    _lock, _pool = threading.Lock(), None
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_pool)
+
+
+def _submit(*call):
+    """The call's future, or None where no thread can be had."""
+    global _pool
+    with _lock:
+        if _pool is None:
+            _pool = ThreadPoolExecutor(max(1, get_num_threads() - 1), "minigrad")
+        try:
+            return _pool.submit(*call)
+        except RuntimeError:
+            return None
+
+
+cdef class _Job:
+    """Work in parts that know nothing of each other."""
+
+    cdef int stop
+
+    cdef int work(self, Py_ssize_t first, Py_ssize_t last, bint breathe) except -1:
+        return 0
+
+    def _work(self, first, last):
+        self.work(first, last, False)
+
+    cdef int start(self, list bounds) except -1:
+        """Work from each bound to the next: the first part in this thread."""
+        if len(bounds) == 2:
+            return self.work(bounds[0], bounds[1], True)
+        parts = list(zip(bounds, bounds[1:], strict=False))
+        futures = [_submit(self._work, *part) for part in parts[1:]]
+        try:
+            self.work(bounds[0], bounds[1], True)
+            for part, future in zip(parts[1:], futures, strict=True):
+                if future is None:
+                    self.work(part[0], part[1], True)
+                else:
+                    future.result()
+        finally:
+            # The others write to arrays of this call: nobody leaves before them.
+            minigrad_raise(&self.stop)
+            _join([future for future in futures if future is not None])
+        return 0
+
+    cdef int breathe(self) except -1 nogil:
+        """Let Ctrl-C through, which only the main thread hears."""
+        with gil:
+            PyErr_CheckSignals()
+        return 0
+
+
+def _join(futures):
+    while not all(future.done() for future in futures):
+        try:
+            wait(futures)
+        except KeyboardInterrupt:
+            pass
+
+
+cdef list _bounds(Py_ssize_t n, double work, Py_ssize_t unit):
+    """Where to cut n things, in multiples of `unit`, among the threads that pay."""
+    cdef Py_ssize_t units = (n + unit - 1) // unit
+    cdef Py_ssize_t parts = min(units, <Py_ssize_t>get_num_threads())
+    parts = min(parts, <Py_ssize_t>(work / WORTHWHILE))
+    if parts <= 1:
+        return [0, n]
+    return [*[i * units // parts * unit for i in range(parts)], n]
+
+
+cdef void *_scratch(size_t size) except NULL:
+    cdef void *memory = aligned_alloc(64, (size // 64 + 1) * 64)
+    if memory == NULL:
+        raise MemoryError
+    return memory
+
+
+# -- products ------------------------------------------------------------------------
+
+
+@cython.final
+cdef class Packed:
+    """A weight (K, N) as products read it, panel after panel of a few columns."""
+
+    cdef readonly Py_ssize_t inner
+    cdef readonly Py_ssize_t width
+    cdef readonly object dtype
+    cdef const minigrad_kernels *kernels
+    cdef char *data
+
+    def __dealloc__(self):
+        free(self.data)
+
+
+def pack(weight):
+    cdef Packed packed = Packed.__new__(Packed)
+    cdef cnp.ndarray array = weight
+    cdef Py_ssize_t item, row, column, panels
+    if weight.ndim != 2:
+        raise ShapeError(f"pack: a weight has two dimensions, not shape {weight.shape}")
+    packed.kernels = _kernels("pack", weight.dtype)
+    item = array.dtype.itemsize
+    if not array.dtype.isnative or weight.strides[0] % item or weight.strides[1] % item:
+        array = np.ascontiguousarray(weight, weight.dtype.newbyteorder("="))
+    packed.dtype = array.dtype
+    packed.inner, packed.width = weight.shape
+    row, column = array.strides[0] // item, array.strides[1] // item
+    panels = (packed.width + packed.kernels.panel - 1) // packed.kernels.panel
+    packed.data = <char *>_scratch(panels * packed.kernels.panel * packed.inner * item)
+    with nogil:
+        packed.kernels.pack(
+            cnp.PyArray_DATA(array), row, column, packed.inner, packed.width, packed.data
+        )
+    return packed
+
+
+@cython.final
+cdef class _Product(_Job):
+    cdef Packed packed
+    cdef const char *x
+    cdef char *out
+    cdef Py_ssize_t rows, item
+    cdef bint by_rows
+
+    cdef int work(self, Py_ssize_t first, Py_ssize_t last, bint breathe) except -1:
+        cdef Packed packed = self.packed
+        cdef const minigrad_kernels *kernels = packed.kernels
+        cdef Py_ssize_t inner = packed.inner, width = packed.width, item = self.item
+        cdef Py_ssize_t top = 0, rows = self.rows, left = first, right = last, n, some
+        cdef void *scratch
+        if self.by_rows:
+            top, rows, left, right = first, last, 0, width
+        some = <Py_ssize_t>(BREATH / (2.0 * inner * (right - left) + 1)) // 96 * 96 + 96
+        scratch = _scratch(kernels.product_scratch(min(some, rows - top), inner))
+        try:
+            with nogil:
+                while top < rows and not minigrad_raised(&self.stop):
+                    n = min(some, rows - top)
+                    kernels.product(
+                        self.x + top * inner * item, inner,
+                        packed.data + left * inner * item,
+                        self.out + (top * width + left) * item, width,
+                        n, inner, right - left, 0, scratch,
+                    )
+                    top += n
+                    if breathe and top < rows:
+                        self.breathe()
+        finally:
+            free(scratch)
+        return 0
+
+
+cdef _rows(str name, object x, object dtype):
+    """x as (rows, columns), the columns beside each other."""
+    if not isinstance(x, np.ndarray) or x.ndim < 1:
+        raise ArgumentError(f"{name}: rows must be an array (..., columns)")
+    if x.dtype != dtype:
+        raise DTypeError(f"{name}: dtypes {x.dtype} and {dtype} must be the same")
+    columns = x.shape[x.ndim - 1]
+    flat = x.reshape(-1, columns) if columns else np.empty((0, 0), dtype)
+    item = x.dtype.itemsize
+    if not x.dtype.isnative or flat.strides[1] != item or flat.strides[0] % item:
+        flat = np.ascontiguousarray(flat, dtype.newbyteorder("="))
+    return flat
+
+
+def product(x, Packed packed, width):
+    cdef _Product job = _Product.__new__(_Product)
+    if not isinstance(x, np.ndarray) or x.ndim < 1 or x.shape[x.ndim - 1] != packed.inner:
+        raise ShapeError(
+            f"product: rows {getattr(x, 'shape', x)} do not fit a weight "
+            f"({packed.inner}, {packed.width})"
+        )
+    if width != packed.width:
+        raise ShapeError(f"product: the weight has {packed.width} columns, not {width}")
+    if x.dtype != packed.dtype:
+        raise DTypeError(f"product: dtypes {x.dtype} and {packed.dtype} must be the same")
+    x = np.ascontiguousarray(x, packed.dtype)
+    out = np.empty((*x.shape[: x.ndim - 1], width), packed.dtype)
+    if out.size == 0:
+        return out
+    job.packed = packed
+    job.rows = out.size // width
+    job.item = packed.dtype.itemsize
+    job.x = <const char *>cnp.PyArray_DATA(<cnp.ndarray>x)
+    job.out = <char *>cnp.PyArray_DATA(<cnp.ndarray>out)
+    job.by_rows = job.rows >= 24 * get_num_threads()
+    work = 2.0 * job.rows * packed.inner * packed.width
+    if job.by_rows:
+        job.start(_bounds(job.rows, work, 12))
+    else:
+        job.start(_bounds(packed.width, work, packed.kernels.panel))
+    return out
+
+
+@cython.final
+cdef class _Sum(_Job):
+    """Of rows of x, or of rows of x times rows of y."""
+
+    cdef const minigrad_kernels *kernels
+    cdef const char *x
+    cdef const char *y
+    cdef char *out
+    cdef Py_ssize_t rows, x_stride, y_stride, k, n, item
+    cdef bint add, by_k
+
+    cdef int work(self, Py_ssize_t first, Py_ssize_t last, bint breathe) except -1:
+        cdef Py_ssize_t left = first, right = last, top = 0, bottom = self.k
+        cdef Py_ssize_t end = self.rows, start, item = self.item
+        cdef bint add = self.add
+        cdef void *scratch
+        if self.by_k:
+            top, bottom, left, right = first, last, 0, self.n
+        scratch = _scratch(
+            self.kernels.gram_scratch(min(end, BLOCK), bottom - top) if self.y else 0
+        )
+        try:
+            with nogil:
+                # The last rows first, in whole blocks: what comes of them is what comes
+                # of them alone, and the rows before can be added later.
+                while (end > 0 or not add) and not minigrad_raised(&self.stop):
+                    start = max(end - BLOCK, 0)
+                    if self.y:
+                        self.kernels.gram(
+                            self.x + (start * self.x_stride + top) * item, self.x_stride,
+                            self.y + (start * self.y_stride + left) * item, self.y_stride,
+                            self.out + (top * self.n + left) * item, self.n,
+                            end - start, bottom - top, right - left, add, scratch,
+                        )
+                    else:
+                        self.kernels.sum_rows(
+                            self.x + (start * self.x_stride + left) * item, self.x_stride,
+                            end - start, right - left, add, self.out + left * item,
+                        )
+                    end = start
+                    add = True
+                    if breathe and end:
+                        self.breathe()
+        finally:
+            free(scratch)
+        return 0
+
+
+def gram(x, y, out=None):
+    cdef _Sum job = _Sum.__new__(_Sum)
+    job.kernels = _kernels("gram", x.dtype)
+    x, y = _rows("gram", x, x.dtype), _rows("gram", y, x.dtype)
+    if len(x) != len(y):
+        raise ShapeError(f"gram: {len(x)} rows and {len(y)} rows")
+    job.rows, job.k, job.n = len(x), x.shape[1], y.shape[1]
+    job.add = out is not None
+    out = _result("gram", out, (job.k, job.n), x.dtype)
+    if out.size == 0:
+        return out
+    job.item = x.dtype.itemsize
+    job.x_stride, job.y_stride = x.strides[0] // job.item, y.strides[0] // job.item
+    job.x = <const char *>cnp.PyArray_DATA(<cnp.ndarray>x)
+    job.y = <const char *>cnp.PyArray_DATA(<cnp.ndarray>y)
+    job.out = <char *>cnp.PyArray_DATA(<cnp.ndarray>out)
+    job.by_k = job.k > job.n
+    work = 2.0 * job.rows * job.k * job.n
+    if job.by_k:
+        job.start(_bounds(job.k, work, 12))
+    else:
+        job.start(_bounds(job.n, work, job.kernels.panel))
+    return out
+
+
+def sum_rows(x, out=None):
+    cdef _Sum job = _Sum.__new__(_Sum)
+    job.kernels = _kernels("sum_rows", x.dtype)
+    x = _rows("sum_rows", x, x.dtype)
+    job.rows, job.n = x.shape
+    job.add = out is not None
+    out = _result("sum_rows", out, (job.n,), x.dtype)
+    if out.size == 0:
+        return out
+    job.item = x.dtype.itemsize
+    job.x_stride = x.strides[0] // job.item
+    job.x = <const char *>cnp.PyArray_DATA(<cnp.ndarray>x)
+    job.out = <char *>cnp.PyArray_DATA(<cnp.ndarray>out)
+    # Bound by memory: a number costs about as much as forty operations of a product.
+    job.start(_bounds(job.n, 40.0 * job.rows * job.n, 64))
+    return out
+
+
+cdef _result(str name, object out, tuple shape, object dtype):
+    if out is None:
+        return np.empty(shape, dtype)
+    if (
+        not isinstance(out, np.ndarray) or out.shape != shape or out.dtype != dtype
+        or not (out.flags.c_contiguous and out.flags.writeable)
+    ):
+        raise ArgumentError(f"{name}: out must be a writable, C-contiguous {dtype}{shape}")
+    return out
+
+
+# -- machines ------------------------------------------------------------------------
+
+cdef struct Instruction:
+    minigrad_opcode run
+    # Of the result and of three operands, in bytes: where the column is, how far it is
+    # from row to row, from the rows of one block to the next and from tile to tile.
+    int place[4]
+    Py_ssize_t column[4]
+    Py_ssize_t stride[4]
+    Py_ssize_t advance[4]
+    Py_ssize_t tile[4]
+
+cdef struct Segment:
+    Py_ssize_t width, tile
+    int first, last
+
+cdef struct Term:
+    int left, weight
+    Py_ssize_t column, inner
+
+cdef struct Phase:
+    bint rowwise
+    int first, last  # of the segments or terms
+    Py_ssize_t rows  # of a block
+    int out
+    Py_ssize_t column, width
+
+ARITIES = {name: 1 for name in OPCODES} | {"where": 3} | dict.fromkeys(
+    "add sub mul div pow maximum minimum eq ne lt le gt ge logical_and logical_or".split(),
+    2,
+)
+REDUCTIONS = ("sum", "amax", "amin")
+
+
+def _need(holds, message):
+    if not holds:
+        raise ArgumentError(f"Machine: {message}")
+
+
+class _Reader:
+    """The phases, segments, instructions and terms of a code, all of them checked."""
+
+    def __init__(self, kinds, widths, kept, code, n_registers):
+        self.kinds = [int(kind) for kind in kinds]
+        self.widths = [int(width) for width in widths]
+        self.kept = [bool(k) for k in kept]
+        self.n_registers = int(n_registers)
+        n = len(self.kinds)
+        _need(
+            len(self.widths) == len(self.kept) == n,
+            f"{n} kinds, {len(self.widths)} widths and {len(self.kept)} of kept",
+        )
+        _need(all(ROWS <= kind <= WRITE for kind in self.kinds), f"kinds {self.kinds}")
+        _need(all(0 <= w < 2**31 for w in self.widths), f"widths {self.widths}")
+        _need(0 <= self.n_registers < 2**16, f"{self.n_registers} registers")
+        self.code = [int(number) for number in code]
+        self.at = 0
+        self.phases, self.segments, self.instructions, self.terms = [], [], [], []
+        self.written = set()
+        self.weights = {}
+        while self.at < len(self.code):
+            kind, = self.take(1)
+            _need(kind in (PRODUCT, ROWWISE), f"there is no phase {kind}")
+            self.product() if kind == PRODUCT else self.rowwise()
+
+    def take(self, n):
+        _need(0 <= n <= len(self.code) - self.at, "the code ends too early")
+        self.at += n
+        return self.code[self.at - n : self.at]
+
+    def buffer(self, place, column, width, writes):
+        """Check that columns of a buffer are there, and may be written."""
+        _need(0 <= place < len(self.kinds), f"there is no buffer {place}")
+        end = self.widths[place]
+        _need(
+            0 <= column and 1 <= width and column + width <= end,
+            f"columns {column} to {column + width} of buffer {place}, which has {end}",
+        )
+        if writes:
+            kind = self.kinds[place]
+            _need(kind not in (VECTOR, READ), f"buffer {place} can't be written")
+            self.written.add(place)
+
+    def product(self):
+        out, column, width, n = self.take(4)
+        _need(n >= 1, "a product of nothing")
+        self.buffer(out, column, width, True)
+        first = len(self.terms)
+        for _ in range(n):
+            left, start, inner, weight = self.take(4)
+            self.buffer(left, start, inner, False)
+            _need(
+                left != out or start + inner <= column or column + width <= start,
+                f"a product writes the columns of buffer {out} that it reads",
+            )
+            _need(
+                LOCAL not in (self.kinds[out], self.kinds[left]),
+                "a local buffer lives within a phase of rows: a product can't use it",
+            )
+            _need(0 <= weight, f"there is no weight {weight}")
+            _need(
+                self.weights.setdefault(weight, (inner, width)) == (inner, width),
+                f"weight {weight} of two sizes",
+            )
+            self.terms.append((left, weight, start, inner))
+        self.phases.append((False, first, len(self.terms), 0, out, column, width))
+
+    def rowwise(self):
+        n, = self.take(1)
+        first = len(self.segments)
+        self.local = set()  # (buffer, column) of what this phase has written
+        for _ in range(n):
+            self.segment()
+        widest = max((s[0] for s in self.segments[first:]), default=1)
+        self.phases.append((True, first, len(self.segments), widest, 0, 0, 0))
+
+    def segment(self):
+        width, n = self.take(2)
+        _need(width >= 1, f"a segment of width {width}")
+        first = len(self.instructions)
+        self.registers = {}  # the width of each that has a value
+        self.writes, self.reads, whole = [], [], False
+        for _ in range(n):
+            opcode, *operands = self.take(9)
+            _need(0 <= opcode < len(NAMES), f"there is no opcode {opcode}")
+            name = NAMES[opcode]
+            whole = whole or name in REDUCTIONS
+            places, earlier = [None] * 4, len(self.reads)
+            for i in (1, 2, 3, 0):  # the result may take the place of an operand
+                one = name in REDUCTIONS if i == 0 else name == "spread"
+                places[i] = self.place(
+                    name, operands[2 * i], operands[2 * i + 1], i, 1 if one else width
+                )
+            self.apart(name, places[0], self.reads[earlier:])
+            self.instructions.append((opcode, places))
+        # Columns by tiles, unless a tile would read or lose what another writes.
+        whole = whole or any(
+            place == other and c < d + v and d < c + w and (c, w) != (d, v)
+            for place, c, w in self.writes
+            for other, d, v in self.writes + self.reads
+        )
+        self.segments.append((width, whole, first, len(self.instructions)))
+
+    def apart(self, name, result, reads):
+        """Check that a result takes the columns of an operand, or others."""
+        place, column, width = result
+        for other, start, size in reads:
+            _need(
+                other != place or width != size or start == column
+                or start + size <= column or column + width <= start,
+                f"{name} writes part of what it reads",
+            )
+
+    def place(self, name, place, column, i, width):
+        """A place of an instruction, the i-th: (place, column, its width), or None."""
+        if i > ARITIES[name]:
+            _need(place == -1, f"{name} has no operand {i}")
+            return None
+        if place >= 0:
+            self.buffer(place, column, width, not i)
+            columns = {(place, c) for c in range(column, column + width)}
+            if i:
+                self.reads.append((place, column, width))
+                _need(
+                    self.kinds[place] != LOCAL or columns <= self.local,
+                    f"{name} reads of the local buffer {place} what its phase "
+                    "hasn't written",
+                )
+                return place, column, width
+            self.writes.append((place, column, width))
+            if self.kinds[place] == LOCAL:
+                self.local |= columns
+            return place, column, width
+        register = -2 - place
+        _need(0 <= register < self.n_registers, f"{name}: there is no register {register}")
+        if i:
+            found = self.registers.get(register)
+            _need(found is not None, f"{name} reads register {register} before it is set")
+            _need(found == width, f"{name} reads {width} columns of register {register}, "
+                  f"which has {found}")
+        else:
+            self.registers[register] = width
+        return len(self.kinds) + register, 0, width
+
+
+@cython.final
+cdef class Machine:
+    """The code of a step, made ready to run."""
+
+    cdef readonly object dtype
+    cdef readonly list kinds
+    cdef readonly list widths
+    cdef readonly list kept
+    cdef readonly list code
+    cdef const minigrad_kernels *kernels
+    cdef object written, weights
+    cdef Py_ssize_t item, n_buffers, n_places, n_phases, widest_inner
+    cdef Instruction *instructions
+    cdef Segment *segments
+    cdef Term *terms
+    cdef Phase *phases
+    cdef int *kind  # of each buffer
+    cdef bint *keeps
+    cdef Py_ssize_t *row  # its bytes
+    cdef Py_ssize_t *room  # bytes that each place takes in a thread's own memory
+    cdef double work  # operations for a row of a step, roughly
+
+    def __cinit__(self, dtype, kinds, widths, kept, code, n_registers):
+        cdef Py_ssize_t i, j, rows, tile, item
+        cdef Instruction *instruction
+        cdef const minigrad_named *named
+        self.dtype = np.dtype(dtype)
+        self.kernels = _kernels("Machine", self.dtype)
+        self.item = item = self.dtype.itemsize
+        read = _Reader(kinds, widths, kept, code, n_registers)
+        self.kinds, self.widths, self.kept = read.kinds, read.widths, read.kept
+        self.code, self.written, self.weights = read.code, read.written, read.weights
+        self.n_buffers = len(read.kinds)
+        self.n_places = self.n_buffers + read.n_registers
+        self.n_phases = len(read.phases)
+        self.instructions = <Instruction *>_zeros(len(read.instructions), sizeof(Instruction))
+        self.segments = <Segment *>_zeros(len(read.segments), sizeof(Segment))
+        self.terms = <Term *>_zeros(len(read.terms), sizeof(Term))
+        self.phases = <Phase *>_zeros(self.n_phases, sizeof(Phase))
+        self.kind = <int *>_zeros(self.n_buffers, sizeof(int))
+        self.keeps = <bint *>_zeros(self.n_buffers, sizeof(bint))
+        self.row = <Py_ssize_t *>_zeros(self.n_buffers, sizeof(Py_ssize_t))
+        self.room = <Py_ssize_t *>_zeros(self.n_places, sizeof(Py_ssize_t))
+        for i in range(self.n_buffers):
+            self.kind[i], self.keeps[i] = read.kinds[i], read.kept[i]
+            self.row[i] = read.widths[i] * item
+        for i, term in enumerate(read.terms):
+            self.terms[i].left, self.terms[i].weight = term[:2]
+            self.terms[i].column, self.terms[i].inner = term[2] * item, term[3]
+            self.widest_inner = max(self.widest_inner, self.terms[i].inner)
+        for i, phase in enumerate(read.phases):
+            rowwise, first, last, widest, out, column, width = phase
+            rows = max(1, TILE // item // widest) if widest else 0
+            self.phases[i] = Phase(
+                rowwise, first, last, rows, out, column * item, width
+            )
+            if not rowwise:
+                self.work += 2.0 * width * sum([t[3] for t in read.terms[first:last]])
+                continue
+            for j in range(first, last):
+                width, whole, begin, end = read.segments[j]
+                tile = width if whole else min(<Py_ssize_t>width, TILE // item)
+                self.segments[j] = Segment(width, tile, begin, end)
+                self.work += 20.0 * width * (end - begin)
+                for k in range(begin, end):
+                    self._place(k, read.instructions[k], rows, tile)
+        named = self.kernels.opcodes
+        while named.name != NULL:
+            for i, (opcode, _) in enumerate(read.instructions):
+                if NAMES[opcode].encode() == named.name:
+                    self.instructions[i].run = named.run
+            named += 1
+        assert all([self.instructions[i].run != NULL for i in range(len(read.instructions))])
+
+    cdef int _place(
+        self, Py_ssize_t at, tuple read, Py_ssize_t rows, Py_ssize_t tile
+    ) except -1:
+        """Fill in where an instruction of a segment finds its operands."""
+        cdef Instruction *instruction = &self.instructions[at]
+        cdef Py_ssize_t i, item = self.item
+        name, places = NAMES[read[0]], read[1]
+        for i in range(4):
+            # A missing one is never used, but looked up like the others.
+            place, column, width = places[i] or places[1]
+            instruction.place[i] = place
+            if place >= self.n_buffers:
+                instruction.stride[i] = tile * item
+                self.room[place] = max(self.room[place], rows * tile * item)
+                continue
+            instruction.column[i] = column * item
+            one = name == "spread" if i else name in REDUCTIONS
+            instruction.tile[i] = 0 if one else item
+            if self.kind[place] != VECTOR:
+                instruction.stride[i] = self.row[place]
+            if self.kind[place] == LOCAL:
+                self.room[place] = max(self.room[place], rows * self.row[place])
+            else:
+                instruction.advance[i] = instruction.stride[i]
+        return 0
+
+    def __dealloc__(self):
+        free(self.instructions)
+        free(self.segments)
+        free(self.terms)
+        free(self.phases)
+        free(self.kind)
+        free(self.keeps)
+        free(self.row)
+        free(self.room)
+
+    def run(self, arrays, weights, sizes, bint reverse):
+        cdef _Run run = _Run.__new__(_Run)
+        run.machine = self
+        run.reverse = reverse
+        run.check(arrays, weights, sizes)
+        if run.most:
+            run.start(run.shares())
+
+
+cdef void *_zeros(Py_ssize_t n, size_t size) except NULL:
+    cdef void *memory = calloc(max(n, 1), size)
+    if memory == NULL:
+        raise MemoryError
+    return memory
+
+
+@cython.final
+cdef class _Run(_Job):
+    """A run of a machine on arrays; its parts are ranges of rows."""
+
+    cdef Machine machine
+    cdef bint reverse
+    cdef Py_ssize_t n_steps, most
+    cdef tuple owners  # of the memory below
+    cdef const int64_t *sizes
+    cdef int64_t *starts
+    cdef char **data
+    cdef Py_ssize_t *half  # the rows of half a carry
+    cdef char **weights
+
+    def __dealloc__(self):
+        free(self.starts)
+        free(self.data)
+        free(self.half)
+        free(self.weights)
+
+    cdef int check(self, object arrays, object weights, object sizes) except -1:
+        cdef Machine machine = self.machine
+        cdef Py_ssize_t i, t, total = 0, width, rows, n
+        cdef cnp.ndarray array
+        cdef Packed packed
+        arrays, weights = tuple(arrays), tuple(weights)
+        if (
+            not isinstance(sizes, np.ndarray) or sizes.ndim != 1
+            or sizes.dtype != np.int64 or not sizes.flags.c_contiguous
+        ):
+            raise ArgumentError("Machine: sizes must be a C-contiguous int64 array (T,)")
+        self.owners = (arrays, weights, sizes)
+        self.n_steps = len(sizes)
+        self.sizes = <const int64_t *>cnp.PyArray_DATA(<cnp.ndarray>sizes)
+        self.starts = <int64_t *>_zeros(self.n_steps, sizeof(int64_t))
+        same = True
+        for t in range(self.n_steps):
+            n = self.sizes[t]
+            if n < 0:
+                raise ArgumentError(f"Machine: step {t} has {n} rows")
+            self.starts[t] = total
+            total += n
+            self.most = max(self.most, n)
+            same = same and n == self.sizes[0]
+        if len(arrays) != machine.n_buffers:
+            raise ArgumentError(
+                f"Machine: {machine.n_buffers} buffers, {len(arrays)} arrays"
+            )
+        self.data = <char **>_zeros(machine.n_buffers, sizeof(char *))
+        self.half = <Py_ssize_t *>_zeros(machine.n_buffers, sizeof(Py_ssize_t))
+        for i in range(machine.n_buffers):
+            kind, width = machine.kind[i], machine.widths[i]
+            if kind == LOCAL:
+                _need(arrays[i] is None, f"buffer {i} is local, and needs no array")
+                continue
+            if (
+                not isinstance(arrays[i], np.ndarray)
+                or arrays[i].dtype != machine.dtype
+                or not cnp.PyArray_IS_C_CONTIGUOUS(<cnp.ndarray>arrays[i])
+            ):
+                raise ArgumentError(
+                    f"Machine: buffer {i} must be a C-contiguous {machine.dtype} array"
+                )
+            array = arrays[i]
+            if i in machine.written and not cnp.PyArray_ISWRITEABLE(array):
+                raise ArgumentError(f"Machine: the code writes buffer {i}, a read-only array")
+            self.data[i] = <char *>cnp.PyArray_DATA(array)
+            n = cnp.PyArray_SIZE(array)
+            rows = n // width if width else 0
+            if kind == VECTOR:
+                fits, expected = n == width, f"{width} numbers"
+            elif kind == STREAM:
+                fits, expected = n == total * width, f"{total} rows of {width}"
+            elif kind == ROWS:
+                fits, expected = rows >= self.most, f"{self.most} rows of {width}"
+            elif machine.keeps[i]:
+                fits = same and n == (self.n_steps + 1) * self.most * width
+                expected = f"{self.n_steps + 1} times {self.most} rows of {width}, "
+                expected += "as many at each step"
+            else:
+                self.half[i] = rows // 2
+                fits = rows % 2 == 0 and self.half[i] >= self.most
+                expected = f"twice {self.most} rows of {width}"
+            if not fits or (width and n % width):
+                raise ArgumentError(
+                    f"Machine: buffer {i} must have {expected}, not {n} numbers"
+                )
+        self.weights = <char **>_zeros(len(weights), sizeof(char *))
+        for i, (inner, width) in machine.weights.items():
+            if i >= len(weights) or not isinstance(weights[i], Packed):
+                raise ArgumentError(f"Machine: there is no packed weight {i}")
+            packed = weights[i]
+            if packed.kernels != machine.kernels or (
+                (packed.inner, packed.width) != (inner, width)
+            ):
+                raise ArgumentError(
+                    f"Machine: weight {i} must be {machine.dtype} ({inner}, {width}), not "
+                    f"{packed.dtype} ({packed.inner}, {packed.width})"
+                )
+            self.weights[i] = packed.data
+        return 0
+
+    cdef list shares(self):
+        """Cut the rows so that each thread has as many steps of rows to run."""
+        cdef Py_ssize_t total = sum([self.sizes[t] for t in range(self.n_steps)])
+        cdef list bounds = _bounds(self.most, total * self.machine.work, 1)
+        cdef Py_ssize_t parts = len(bounds) - 1
+        if parts == 1:
+            return bounds
+        sizes = self.owners[2]
+        ends = np.bincount(sizes, minlength=self.most + 1)
+        # A row runs in the steps that have more rows than stand before it.
+        before = np.cumsum(self.n_steps - np.cumsum(ends)[: self.most])
+        cuts = [before[self.most - 1] * i / parts for i in range(1, parts)]
+        return sorted({0, *np.searchsorted(before, cuts).tolist(), self.most})
+
+    cdef int work(self, Py_ssize_t first, Py_ssize_t last, bint breathe) except -1:
+        cdef Machine machine = self.machine
+        cdef Py_ssize_t i, size = 0
+        cdef char *memory = NULL
+        cdef char **at = <char **>_zeros(machine.n_places, sizeof(char *))
+        cdef char *scratch = NULL
+        try:
+            for i in range(machine.n_places):
+                size += (machine.room[i] + 63) // 64 * 64
+            memory = <char *>_scratch(size)
+            memset(memory, 0, size)
+            size = 0
+            for i in range(machine.n_places):
+                if i >= machine.n_buffers or machine.kind[i] == LOCAL:
+                    at[i] = memory + size
+                    size += (machine.room[i] + 63) // 64 * 64
+                else:
+                    at[i] = self.data[i]
+                    if machine.kind[i] == ROWS:
+                        at[i] += first * machine.row[i]
+            if machine.widest_inner:
+                scratch = <char *>_scratch(
+                    machine.kernels.product_scratch(last - first, machine.widest_inner)
+                )
+            with nogil:
+                self.steps(machine, first, last, breathe, at, scratch)
+        finally:
+            free(at)
+            free(memory)
+            free(scratch)
+        return 0
+
+    cdef int steps(
+        self, Machine machine, Py_ssize_t first, Py_ssize_t last, bint breathe, char **at,
+        char *scratch,
+    ) except -1 nogil:
+        """Run these rows through all steps."""
+        cdef Py_ssize_t i, b, t, n, p, row
+        cdef int kind
+        cdef double done = 0
+        cdef Phase *phase
+        for i in range(self.n_steps):
+            t = self.n_steps - 1 - i if self.reverse else i
+            n = min(<Py_ssize_t>self.sizes[t], last) - first
+            if n <= 0:
+                continue
+            for b in range(machine.n_buffers):
+                kind = machine.kind[b]
+                if kind == STREAM_KIND:
+                    row = self.starts[t]
+                elif kind < READ_KIND:
+                    continue
+                elif machine.keeps[b]:
+                    row = (t + (self.reverse == (kind == READ_KIND))) * <Py_ssize_t>self.sizes[t]
+                else:
+                    row = ((i + (kind == WRITE_KIND)) & 1) * self.half[b]
+                at[b] = self.data[b] + (row + first) * machine.row[b]
+            for p in range(machine.n_phases):
+                phase = &machine.phases[p]
+                if phase.rowwise:
+                    _rowwise(machine, phase, at, n)
+                else:
+                    _product(machine, phase, self.weights, at, n, scratch)
+            if minigrad_raised(&self.stop):
+                break
+            done += n * machine.work
+            if done > BREATH and breathe:
+                done = 0
+                self.breathe()
+        return 0
+
+
+cdef void _product(
+    Machine machine, Phase *phase, char **weights, char **at, Py_ssize_t n, char *scratch
+) noexcept nogil:
+    cdef Term *term
+    cdef int i
+    cdef Py_ssize_t item = machine.item, stride
+    for i in range(phase.first, phase.last):
+        term = &machine.terms[i]
+        stride = machine.row[term.left] // item
+        if machine.kind[term.left] == VECTOR_KIND:
+            stride = 0
+        machine.kernels.product(
+            at[term.left] + term.column, stride, weights[term.weight],
+            at[phase.out] + phase.column, machine.row[phase.out] // item,
+            n, term.inner, phase.width, i > phase.first, scratch,
+        )
+
+
+cdef void _rowwise(
+    Machine machine, Phase *phase, char **at, Py_ssize_t n
+) noexcept nogil:
+    cdef Instruction *instruction
+    cdef Segment *segment
+    cdef Py_ssize_t top = 0, rows, column
+    cdef int s, k, j
+    cdef char *where[4]
+    while top < n:
+        rows = min(phase.rows, n - top)
+        for s in range(phase.first, phase.last):
+            segment = &machine.segments[s]
+            column = 0
+            while column < segment.width:
+                for k in range(segment.first, segment.last):
+                    instruction = &machine.instructions[k]
+                    for j in range(4):
+                        where[j] = (
+                            at[instruction.place[j]] + instruction.column[j]
+                            + top * instruction.advance[j]
+                            + column * instruction.tile[j]
+                        )
+                    instruction.run(
+                        where, instruction.stride, rows,
+                        min(segment.tile, segment.width - column),
+                    )
+                column += segment.tile
+        top += rows

@@ -1,0 +1,869 @@
+/* The kernels of `_loop.pyx`, in the vector extensions that gcc and clang share.
+
+   One source for all: this file includes itself once for each instruction set and each
+   dtype, with SET, BYTES (of a vector), ROWS (of a product's tile) and DOUBLE defined.
+   A set's kernels stand in a table of type minigrad_kernels; which table serves is chosen
+   when the module is imported.
+
+   Bits: an element of a product, of a sum or of an elementwise result is computed by
+   the same operations in the same order whatever stands beside it. Edges run the same
+   code on fewer rows or on a padded vector, never another formula. */
+
+#ifndef MINIGRAD_SIMD_H
+#define MINIGRAD_SIMD_H
+
+#include <math.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+/* A product adds up this many terms in one accumulator, then starts the next: one long
+   chain is less accurate, and so many rows of a panel stay in the nearest cache. */
+#define MINIGRAD_CUT 256
+
+/* How much memory a product wants at hand for its rows; half of a second-level cache. */
+#define MINIGRAD_SCRATCH (384 << 10)
+
+/* at: where the result and three operands start. stride: bytes from row to row. */
+typedef void (*minigrad_opcode)(
+    char *const *at, const ptrdiff_t *stride, ptrdiff_t rows, ptrdiff_t width);
+
+typedef struct {
+    const char *name;
+    minigrad_opcode run;
+} minigrad_named;
+
+/* Strides count elements, pointers are to elements of the table's dtype. */
+typedef struct {
+    /* Columns of a panel of packed weights. */
+    ptrdiff_t panel;
+    /* out: for each panel, all k rows of it, a row after the other. */
+    void (*pack)(
+        const void *weight, ptrdiff_t row, ptrdiff_t column, ptrdiff_t k, ptrdiff_t n,
+        void *out);
+    /* How many bytes of scratch a product wants. */
+    size_t (*product_scratch)(ptrdiff_t rows, ptrdiff_t inner);
+    void (*product)(
+        const void *x, ptrdiff_t x_stride, const void *packed, void *out,
+        ptrdiff_t out_stride, ptrdiff_t rows, ptrdiff_t inner, ptrdiff_t width, int add,
+        void *scratch);
+    size_t (*gram_scratch)(ptrdiff_t rows, ptrdiff_t k);
+    void (*gram)(
+        const void *x, ptrdiff_t x_stride, const void *y, ptrdiff_t y_stride, void *out,
+        ptrdiff_t out_stride, ptrdiff_t rows, ptrdiff_t k, ptrdiff_t n, int add,
+        void *scratch);
+    void (*sum_rows)(
+        const void *x, ptrdiff_t stride, ptrdiff_t rows, ptrdiff_t n, int add, void *out);
+    const minigrad_named *opcodes;
+} minigrad_kernels;
+
+/* silu in double: see ops.py, from which the cases come. */
+static inline double minigrad_silu(double x)
+{
+    double rest = exp(-x), total = 1 + rest, y = x / total;
+    if (x < -700) {
+        return x * exp(x + 37) * 8.533047625744066e-17; /* e**-37 */
+    }
+    return x < 0 ? y - y * ((1 - (total - rest)) / total) : y;
+}
+
+/* minigrad_exp_avx512_float */
+#define MINIGRAD_PASTE(a, b, c) minigrad_##a##_##b##_##c
+#define MINIGRAD_NAME(a, b, c) MINIGRAD_PASTE(a, b, c)
+#define NAME(a) MINIGRAD_NAME(a, SET, REAL)
+
+#if defined(__x86_64__) || defined(__i386__)
+
+#define SET avx512
+#define BYTES 64
+#define ROWS 12
+#ifdef __clang__
+#pragma clang attribute push( \
+    __attribute__((target("avx512f,avx512dq,avx512vl,avx512bw,fma"))), \
+    apply_to = function)
+#else
+#pragma GCC push_options
+#pragma GCC target("avx512f,avx512dq,avx512vl,avx512bw,fma")
+#endif
+#define DOUBLE 0
+#include "_simd.h"
+#define DOUBLE 1
+#include "_simd.h"
+#ifdef __clang__
+#pragma clang attribute pop
+#else
+#pragma GCC pop_options
+#endif
+#undef SET
+#undef BYTES
+#undef ROWS
+
+#define SET avx2
+#define BYTES 32
+#define ROWS 6
+#ifdef __clang__
+#pragma clang attribute push(__attribute__((target("avx2,fma"))), apply_to = function)
+#else
+#pragma GCC push_options
+#pragma GCC target("avx2,fma")
+#endif
+#define DOUBLE 0
+#include "_simd.h"
+#define DOUBLE 1
+#include "_simd.h"
+#ifdef __clang__
+#pragma clang attribute pop
+#else
+#pragma GCC pop_options
+#endif
+#undef SET
+#undef BYTES
+#undef ROWS
+
+#endif /* x86 */
+
+#define SET baseline
+#define BYTES 16
+#ifdef __aarch64__
+#define ROWS 12 /* of 32 registers; SSE2 has 16 */
+#else
+#define ROWS 6
+#endif
+#define DOUBLE 0
+#include "_simd.h"
+#define DOUBLE 1
+#include "_simd.h"
+#undef SET
+#undef BYTES
+#undef ROWS
+
+/* The sets that this build has, the best first, and whether this machine has them. */
+typedef struct {
+    const char *name;
+    const minigrad_kernels *of_float, *of_double;
+} minigrad_set;
+
+static const minigrad_set minigrad_sets[] = {
+#if defined(__x86_64__) || defined(__i386__)
+    {"avx512", &minigrad_kernels_avx512_float, &minigrad_kernels_avx512_double},
+    {"avx2", &minigrad_kernels_avx2_float, &minigrad_kernels_avx2_double},
+#endif
+    {"baseline", &minigrad_kernels_baseline_float, &minigrad_kernels_baseline_double},
+};
+
+enum { MINIGRAD_SETS = sizeof minigrad_sets / sizeof *minigrad_sets };
+
+static int minigrad_supported(int i)
+{
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_cpu_init();
+    if (i == 0) {
+        return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512dq")
+            && __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512bw")
+            && __builtin_cpu_supports("fma");
+    }
+    if (i == 1) {
+        return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+    }
+#endif
+    (void)i;
+    return 1;
+}
+
+#else /* the kernels of one instruction set and one dtype */
+
+#if DOUBLE
+#define REAL double
+#define WHOLE int64_t
+#define NATURAL uint64_t
+#define DIGITS 52 /* of a number, after the first */
+#define BIAS 1023 /* of its exponent */
+#else
+#define REAL float
+#define WHOLE int32_t
+#define NATURAL uint32_t
+#define DIGITS 23
+#define BIAS 127
+#endif
+
+#define LANES ((ptrdiff_t)(BYTES / sizeof(REAL)))
+#define PANEL (2 * LANES)
+/* From row to row of the rows at hand: more than a cut, as powers of two would put all
+   the rows in the same few places of a cache. */
+#define APART (MINIGRAD_CUT + 16)
+#define INLINE static inline __attribute__((always_inline))
+
+typedef REAL NAME(vector) __attribute__((vector_size(BYTES)));
+typedef WHOLE NAME(mask) __attribute__((vector_size(BYTES)));
+typedef NATURAL NAME(bits) __attribute__((vector_size(BYTES)));
+typedef REAL NAME(anywhere)
+    __attribute__((vector_size(BYTES), aligned(sizeof(REAL)), may_alias));
+
+#define VECTOR NAME(vector)
+#define MASK NAME(mask)
+#define BITS NAME(bits)
+
+INLINE VECTOR NAME(load)(const REAL *p)
+{
+    return *(const NAME(anywhere) *)p;
+}
+
+INLINE void NAME(store)(REAL *p, VECTOR x)
+{
+    *(NAME(anywhere) *)p = x;
+}
+
+INLINE VECTOR NAME(all)(REAL x)
+{
+    return x - (VECTOR){0}; /* minus: -0 + 0 is 0 */
+}
+
+/* n < LANES numbers, the rest `other`. */
+INLINE VECTOR NAME(load_part)(const REAL *p, ptrdiff_t n, REAL other)
+{
+    REAL part[LANES];
+    for (ptrdiff_t i = 0; i < LANES; i++) {
+        part[i] = i < n ? p[i] : other;
+    }
+    return NAME(load)(part);
+}
+
+INLINE void NAME(store_part)(REAL *p, ptrdiff_t n, VECTOR x)
+{
+    REAL part[LANES];
+    NAME(store)(part, x);
+    for (ptrdiff_t i = 0; i < n; i++) {
+        p[i] = part[i];
+    }
+}
+
+/* -- products --------------------------------------------------------------------- */
+
+static void NAME(pack)(
+    const void *weight, ptrdiff_t row, ptrdiff_t column, ptrdiff_t k, ptrdiff_t n,
+    void *packed)
+{
+    const REAL *w = weight;
+    REAL *out = packed;
+    for (ptrdiff_t j = 0; j < n; j += PANEL) {
+        ptrdiff_t columns = n - j < PANEL ? n - j : PANEL;
+        if (column == 1 && columns == PANEL) {
+            for (ptrdiff_t i = 0; i < k; i++) {
+                memcpy(out + i * PANEL, w + i * row + j, PANEL * sizeof(REAL));
+            }
+        }
+        else {
+            /* A few rows at a time, so that a transposed weight is read by the line. */
+            for (ptrdiff_t i = 0; i < k; i += LANES) {
+                ptrdiff_t end = k - i < LANES ? k : i + LANES;
+                for (ptrdiff_t c = 0; c < PANEL; c++) {
+                    for (ptrdiff_t r = i; r < end; r++) {
+                        out[r * PANEL + c] =
+                            c < columns ? w[r * row + (j + c) * column] : 0;
+                    }
+                }
+            }
+        }
+        out += k * PANEL;
+    }
+}
+
+/* A tile of a product: `rows` of x times `panels` of a weight, all in registers. An
+   element of x stands at x[r * row + k * step]. rows, panels, row and step are known
+   when this is compiled, so that the loops over them unroll. */
+INLINE void NAME(tile)(
+    const REAL *x, ptrdiff_t row, ptrdiff_t step, const REAL *w, ptrdiff_t panel,
+    ptrdiff_t inner, REAL *out, ptrdiff_t stride, ptrdiff_t columns, int add, int rows,
+    int panels)
+{
+    VECTOR sum[2 * ROWS];
+#pragma GCC unroll 24
+    for (int i = 0; i < 2 * rows * panels; i++) {
+        sum[i] = (VECTOR){0};
+    }
+    if (add) { /* fetched while the sums are made */
+#pragma GCC unroll 12
+        for (int r = 0; r < rows; r++) {
+            __builtin_prefetch(out + r * stride, 1);
+            __builtin_prefetch(out + r * stride + PANEL - 1, 1);
+        }
+    }
+    for (ptrdiff_t k = 0; k < inner; k++) {
+#pragma GCC unroll 8
+        for (int p = 0; p < panels; p++) {
+            VECTOR left = NAME(load)(w + p * panel + k * PANEL);
+            VECTOR right = NAME(load)(w + p * panel + k * PANEL + LANES);
+#pragma GCC unroll 12
+            for (int r = 0; r < rows; r++) {
+                REAL factor = x[r * row + k * step];
+                sum[2 * (r * panels + p)] += factor * left;
+                sum[2 * (r * panels + p) + 1] += factor * right;
+            }
+        }
+    }
+    if (columns >= panels * PANEL) {
+#pragma GCC unroll 12
+        for (int r = 0; r < rows; r++) {
+#pragma GCC unroll 8
+            for (int c = 0; c < 2 * panels; c++) {
+                REAL *to = out + r * stride + c * LANES;
+                VECTOR y = sum[2 * r * panels + c];
+                NAME(store)(to, add ? NAME(load)(to) + y : y);
+            }
+        }
+    }
+    else {
+        REAL all[2 * ROWS * LANES];
+#pragma GCC unroll 24
+        for (int i = 0; i < 2 * rows * panels; i++) {
+            NAME(store)(all + i * LANES, sum[i]);
+        }
+        for (int r = 0; r < rows; r++) {
+            for (ptrdiff_t c = 0; c < columns; c++) {
+                REAL y = all[r * panels * PANEL + c], *to = out + r * stride + c;
+                *to = add ? *to + y : y;
+            }
+        }
+    }
+}
+
+/* The tiles of every number of rows. Two of them at least are needed to keep the
+   multipliers busy; with fewer rows, several panels at once. */
+#define PANELS(rows) ((rows) == 1 ? 4 : (rows) < 4 ? 2 : 1)
+
+#define TILE(n) \
+    case n: \
+        NAME(tile)(x, row, step, w, panel, inner, out, stride, columns, add, n, 1); \
+        break;
+
+#if ROWS > 6
+#define TILES \
+    TILE(1) TILE(2) TILE(3) TILE(4) TILE(5) TILE(6) TILE(7) TILE(8) TILE(9) TILE(10) \
+    TILE(11) TILE(12)
+#else
+#define TILES TILE(1) TILE(2) TILE(3) TILE(4) TILE(5) TILE(6)
+#endif
+
+static void NAME(row_tile)(
+    const REAL *x, const REAL *w, ptrdiff_t inner, REAL *out, ptrdiff_t stride,
+    ptrdiff_t columns, int add, ptrdiff_t rows)
+{
+    const ptrdiff_t row = APART, step = 1, panel = 0;
+    switch (rows) {
+        TILES
+    }
+}
+
+static void NAME(column_tile)(
+    const REAL *x, const REAL *w, ptrdiff_t inner, REAL *out, ptrdiff_t stride,
+    ptrdiff_t columns, int add, ptrdiff_t rows)
+{
+    const ptrdiff_t row = 1, step = ROWS, panel = 0;
+    switch (rows) {
+        TILES
+    }
+}
+
+#undef TILE
+#undef TILES
+
+/* A few rows: waiting for memory and for the sums, so several panels at once. */
+static void NAME(narrow)(
+    const REAL *x, ptrdiff_t row, const REAL *w, ptrdiff_t panel, ptrdiff_t inner,
+    REAL *out, ptrdiff_t stride, ptrdiff_t columns, int add, ptrdiff_t rows)
+{
+    switch (rows) {
+    case 1:
+        NAME(tile)(x, 0, 1, w, panel, inner, out, stride, columns, add, 1, PANELS(1));
+        break;
+    case 2:
+        NAME(tile)(x, row, 1, w, panel, inner, out, stride, columns, add, 2, PANELS(2));
+        break;
+    default:
+        NAME(tile)(x, row, 1, w, panel, inner, out, stride, columns, add, 3, PANELS(3));
+    }
+}
+
+/* Cuts of a product whose rows are at hand at one time. */
+#define CUTS 8
+
+static size_t NAME(product_scratch)(ptrdiff_t rows, ptrdiff_t inner)
+{
+    ptrdiff_t cuts = (inner + MINIGRAD_CUT - 1) / MINIGRAD_CUT;
+    size_t bytes = (cuts < CUTS ? cuts : CUTS) * rows * APART * sizeof(REAL);
+    return rows < 4 ? 0 : bytes < MINIGRAD_SCRATCH ? bytes : MINIGRAD_SCRATCH;
+}
+
+/* Rows 1 to 3, where they stand. */
+static void NAME(thin)(
+    const REAL *x, ptrdiff_t x_stride, const REAL *w, REAL *out, ptrdiff_t stride,
+    ptrdiff_t rows, ptrdiff_t inner, ptrdiff_t width, int add)
+{
+    ptrdiff_t panels = rows == 1 ? PANELS(1) : rows == 2 ? PANELS(2) : PANELS(3);
+    ptrdiff_t panel = inner * PANEL;
+    for (ptrdiff_t j = 0; j < width; ) {
+        for (ptrdiff_t k = 0; k < inner; k += MINIGRAD_CUT) {
+            ptrdiff_t cut = inner - k < MINIGRAD_CUT ? inner - k : MINIGRAD_CUT;
+            const REAL *from = w + j * inner + k * PANEL;
+            if (width - j > (panels - 1) * PANEL) {
+                NAME(narrow)(
+                    x + k, x_stride, from, panel, cut, out + j, stride, width - j,
+                    add || k, rows);
+            }
+            else { /* a panel alone; the rows one by one */
+                for (ptrdiff_t r = 0; r < rows; r++) {
+                    NAME(tile)(
+                        x + r * x_stride + k, 0, 1, from, panel, cut,
+                        out + r * stride + j, stride, width - j, add || k, 1, 1);
+                }
+            }
+        }
+        j += width - j > (panels - 1) * PANEL ? panels * PANEL : PANEL;
+    }
+}
+
+static void NAME(product)(
+    const void *left, ptrdiff_t x_stride, const void *packed, void *result,
+    ptrdiff_t out_stride, ptrdiff_t rows, ptrdiff_t inner, ptrdiff_t width, int add,
+    void *scratch)
+{
+    const REAL *x = left, *w = packed;
+    REAL *out = result, *hand = scratch;
+    if (inner == 0 && !add) {
+        for (ptrdiff_t r = 0; r < rows; r++) {
+            memset(out + r * out_stride, 0, width * sizeof(REAL));
+        }
+    }
+    if (rows < 4) {
+        if (rows) {
+            NAME(thin)(x, x_stride, w, out, out_stride, rows, inner, width, add);
+        }
+        return;
+    }
+    for (ptrdiff_t first = 0; first < inner; first += CUTS * MINIGRAD_CUT) {
+        ptrdiff_t last = inner - first < CUTS * MINIGRAD_CUT ? inner
+                                                             : first + CUTS * MINIGRAD_CUT;
+        ptrdiff_t cuts = (last - first + MINIGRAD_CUT - 1) / MINIGRAD_CUT;
+        ptrdiff_t most = MINIGRAD_SCRATCH / (cuts * APART * (ptrdiff_t)sizeof(REAL));
+        most = most / ROWS * ROWS;
+        for (ptrdiff_t top = 0; top < rows; top += most) {
+            ptrdiff_t n = rows - top < most ? rows - top : most;
+            ptrdiff_t blocks = (n + ROWS - 1) / ROWS;
+            /* Copied: from here a row stands at a distance known to the compiler. */
+            for (ptrdiff_t c = 0; c < cuts; c++) {
+                ptrdiff_t k = first + c * MINIGRAD_CUT;
+                ptrdiff_t cut = last - k < MINIGRAD_CUT ? last - k : MINIGRAD_CUT;
+                for (ptrdiff_t r = 0; r < n; r++) {
+                    memcpy(
+                        hand + (c * n + r) * APART, x + (top + r) * x_stride + k,
+                        cut * sizeof(REAL));
+                }
+            }
+            for (ptrdiff_t j = 0; j < width; j += PANEL) {
+                for (ptrdiff_t c = 0; c < cuts; c++) {
+                    ptrdiff_t k = first + c * MINIGRAD_CUT;
+                    ptrdiff_t cut = last - k < MINIGRAD_CUT ? last - k : MINIGRAD_CUT;
+                    const REAL *from = w + j * inner + k * PANEL;
+                    for (ptrdiff_t b = 0, r = 0; b < blocks; b++) {
+                        /* Blocks alike: 32 rows are 11, 11 and 10, not 12, 12 and 8. */
+                        ptrdiff_t height = n / blocks + (b < n % blocks);
+                        NAME(row_tile)(
+                            hand + (c * n + r) * APART, from, cut,
+                            out + (top + r) * out_stride + j, out_stride, width - j,
+                            add || k, height);
+                        r += height;
+                    }
+                }
+            }
+        }
+    }
+}
+
+/* The panels of x and of y that gram has at hand: x's stay in the second cache, y's of
+   the turn in the first. */
+#define GRAM_WIDTH ((ptrdiff_t)(480 * sizeof(float) / sizeof(REAL)))
+#define GRAM_PANELS 4
+
+static size_t NAME(gram_scratch)(ptrdiff_t rows, ptrdiff_t k)
+{
+    k = (k + ROWS - 1) / ROWS * ROWS;
+    k = k < GRAM_WIDTH ? k : GRAM_WIDTH;
+    return rows * (k + GRAM_PANELS * PANEL) * sizeof(REAL);
+}
+
+/* Panels of `size` columns of x: each has all rows of it, a row after the other. Eight
+   panels at a time, lest all of them be written in the same few places of a cache. */
+INLINE void NAME(regroup)(
+    const REAL *x, ptrdiff_t stride, ptrdiff_t rows, ptrdiff_t n, ptrdiff_t size,
+    REAL *out)
+{
+    for (ptrdiff_t j = 0; j < n; j += 8 * size) {
+        ptrdiff_t end = n - j < 8 * size ? n : j + 8 * size;
+        for (ptrdiff_t r = 0; r < rows; r++) {
+            ptrdiff_t c = j;
+            for (; c + size <= end; c += size) {
+                memcpy(out + c * rows + r * size, x + r * stride + c, size * sizeof(REAL));
+            }
+            for (ptrdiff_t i = 0; c < end && i < size; i++) {
+                out[c * rows + r * size + i] = c + i < end ? x[r * stride + c + i] : 0;
+            }
+        }
+    }
+}
+
+static void NAME(gram)(
+    const void *left, ptrdiff_t x_stride, const void *right, ptrdiff_t y_stride,
+    void *result, ptrdiff_t out_stride, ptrdiff_t rows, ptrdiff_t k, ptrdiff_t n, int add,
+    void *scratch)
+{
+    const REAL *x = left, *y = right;
+    REAL *out = result, *ys = scratch, *xs = ys + rows * GRAM_PANELS * PANEL;
+    for (ptrdiff_t i = 0; i < k; i += GRAM_WIDTH) {
+        ptrdiff_t height = k - i < GRAM_WIDTH ? k - i : GRAM_WIDTH;
+        NAME(regroup)(x + i, x_stride, rows, height, ROWS, xs);
+        for (ptrdiff_t j = 0; j < n; j += GRAM_PANELS * PANEL) {
+            ptrdiff_t width = n - j < GRAM_PANELS * PANEL ? n - j : GRAM_PANELS * PANEL;
+            NAME(regroup)(y + j, y_stride, rows, width, PANEL, ys);
+            for (ptrdiff_t c = 0; c < width; c += PANEL) {
+                for (ptrdiff_t r = 0; r < height; r += ROWS) {
+                    NAME(column_tile)(
+                        xs + r * rows, ys + c * rows, rows,
+                        out + (i + r) * out_stride + j + c, out_stride, width - c, add,
+                        height - r < ROWS ? height - r : ROWS);
+                }
+            }
+        }
+    }
+}
+
+static void NAME(sum_rows)(
+    const void *from, ptrdiff_t stride, ptrdiff_t rows, ptrdiff_t n, int add, void *to)
+{
+    const REAL *x = from;
+    REAL *out = to;
+    ptrdiff_t j = 0;
+    for (; j + 4 * LANES <= n; j += 4 * LANES) {
+        VECTOR sum[4] = {{0}, {0}, {0}, {0}};
+        for (ptrdiff_t r = 0; r < rows; r++) {
+#pragma GCC unroll 4
+            for (int i = 0; i < 4; i++) {
+                sum[i] += NAME(load)(x + r * stride + j + i * LANES);
+            }
+        }
+#pragma GCC unroll 4
+        for (int i = 0; i < 4; i++) {
+            REAL *at = out + j + i * LANES;
+            NAME(store)(at, add ? NAME(load)(at) + sum[i] : sum[i]);
+        }
+    }
+    for (; j < n; j++) {
+        REAL sum = 0;
+        for (ptrdiff_t r = 0; r < rows; r++) {
+            sum += x[r * stride + j];
+        }
+        out[j] = add ? out[j] + sum : sum;
+    }
+}
+
+/* -- functions of a vector -------------------------------------------------------- */
+
+INLINE VECTOR NAME(pick)(MASK which, VECTOR x, VECTOR y)
+{
+    return (VECTOR)((which & (MASK)x) | (~which & (MASK)y));
+}
+
+INLINE VECTOR NAME(magnitude)(VECTOR x)
+{
+    return (VECTOR)((BITS)x & ((BITS)(MASK){0} - 1) >> 1);
+}
+
+INLINE VECTOR NAME(with_sign)(VECTOR x, VECTOR sign)
+{
+    BITS rest = ((BITS)(MASK){0} - 1) >> 1;
+    return (VECTOR)(((BITS)x & rest) | ((BITS)sign & ~rest));
+}
+
+/* 1 where the mask holds, else 0. */
+INLINE VECTOR NAME(truth)(MASK which)
+{
+    return (VECTOR)(which & (MASK)NAME(all)(1));
+}
+
+INLINE VECTOR NAME(larger)(VECTOR x, VECTOR y)
+{
+    return NAME(pick)((x >= y) | (x != x), x, y);
+}
+
+INLINE VECTOR NAME(smaller)(VECTOR x, VECTOR y)
+{
+    return NAME(pick)((x <= y) | (x != x), x, y);
+}
+
+#if DOUBLE
+#define LEAST -746.0 /* e**x is 0 from here on */
+#define MOST 710.0 /* and infinite */
+#define TANH_MOST 44.0 /* tanh(x / 2) is 1 */
+#define ROUNDER 6755399441055744.0
+#define LOG_2 6.93147180369123816490e-01
+#define LOG_2_REST 1.90821492927058770002e-10
+#else
+#define LEAST -104.0f
+#define MOST 89.0f
+#define TANH_MOST 20.0f
+#define ROUNDER 12582912.0f
+#define LOG_2 0.693359375f
+#define LOG_2_REST -2.12194440e-4f
+#endif
+/* ROUNDER is 1.5 * 2**DIGITS: what is added to it is rounded to a whole number, in its
+   last bits. LOG_2 has so few digits that a product of it and an exponent is exact, with
+   a fused multiply-add or without; LOG_2_REST is what it lacks. */
+
+/* x = n log 2 + r: gives e**r - 1, accurate near 0 too, and n. The coefficients are
+   those of the polynomial through (e**r - 1 - r) / r**2 at the Chebyshev nodes, whose
+   error is 0.004 ulp of e**r in float and 0.08 in double. */
+INLINE VECTOR NAME(reduced)(VECTOR x, MASK *n)
+{
+    VECTOR shifted = x * NAME(all)((REAL)1.4426950408889634) + NAME(all)(ROUNDER);
+    VECTOR whole = shifted - NAME(all)(ROUNDER);
+    VECTOR r = x - whole * NAME(all)(LOG_2) - whole * NAME(all)(LOG_2_REST);
+    static const REAL c[] = {
+#if DOUBLE
+        2.51005692758136826e-8, 2.76203274282682382e-7, 2.75572680728900983e-6,
+        2.48015207925726928e-5, 1.98412698633032233e-4, 1.38888889175382958e-3,
+        8.33333333333001176e-3, 4.16666666666234768e-2, 1.66666666666666675e-1,
+        5.00000000000000104e-1,
+#else
+        1.98911801582821424e-4f, 1.39338204897760193e-3f, 8.33331075457689252e-3f,
+        4.16664633863395269e-2f, 1.66666666817946252e-1f, 5.00000001362013868e-1f,
+#endif
+    };
+    VECTOR y = NAME(all)(c[0]);
+#pragma GCC unroll 16
+    for (size_t i = 1; i < sizeof c / sizeof *c; i++) {
+        y = y * r + NAME(all)(c[i]);
+    }
+    *n = (MASK)((BITS)shifted - (BITS)NAME(all)(ROUNDER));
+    return r + r * r * y;
+}
+
+INLINE VECTOR NAME(power_of_2)(BITS n)
+{
+    return (VECTOR)((n + BIAS) << DIGITS);
+}
+
+INLINE VECTOR NAME(exp)(VECTOR x)
+{
+    VECTOR least = NAME(all)(LEAST), most = NAME(all)(MOST);
+    MASK n;
+    x = NAME(pick)(x < least, least, x); /* NaN stays */
+    x = NAME(pick)(x > most, most, x);
+    VECTOR y = NAME(reduced)(x, &n) + 1;
+    /* In two halves, as 2**n alone may be out of range where the result isn't. */
+    BITS half = (((BITS)n + 2048) >> 1) - 1024;
+    return y * NAME(power_of_2)(half) * NAME(power_of_2)((BITS)n - half);
+}
+
+/* Of -|x|, so that nothing overflows; then what rounding the sum lost is given back. */
+INLINE VECTOR NAME(sigmoid)(VECTOR x)
+{
+    VECTOR small = NAME(exp)(-NAME(magnitude)(x)), total = small + 1;
+    VECTOR y = NAME(pick)(x >= 0, NAME(all)(1), small) / total;
+    return NAME(pick)(x != x, x, y);
+}
+
+/* t / (t + 2) of t = e**2|x| - 1. */
+INLINE VECTOR NAME(tanh)(VECTOR x)
+{
+    VECTOR twice = 2 * NAME(magnitude)(x), most = NAME(all)(TANH_MOST);
+    MASK n;
+    twice = NAME(pick)(twice > most, most, twice);
+    VECTOR t = NAME(reduced)(twice, &n), scale = NAME(power_of_2)((BITS)n);
+    t = scale * t + (scale - 1);
+    return NAME(with_sign)(t / (t + 2), x);
+}
+
+/* -- opcodes ---------------------------------------------------------------------- */
+
+/* An opcode that makes a vector of up to three: a, b and c. */
+#define EACH(name, expression) \
+    static void NAME(op_##name)( \
+        char *const *at, const ptrdiff_t *stride, ptrdiff_t rows, ptrdiff_t width) \
+    { \
+        for (ptrdiff_t r = 0; r < rows; r++) { \
+            REAL *out = (REAL *)(at[0] + r * stride[0]); \
+            const REAL *x = (const REAL *)(at[1] + r * stride[1]); \
+            const REAL *y = (const REAL *)(at[2] + r * stride[2]); \
+            const REAL *z = (const REAL *)(at[3] + r * stride[3]); \
+            ptrdiff_t i = 0; \
+            for (; i + LANES <= width; i += LANES) { \
+                VECTOR a = NAME(load)(x + i), b = NAME(load)(y + i); \
+                VECTOR c = NAME(load)(z + i); \
+                (void)b, (void)c; \
+                NAME(store)(out + i, expression); \
+            } \
+            if (i < width) { \
+                VECTOR a = NAME(load_part)(x + i, width - i, 0); \
+                VECTOR b = NAME(load_part)(y + i, width - i, 0); \
+                VECTOR c = NAME(load_part)(z + i, width - i, 0); \
+                (void)b, (void)c; \
+                NAME(store_part)(out + i, width - i, expression); \
+            } \
+        } \
+    }
+
+EACH(add, a + b)
+EACH(sub, a - b)
+EACH(mul, a * b)
+EACH(div, a / b)
+EACH(neg, -a)
+EACH(abs, NAME(magnitude)(a))
+EACH(sign, NAME(truth)(a > 0) - NAME(truth)(a < 0))
+EACH(exp, NAME(exp)(a))
+EACH(tanh, NAME(tanh)(a))
+EACH(sigmoid, NAME(sigmoid)(a))
+EACH(relu, NAME(larger)(a, (VECTOR){0}))
+EACH(softsign, a / (NAME(magnitude)(a) + 1))
+EACH(maximum, NAME(larger)(a, b))
+EACH(minimum, NAME(smaller)(a, b))
+EACH(eq, NAME(truth)(a == b))
+EACH(ne, NAME(truth)(a != b))
+EACH(lt, NAME(truth)(a < b))
+EACH(le, NAME(truth)(a <= b))
+EACH(gt, NAME(truth)(a > b))
+EACH(ge, NAME(truth)(a >= b))
+EACH(logical_and, NAME(truth)((a != 0) & (b != 0)))
+EACH(logical_or, NAME(truth)((a != 0) | (b != 0)))
+EACH(logical_not, NAME(truth)(a == 0))
+EACH(where, NAME(pick)(a != 0, b, c))
+EACH(copy, a)
+
+/* An opcode that the library of C computes, in double, one number after the other. */
+#define EACH_ALONE(name, expression) \
+    static void NAME(op_##name)( \
+        char *const *at, const ptrdiff_t *stride, ptrdiff_t rows, ptrdiff_t width) \
+    { \
+        for (ptrdiff_t r = 0; r < rows; r++) { \
+            REAL *out = (REAL *)(at[0] + r * stride[0]); \
+            const REAL *x = (const REAL *)(at[1] + r * stride[1]); \
+            const REAL *y = (const REAL *)(at[2] + r * stride[2]); \
+            for (ptrdiff_t i = 0; i < width; i++) { \
+                double a = x[i], b = y[i]; \
+                (void)b; \
+                out[i] = (REAL)(expression); \
+            } \
+        } \
+    }
+
+EACH_ALONE(pow, pow(a, b))
+EACH_ALONE(expm1, expm1(a))
+EACH_ALONE(log, log(a))
+EACH_ALONE(log1p, log1p(a))
+EACH_ALONE(sqrt, sqrt(a))
+EACH_ALONE(sin, sin(a))
+EACH_ALONE(cos, cos(a))
+EACH_ALONE(silu, minigrad_silu(a))
+
+static void NAME(op_spread)(
+    char *const *at, const ptrdiff_t *stride, ptrdiff_t rows, ptrdiff_t width)
+{
+    for (ptrdiff_t r = 0; r < rows; r++) {
+        REAL *out = (REAL *)(at[0] + r * stride[0]);
+        REAL x = *(const REAL *)(at[1] + r * stride[1]);
+        for (ptrdiff_t i = 0; i < width; i++) {
+            out[i] = x;
+        }
+    }
+}
+
+INLINE VECTOR NAME(plus)(VECTOR x, VECTOR y)
+{
+    return x + y;
+}
+
+/* An opcode that makes one number of a row: two vectors of partial results, which then
+   meet in an order that depends on nothing. `start` changes no result. */
+#define REDUCE(name, meet, start) \
+    static void NAME(op_##name)( \
+        char *const *at, const ptrdiff_t *stride, ptrdiff_t rows, ptrdiff_t width) \
+    { \
+        for (ptrdiff_t r = 0; r < rows; r++) { \
+            const REAL *x = (const REAL *)(at[1] + r * stride[1]); \
+            VECTOR left = NAME(all)(start), right = left; \
+            ptrdiff_t i = 0; \
+            for (; i + 2 * LANES <= width; i += 2 * LANES) { \
+                left = NAME(meet)(left, NAME(load)(x + i)); \
+                right = NAME(meet)(right, NAME(load)(x + i + LANES)); \
+            } \
+            if (i + LANES <= width) { \
+                left = NAME(meet)(left, NAME(load)(x + i)); \
+                i += LANES; \
+            } \
+            if (i < width) { \
+                right = NAME(meet)(right, NAME(load_part)(x + i, width - i, start)); \
+            } \
+            REAL all[2 * LANES]; \
+            NAME(store)(all, NAME(meet)(left, right)); \
+            for (ptrdiff_t half = LANES / 2; half; half /= 2) { \
+                VECTOR low = NAME(load_part)(all, half, start); \
+                VECTOR high = NAME(load_part)(all + half, half, start); \
+                NAME(store)(all, NAME(meet)(low, high)); \
+            } \
+            *(REAL *)(at[0] + r * stride[0]) = all[0]; \
+        } \
+    }
+
+REDUCE(sum, plus, 0)
+REDUCE(amax, larger, x[0])
+REDUCE(amin, smaller, x[0])
+
+#define NAMED(name) {#name, NAME(op_##name)},
+
+static const minigrad_named NAME(opcodes)[] = {
+    NAMED(add) NAMED(sub) NAMED(mul) NAMED(div) NAMED(neg) NAMED(pow) NAMED(abs)
+    NAMED(sign) NAMED(exp) NAMED(expm1) NAMED(log) NAMED(log1p) NAMED(sqrt) NAMED(sin)
+    NAMED(cos) NAMED(tanh) NAMED(sigmoid) NAMED(relu) NAMED(silu) NAMED(softsign)
+    NAMED(maximum) NAMED(minimum) NAMED(eq) NAMED(ne) NAMED(lt) NAMED(le) NAMED(gt)
+    NAMED(ge) NAMED(logical_and) NAMED(logical_or) NAMED(logical_not) NAMED(where)
+    NAMED(copy) NAMED(spread) NAMED(sum) NAMED(amax) NAMED(amin) {0, 0}
+};
+
+static const minigrad_kernels NAME(kernels) = {
+    PANEL,
+    NAME(pack),
+    NAME(product_scratch),
+    NAME(product),
+    NAME(gram_scratch),
+    NAME(gram),
+    NAME(sum_rows),
+    NAME(opcodes),
+};
+
+#undef LANES
+#undef PANEL
+#undef APART
+#undef INLINE
+#undef VECTOR
+#undef MASK
+#undef BITS
+#undef PANELS
+#undef CUTS
+#undef GRAM_WIDTH
+#undef GRAM_PANELS
+#undef DIGITS
+#undef BIAS
+#undef LEAST
+#undef MOST
+#undef TANH_MOST
+#undef ROUNDER
+#undef LOG_2
+#undef LOG_2_REST
+#undef EACH
+#undef EACH_ALONE
+#undef REDUCE
+#undef NAMED
+#undef REAL
+#undef WHOLE
+#undef NATURAL
+#undef DOUBLE
+
+#endif
