@@ -12,14 +12,6 @@ if TYPE_CHECKING or PURE:
 else:
     from . import _ops as chosen
 
-
-def __getattr__(name):
-    if name == "loop":
-        from . import _loop_py
-        return _loop_py
-    raise AttributeError(name)
-
-
 Node = chosen.Node
 OpCore = chosen.OpCore
 TensorCore = chosen.TensorCore

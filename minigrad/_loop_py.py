@@ -47,10 +47,40 @@ SIMD_SUPPORTED = (SIMD,)
 ROWS, VECTOR, STREAM, LOCAL, READ, WRITE = range(6)
 PRODUCT, ROWWISE = range(2)
 
-ELEMENTWISE = """
-add sub mul div neg pow abs sign exp expm1 log log1p sqrt sin cos tanh sigmoid relu silu
-softsign maximum minimum eq ne lt le gt ge logical_and logical_or logical_not where
-""".split()
+ELEMENTWISE = [
+    "add",
+    "sub",
+    "mul",
+    "div",
+    "neg",
+    "pow",
+    "abs",
+    "sign",
+    "exp",
+    "expm1",
+    "log",
+    "log1p",
+    "sqrt",
+    "sin",
+    "cos",
+    "tanh",
+    "sigmoid",
+    "relu",
+    "silu",
+    "softsign",
+    "maximum",
+    "minimum",
+    "eq",
+    "ne",
+    "lt",
+    "le",
+    "gt",
+    "ge",
+    "logical_and",
+    "logical_or",
+    "logical_not",
+    "where",
+]
 """Ops of the table that are opcodes of the same name and arguments."""
 
 OPCODES = {
@@ -198,9 +228,7 @@ class Machine:
                 for _ in range(*take(1)):
                     self._segment(rows, take)
 
-    def _segment(
-        self, rows: Sequence[Array], take: Callable[[int], list[int]]
-    ) -> None:
+    def _segment(self, rows: Sequence[Array], take: Callable[[int], list[int]]) -> None:
         width, n = take(2)
         registers: dict[int, Array] = {}
         for _ in range(n):

@@ -93,6 +93,7 @@ class Op(_backend.OpCore):
         self.n_args = len(kinds)
         self.immediate = self.promoting if self.elementwise else ()
         self.defaults = tuple(p.default for p in parameters)
+        self.n_needed = sum(p.default is p.empty for p in parameters)
 
     @property
     def is_method(self) -> bool:
@@ -123,7 +124,9 @@ class Op(_backend.OpCore):
 
     def bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...]:
         """Arguments in the signature's order, defaults filled in, sequences spread."""
-        if kwargs or len(args) != self.n_args or self.star is not None:
+        if not kwargs and self.n_needed <= len(args) < self.n_args and not self.star:
+            args = (*args, *self.defaults[len(args) :])
+        elif kwargs or len(args) != self.n_args or self.star is not None:
             args = self._bind_slowly(args, kwargs)
         if self.variadic:
             first = args[0]

@@ -34,7 +34,7 @@ _eager: ContextVar[bool] = ContextVar("eager_loops", default=False)
 
 
 def scan(
-    step: Callable[[Any, Any], tuple[Any, Any]],
+    step: Callable[[Any, Any], tuple[Any, Any]] | Lifted,
     carry: State,
     xs: State,
     lengths: Any = None,

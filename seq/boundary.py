@@ -97,6 +97,15 @@ def initial_carry(cell: Cell, hx: Any, frame: Frame) -> tuple[Tensor, ...]:
     return tuple(carry)
 
 
+def initial_carries(cell: Cell, hx: Any, frame: Frame) -> list[tuple[Tensor, ...]]:
+    """The initial state of each place; zeros, the same for all, if it is not given."""
+    if hx is None:
+        one = Frame(frame.sizes, frame.dtype, frame.batched)
+        return [initial_carry(cell, None, one)] * frame.places[0]
+    states = initial_carry(cell, hx, frame)
+    return list(zip(*(mg.unbind(state) for state in states), strict=True))
+
+
 def given_data(cell: Cell, data: Mapping[str, Any], frame: Frame) -> dict[str, Tensor]:
     """The data of a call by name: all that the cell asks for, and nothing else."""
     if set(data) != set(cell.data):

@@ -124,7 +124,7 @@ class Recurrent(CellModule):
         """
         with located(type(self).__name__):
             x, frame = self._read_input(input)
-            h_0 = boundary.initial_carry(self.cell, hx, frame)
+            h_0 = boundary.initial_carries(self.cell, hx, frame)
             given = boundary.given_data(self.cell, data, frame)
             ends = boundary.check_lengths(lengths, frame)
             names = check_names(self.cell, return_internals)
@@ -141,7 +141,8 @@ class Recurrent(CellModule):
                 ]
                 carries += [carry for carry, _ in runs]
                 values += [ys[1:] for _, ys in runs]
-                x = mg.cat([ys[0] for _, ys in runs], -1)
+                outputs = [ys[0] for _, ys in runs]
+                x = mg.cat(outputs, -1) if len(outputs) > 1 else outputs[0]
             output, h_n = self._write_output(x, carries, frame)
             if return_internals is None:
                 return output, h_n
@@ -179,7 +180,7 @@ class Recurrent(CellModule):
         self,
         place: int,
         x: Tensor,
-        h_0: tuple[Tensor, ...],
+        h_0: Sequence[tuple[Tensor, ...]],
         data: Mapping[str, Tensor],
         lengths: np.ndarray[Any, Any] | None,
         names: tuple[str, ...],
@@ -192,14 +193,13 @@ class Recurrent(CellModule):
         params = self.place_parameters(list(self.places)[place], x.dtype)
         here = {name: value[place] for name, value in data.items()}
         per_step = [name for name in here if self.cell.data[name][0] == "T"]
-
         fixed = {name: value for name, value in here.items() if name not in per_step}
         step = CellStep(self.cell, names, params, fixed, per_step)
         direction = "reverse" if backwards else "forward"
         with located(f"layer {layer}, {direction} direction"):
             carry, ys = mg.scan(
                 step,
-                tuple(state[place] for state in h_0),
+                h_0[place],
                 (x, *(here[name] for name in per_step)),
                 lengths=lengths,
                 reverse=bool(backwards),
@@ -211,7 +211,10 @@ class Recurrent(CellModule):
     ) -> tuple[Tensor, State]:
         """Outputs and last states, as the caller's layout has them."""
         output = boundary.from_time_major(x, frame.batched, self.batch_first)
-        h_n = tuple(mg.stack(states) for states in zip(*carries, strict=True))
+        h_n = tuple(
+            mg.stack(states) if len(states) > 1 else states[0].unsqueeze(0)
+            for states in zip(*carries, strict=True)
+        )
         if not frame.batched:
             h_n = tuple(state.squeeze(1) for state in h_n)
         return output, h_n if len(h_n) > 1 else h_n[0]

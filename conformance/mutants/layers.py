@@ -65,10 +65,11 @@ LAYERS = [
             "",
         ),
         (
-            "                x = mg.cat([ys[0] for _, ys in runs], -1)\n",
-            "                x = mg.cat([ys[0] for _, ys in runs], -1)\n"
+            "                outputs = [ys[0] for _, ys in runs]\n",
+            "                outputs = [ys[0] for _, ys in runs]\n"
             "                if layer:\n"
-            "                    x = self._drop(x, masks[layer - 1])\n",
+            "                    drop = masks[layer - 1]\n"
+            "                    outputs = [self._drop(y, drop) for y in outputs]\n",
         ),
         cases="drop",
     ),
@@ -83,14 +84,14 @@ LAYERS = [
     ),
     layer(
         "the initial state of the first place for all",
-        ("tuple(state[place] for state in h_0)", "tuple(state[0] for state in h_0)"),
+        ("                h_0[place],", "                h_0[0],"),
         cases="h0",
     ),
     layer(
         "directions exchanged in the initial state",
         (
-            "tuple(state[place] for state in h_0)",
-            "tuple(state[place - backwards] for state in h_0)",
+            "                h_0[place],",
+            "                h_0[place - backwards],",
         ),
         cases="bi/.*h0",
     ),

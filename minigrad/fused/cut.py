@@ -42,7 +42,8 @@ class Cut:
         self.sorted = {v for line in lines for v in self._owned(line)}
         needed = live(lines, program.outputs)
         self.before = [n for n in needed if self._level(n) <= Level.ROW]
-        self.after = [n for n in needed if self._level(n) == Level.MIXED]
+        mixed = [n for n in needed if self._level(n) == Level.MIXED]
+        self.after = [rows.over_time(n) for n in mixed]
         inner = [n for n in needed if Level.ROW < self._level(n) < Level.MIXED]
         self.stacked = self._hoisted(inner)
         products = {v for n in self.stacked if n.op is product for v in n.outputs}
@@ -86,7 +87,7 @@ class Cut:
         return self.levels[line.outputs[0]]
 
     def _owned(self, line: Instruction) -> list[Var]:
-        """What the instruction reads a row of for each example, the same at each step."""
+        """What the instruction reads an unchanging row of for each example."""
         out = line.outputs[0]
         if not Level.ROW < self.levels[out] < Level.MIXED or not line.op.elementwise:
             return []

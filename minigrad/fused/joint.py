@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -50,11 +51,11 @@ def pullback(
     for v, value in values.items():
         builder.by_slot.setdefault((value._node, value._slot), v)
     cotangents = [builder.name_slot((s._node, s._slot), s._data) for s in seeds]
-    roots = [(g._node, g._slot) for g in found if g is not None]
-    nodes = tape.reachable(
-        [node for node, slot in roots if (node, slot) not in builder.by_slot],
-        stop=set(builder.by_slot),
-    )
+    slots = set(builder.by_slot)
+    roots: list[Any] = [
+        g._node for g in found if g is not None and (g._node, g._slot) not in slots
+    ]
+    nodes = tape.reachable(roots, stop=slots)
     lines = tuple(builder.line(node) for node in reversed(nodes) if node.args)
     if builder.captured:
         raise NotFusedError("its derivative holds a constant array")
@@ -64,5 +65,5 @@ def pullback(
     )
 
 
-def _stand_in(v: Var) -> _backend.TensorCore:
+def _stand_in(v: Var) -> Any:
     return _backend.wrap(np.zeros(v.shape, v.dtype), _backend.Node())

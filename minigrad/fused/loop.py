@@ -11,6 +11,8 @@ from __future__ import annotations
 import functools
 import itertools
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import replace
 from typing import Any
 
@@ -25,11 +27,10 @@ from . import rows
 from .frame import Frame
 from .joint import Pullback, pullback
 from .lower import Code, Counts, lower
-from .passes import live
+from .passes import live, without_repetition
 
 CHEAP = {
-    op
-    for op in (ops.add, ops.sub, ops.mul, ops.neg, ops.eq, ops.ne, ops.lt, ops.le)
+    op for op in (ops.add, ops.sub, ops.mul, ops.neg, ops.eq, ops.ne, ops.lt, ops.le)
 } | {ops.gt, ops.ge, ops.logical_and, ops.logical_or, ops.logical_not, ops.where}
 CHEAP |= {ops.split, ops.getitem, ops.expand, ops.zeros_like, ops.relu, ops.detach}
 
@@ -51,7 +52,7 @@ class Loop(Op):
         self.differentiable = True
         self.joint = self._joint
         self._variants: dict[tuple[bool, ...], Loop] = {}
-        self._machines: dict[Any, tuple[Code, Any]] = {}
+        self._machines: dict[Any, tuple[Code, Any, Any]] = {}
         self._backwards: dict[Any, Backward] = {}
         lower(program, counts, False)
 
@@ -82,32 +83,25 @@ class Loop(Op):
     # -- forward ---------------------------------------------------------------------
 
     def _forward(self, tensors: Arrays, frame: Any) -> tuple[Any, ...]:
-        code, machine = self._machine(tensors[0].dtype, frame.ragged)
+        code, machine, numbers = self._machine(tensors[0].dtype, frame.ragged)
         c, n_streams, n_rows = self.counts
-        fixed = tensors[c + n_streams + n_rows :]
-        sources = {
-            "stream": tensors[c:],
-            "row": tensors[c + n_streams :],
-            "vector": fixed,
-        }
+        firsts = {"stream": c, "row": c + n_streams, "vector": c + n_streams + n_rows}
+        fixed = tensors[firsts["vector"] :]
         dtype = tensors[0].dtype
         carries = [self._carry(k, a, code, frame) for k, a in enumerate(tensors[:c])]
         streams: dict[int, Any] = {}
-        arrays: list[Any] = []
-        for buffer in code.buffers:
-            what, which, width = buffer.what, buffer.which, buffer.width
-            if what == "carry":
-                array = carries[which]
+        arrays: list[Any] = list(numbers)
+        for i, buffer in enumerate(code.buffers):
+            what, which = buffer.what, buffer.which
+            if what in firsts:
+                arrays[i] = _rows(tensors[firsts[what] + which], dtype)
+            elif what == "carry":
+                arrays[i] = carries[which]
             elif what == "out":
-                array = streams[which] = np.empty((*frame.lead, width), dtype)
-            elif what == "number":
-                array = np.full(width, which, dtype)
-            elif what == "scratch":
-                local = buffer.kind == _backend.loop.LOCAL
-                array = None if local else np.empty((frame.batch, width), dtype)
-            else:
-                array = np.ascontiguousarray(sources[what][which], dtype)
-            arrays.append(array)
+                arrays[i] = np.empty((*frame.lead, buffer.width), dtype)
+                streams[which] = arrays[i]
+            elif what == "scratch" and buffer.kind != _backend.loop.LOCAL:
+                arrays[i] = np.empty((frame.batch, buffer.width), dtype)
         weights = [_backend.loop.pack(fixed[i]) for i in code.weights]
         machine.run(arrays, weights, frame.sizes, frame.reverse)
         finals = [self._final(k, a, code, frame) for k, a in enumerate(carries)]
@@ -116,19 +110,16 @@ class Loop(Op):
             for what, i in code.outputs
         ]
         types = self.program.outputs[c:]
-        typed = [
-            y if v.dtype.kind == "f" else y.astype(bool)
-            for v, y in zip(types, outputs, strict=True)
-        ]
-        return (*finals, *typed)
+        for i, v in enumerate(types):
+            if v.dtype.kind != "f":
+                outputs[i] = outputs[i].astype(bool)
+        return (*finals, *outputs)
 
-    def _machine(self, dtype: np.dtype[Any], ragged: bool) -> tuple[Code, Any]:
+    def _machine(self, dtype: np.dtype[Any], ragged: bool) -> tuple[Code, Any, Any]:
         key = dtype, ragged
         if key not in self._machines:
             code = lower(self.program, self.counts, ragged)
-            kept = [
-                b.what == "carry" and code.kept[b.which] for b in code.buffers
-            ]
+            kept = [b.what == "carry" and code.kept[b.which] for b in code.buffers]
             machine = _backend.loop.Machine(
                 dtype,
                 [b.kind for b in code.buffers],
@@ -137,7 +128,11 @@ class Loop(Op):
                 code.code,
                 code.n_registers,
             )
-            self._machines[key] = code, machine
+            numbers = [
+                np.full(b.width, b.which, dtype) if b.what == "number" else None
+                for b in code.buffers
+            ]
+            self._machines[key] = code, machine, numbers
         return self._machines[key]
 
     def _carry(self, k: int, initial: Any, code: Code, frame: Frame) -> Any:
@@ -180,7 +175,11 @@ class Loop(Op):
             v for n in found.lines for v in rows.variables(n) if v in mine
         )
         summed = {
-            v for n in found.lines if rows.mixes(n) for v in rows.variables(n) if v in mine
+            v
+            for n in found.lines
+            if rows.mixes(n)
+            for v in rows.variables(n)
+            if v in mine
         }
         # What costs a product or an elementary function is kept; what is cheap is made
         # again if all that it is made of is there.
@@ -217,9 +216,29 @@ class Loop(Op):
         yield from self._backwards[key](gs, ys, tensors, frame)
 
 
+def _rows(array: Any, dtype: np.dtype[Any]) -> Any:
+    """The array as a machine reads it: masks as numbers, rows one after the other."""
+    if array.dtype == dtype and array.flags.c_contiguous:
+        return array
+    return np.ascontiguousarray(array, dtype)
+
+
+_plain: ContextVar[bool] = ContextVar("plain", default=False)
+
+
+@contextmanager
+def plain_derivatives() -> Iterator[None]:
+    """Inside, a derivative keeps nothing for a derivative of its own."""
+    token = _plain.set(True)
+    try:
+        yield
+    finally:
+        _plain.reset(token)
+
+
 def has_node(tensor: Any) -> bool:
     """Whether a gradient may be asked of what is made of the tensor."""
-    return is_grad_enabled() and tensor._node is not None
+    return is_grad_enabled() and tensor._node is not None and not _plain.get()
 
 
 def refuse_mixed_floats(raw: Sequence[Any]) -> None:
@@ -282,7 +301,9 @@ class Backward:
         streams = [v for v in program.inputs[c:first_row] if v in read]
         hidden = [v for v in dict.fromkeys(program.outputs[c:]) if v in read]
         hidden = [v for v in hidden if v not in streams and v not in program.inputs[c:]]
-        in_rows = [v for v in program.inputs[first_row : first_row + n_rows] if v in read]
+        in_rows = [
+            v for v in program.inputs[first_row : first_row + n_rows] if v in read
+        ]
         fixed = [v for v in program.inputs[first_row + n_rows :] if v in read]
         given = [i for i, p in enumerate(present) if p and i >= c]
         self.given = given
@@ -293,7 +314,8 @@ class Backward:
         inputs = (*carries, *found.cotangents[c:], *streams, *hidden, *in_rows, *fixed)
         n_given = len(given) + len(streams) + len(hidden)
         counts = Counts(len(carries), n_given, len(in_rows))
-        self.cut = Cut(Program(inputs, tuple(lines), outputs), counts)
+        program = without_repetition(Program(inputs, tuple(lines), outputs))
+        self.cut = Cut(program, counts)
 
     def __call__(
         self, gs: Sequence[Any], ys: Sequence[Any], xs: Sequence[Any], frame: Frame
@@ -334,16 +356,16 @@ class Backward:
                 left += [
                     v for v in rows.variables(line) if v in makers and v not in at_hand
                 ]
-        ordered = [
-            n for n in forward.program.instructions if n.outputs[0] in remade
-        ]
+        ordered = [n for n in forward.program.instructions if n.outputs[0] in remade]
         number = max(v.number for v in self._all(forward.program, found.lines, found))
         numbers = (functools.partial(_like, n) for n in itertools.count(number + 1))
         # A split that makes again one of its outputs makes the others again too.
         lines = [
             replace(
                 n,
-                outputs=tuple(next(numbers)(v) if v in at_hand else v for v in n.outputs),
+                outputs=tuple(
+                    next(numbers)(v) if v in at_hand else v for v in n.outputs
+                ),
             )
             for n in ordered
         ]

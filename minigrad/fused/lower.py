@@ -245,9 +245,7 @@ class _Lowering:
             raise NotFusedError(f"{op.name} has no opcode: {line}")
         self.env[out] = lowered
 
-    def lowered(
-        self, line: Instruction, args: list[Any], width: int
-    ) -> Operand | None:
+    def lowered(self, line: Instruction, args: list[Any], width: int) -> Operand | None:
         """The value of an instruction with one output; None if there is no way."""
         op, out = line.op, line.outputs[0]
         if op is product:
@@ -314,8 +312,10 @@ class _Lowering:
         if name == "softmax":
             return self.emit("div", exps, total)
         log = self.emit("log", total)
-        return self.emit("add", log, top) if name == "logsumexp" else self.emit(
-            "sub", shifted, log
+        return (
+            self.emit("add", log, top)
+            if name == "logsumexp"
+            else self.emit("sub", shifted, log)
         )
 
     def split(self, line: Instruction) -> None:
@@ -337,7 +337,7 @@ class _Lowering:
         return whole
 
     def product(self, line: Instruction, args: list[Any]) -> Operand:
-        x, weight = line.args
+        weight = line.args[1]
         if weight not in self.fixed or not isinstance(args[0], Operand):
             raise NotFusedError(f"a product of rows with what is no weight: {line}")
         out = self.new(weight.shape[1])

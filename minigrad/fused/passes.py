@@ -75,7 +75,9 @@ def with_merged_products(program: Program, fixed: Container[Var]) -> Program:
     if not groups:
         return program
     number = 1 + max(
-        v.number for line in program.instructions for v in (*line.outputs, *program.inputs)
+        v.number
+        for line in program.instructions
+        for v in (*line.outputs, *program.inputs)
     )
     first = {lines[0].outputs: lines for lines in groups.values()}
     merged = {line.outputs for lines in groups.values() for line in lines}

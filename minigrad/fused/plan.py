@@ -62,7 +62,14 @@ class Plan:
         if whole is None:
             n, m = self.n_carries, self.n_carries + self.n_xs
             like = [
-                ((2, *t.shape[1:]) if i < n else (2, 2, *t.shape[2:]) if i < m else t.shape, t.dtype)
+                (
+                    (2, *t.shape[1:])
+                    if i < n
+                    else (2, 2, *t.shape[2:])
+                    if i < m
+                    else t.shape,
+                    t.dtype,
+                )
                 for i, t in enumerate(tensors)
             ]
             whole = Whole(self.run, like, frame.ragged, needed)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 from typing import Any
 
-from .. import _backend
+from .. import _backend, ops
 from ..op import Array, Op
 
 
@@ -29,9 +29,15 @@ def _sum_rows(x: Array) -> Array:
     return _backend.loop.sum_rows(x)
 
 
+def _sum_rows_vjp(g: Any, y: Any, x: Any) -> Any:
+    return ops.expand(g, x.shape)
+
+
 _entry = functools.partial(Op, torch=None, samples=(), registered=False)
 product: Any = _entry(_product)
 gram: Any = _entry(_gram)
+sum_rows: Any = _entry(_sum_rows)
+sum_rows.vjp(x=_sum_rows_vjp)
 product.vjp(
     x=lambda g, z, x, weight: product(g, weight.T),
     weight=lambda g, z, x, weight: gram(x, g),

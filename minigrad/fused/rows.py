@@ -12,7 +12,7 @@ from typing import Any
 
 from .. import ops
 from ..program import Instruction, Var
-from .products import gram, product
+from .products import gram, product, sum_rows
 
 
 def variables(line: Instruction) -> list[Var]:
@@ -42,6 +42,13 @@ def along_last(line: Instruction) -> Instruction | None:
     if op is ops.getitem and (columns := columns_of(args[1], args[0].shape)):
         return replace(line, args=(args[0], (..., slice(*columns))))
     return None
+
+
+def over_time(line: Instruction) -> Instruction:
+    """An instruction that adds up rows, for the rows of all steps."""
+    if line.op is ops.sum_to and len(line.args[1]) == 1:
+        return replace(line, op=sum_rows, args=line.args[:1])
+    return line
 
 
 def last(dim: Any, ndim: int) -> bool:

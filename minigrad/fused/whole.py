@@ -15,10 +15,10 @@ import numpy as np
 
 from .. import _backend, tape
 from ..mode import enable_grad, is_grad_enabled, trace_mode
-from ..op import Array, Arrays, Op
+from ..op import Arrays, Op
 from ..program import Builder, Instruction, Var
 from .frame import Frame, Ragged, uniform
-from .loop import refuse_mixed_floats
+from .loop import plain_derivatives, refuse_mixed_floats
 
 Run = Callable[[Sequence[Any], Frame, Callable[[Any], bool]], list[Any]]
 
@@ -27,7 +27,11 @@ PLACE, VALUE, ON, BACK = range(4)  # arguments: a result, itself, the frame, it 
 
 
 class Whole(Op):
-    """A scan as one op. run: it as ordinary ops; needed: which inputs get a gradient."""
+    """A scan as one op.
+
+    run: the scan as ordinary ops; like: the shapes and dtypes of stand-ins for its
+    inputs; needed: which of these get a gradient.
+    """
 
     def __init__(
         self,
@@ -44,7 +48,9 @@ class Whole(Op):
         self.like = like
         self.needed = needed
         self.ragged = ragged
-        self.frame: Frame = Ragged(np.array([2, 1]), 2, False) if ragged else uniform(2, 2, False)
+        self.frame: Frame = (
+            Ragged(np.array([2, 1]), 2, False) if ragged else uniform(2, 2, False)
+        )
         trace = _Trace(self)
         every = (True,) * len(trace.outputs)
         self.n_outputs = len(trace.outputs)
@@ -72,7 +78,7 @@ class Whole(Op):
         *tensors, frame = args
         gs = gs[: self.n_outputs]
         present = tuple(g is not None for g in gs)
-        if is_grad_enabled() or present not in self.backwards and not self._learn(present):
+        if is_grad_enabled() or not self._knows(present):
             yield from self._recorded(gs, tensors, frame, needed)
             return
         lines, results = self.backwards[present]
@@ -84,8 +90,10 @@ class Whole(Op):
             if needed[i]:
                 yield i, _backend.wrap(np.asarray(env[at]))
 
-    def _learn(self, present: tuple[bool, ...]) -> bool:
+    def _knows(self, present: tuple[bool, ...]) -> bool:
         """Trace the gradient for such cotangents; False if it reads what isn't kept."""
+        if present in self.backwards:
+            return True
         trace = _Trace(self)
         (lines, results), read = trace.backward(present)
         if not set(read) <= set(self.saved):
@@ -132,12 +140,16 @@ class _Trace:
         }
 
         def recorded(t: Any) -> bool:
-            return t._node is not None and not ends.isdisjoint(tape.reachable([t._node]))
+            return t._node is not None and not ends.isdisjoint(
+                tape.reachable([t._node])
+            )
 
         with trace_mode():
             self.outputs = whole.ordinary(self.leaves, whole.frame, recorded)
         self.builder = Builder()
-        self.inputs = [self.builder.name_slot((x._node, 0), x._data) for x in self.leaves]
+        self.inputs = [
+            self.builder.name_slot((x._node, 0), x._data) for x in self.leaves
+        ]
         slots = set(self.builder.by_slot)
         roots = [y._node for y in self.outputs if (y._node, y._slot) not in slots]
         nodes = tape.reachable(roots, stop=slots)
@@ -148,13 +160,15 @@ class _Trace:
         """((lines, results), the forward's variables that they read)."""
         outputs = [y for y, p in zip(self.outputs, present, strict=True) if p]
         inputs = [x for x, n in zip(self.leaves, self.needed, strict=True) if n]
-        seeds = [_backend.wrap(np.zeros(y.shape, y.dtype), _backend.Node()) for y in outputs]
-        with trace_mode():
+        seeds = [
+            _backend.wrap(np.zeros(y.shape, y.dtype), _backend.Node()) for y in outputs
+        ]
+        with trace_mode(), plain_derivatives():
             found = tape.grad(outputs, inputs, seeds, allow_unused=True)
         slots = {*self.builder.by_slot}
         self.seeds = [self.builder.name_slot((s._node, 0), s._data) for s in seeds]
         slots.update(self.builder.by_slot)
-        roots = [
+        roots: list[Any] = [
             g._node for g in found if g is not None and (g._node, g._slot) not in slots
         ]
         nodes = tape.reachable(roots, stop=slots)
@@ -166,14 +180,19 @@ class _Trace:
             if g is not None
         ]
         read = dict.fromkeys(
-            a for line in lines for a in line.args if isinstance(a, Var) and a in self.ours
+            a
+            for line in lines
+            for a in line.args
+            if isinstance(a, Var) and a in self.ours
         )
         return (lines, results), list(read)
 
     def forward(self, saved: Sequence[Var]) -> tuple[Any, list[int]]:
         """The lines of the forward, and where its outputs and what is saved stand."""
         outputs = [*map(self.builder.slot, self.outputs), *saved]
-        lines, results = self._numbered(self.first, self.inputs, list(enumerate(outputs)))
+        lines, results = self._numbered(
+            self.first, self.inputs, list(enumerate(outputs))
+        )
         return lines, [at for _, at in results]
 
     def compiled(self, lines: Any, saved: Sequence[Var], results: Any) -> Any:
@@ -189,7 +208,7 @@ class _Trace:
         compiled = []
         n = len(inputs)
         for line in lines:
-            args = []
+            args: list[tuple[int, Any]] = []
             for a in line.args:
                 if isinstance(a, Frame):  # the stand-in's, which runs forward
                     args.append((BACK if a.reverse else ON, None))
