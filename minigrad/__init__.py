@@ -40,7 +40,7 @@ from .interop import from_dlpack
 from .mode import enable_grad, is_grad_enabled, no_grad
 from .program import Program, linearise, trace
 from .rng import manual_seed
-from .scan import eager_loops, scan
+from .scan import eager_loops, explain, scan
 from .tape import grad
 from .tensor import Tensor
 
@@ -58,6 +58,7 @@ __all__ = [
     "einsum",
     "enable_grad",
     "errors",
+    "explain",
     "eye",
     "float32",
     "float64",

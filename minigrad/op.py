@@ -54,7 +54,7 @@ class Op(_backend.OpCore):
         composite: bool = False,
         registered: bool = True,
     ) -> None:
-        self.name = forward.__name__
+        self.name = forward.__name__.lstrip("_")
         self.__name__ = self.name
         self.__doc__ = forward.__doc__
         self.forward = forward

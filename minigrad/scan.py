@@ -20,8 +20,10 @@ from .errors import (
     check_callable,
     describe,
 )
+from .fused.explain import Explanation, explain_plan
 from .fused.frame import Ragged, uniform
 from .fused.lift import Lifted
+from .fused.passes import left_out
 from .fused.plan import Cache, Plan
 from .fused.step import items, trace_step
 from .tape import check_tensor
@@ -86,6 +88,41 @@ def eager_loops() -> Iterator[None]:
         _eager.reset(token)
 
 
+def explain(
+    step: Any, carry: State | None = None, xs: State | None = None
+) -> tuple[Explanation, ...]:
+    """What becomes of a step, or of each step of a layer, when it is scanned.
+
+    step: what `scan` takes, with carry and xs of the shapes to come; or a layer, which
+    knows its own. Each explanation prints as text: the program before and after the
+    passes, what was cut out of the loop, its phases, what a step costs, whether the
+    trace is reused, and which op keeps it from being fused, if one does.
+
+    Raises what `scan` raises, ArgumentError for a step without carry and xs.
+
+    >>> import minigrad as mg
+    >>> (found,) = mg.explain(lambda h, x: (h * x, h), mg.ones(2, 3), mg.ones(5, 2, 3))
+    >>> print(found.forward.phases())
+    ['rows of 3: mul']
+    """
+    if hasattr(step, "loop_steps"):
+        return tuple(_explained(*known) for known in step.loop_steps())
+    if carry is None or xs is None:
+        raise ArgumentError(
+            "explain: give the carry and the xs of the step, or a layer"
+        )
+    check_callable(step, "explain: step")
+    _n_steps(items(xs))
+    return (_explained("step", Lifted(step), carry, xs),)
+
+
+def _explained(title: str, lifted: Lifted, carry: State, xs: State) -> Explanation:
+    if not _is_fusable(carry, xs):
+        reason = "a carry must be (B, n) floats, and xs (T, B, n)"
+        return Explanation(title, reason, lifted.reason, None, None)
+    return explain_plan(title, plan_of(lifted, carry, xs, False), lifted.reason)
+
+
 def plan_of(lifted: Lifted, carry: State, xs: State, reverse: bool) -> Plan:
     """The plan for a step on such a carry and such xs: traced now, or found again."""
     carries, inputs = items(carry), items(xs)
@@ -93,6 +130,7 @@ def plan_of(lifted: Lifted, carry: State, xs: State, reverse: bool) -> Plan:
     tuples = isinstance(carry, tuple), isinstance(xs, tuple)
     key = lifted.key and (
         lifted.key,
+        left_out(),
         tuples,
         *((c.shape[1:], c.dtype) for c in carries),
         *((x.shape[2:], x.dtype) for x in inputs),

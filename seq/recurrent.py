@@ -1,7 +1,7 @@
 """A recurrent layer around any cell: stacked, in one or both directions."""
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from numbers import Real
 from typing import Any
 
@@ -148,6 +148,17 @@ class Recurrent(CellModule):
                 return output, h_n
             return output, h_n, stack_places(names, values, frame.batched)
 
+    def loop_steps(self) -> Iterator[tuple[str, CellStep, Any, Any]]:
+        """Of each place: its name, its step, and stand-ins for its carry and its xs."""
+        dtype = next(self.parameters(), mg.zeros(0)).dtype
+        for place, (suffix, sizes) in enumerate(self.places.items()):
+            frame = Frame({**sizes, "T": 2, "B": 2}, dtype, True)
+            data = {n: frame.zeros(shape) for n, shape in self.cell.data.items()}
+            step, now = self._step(place, data, (), dtype)
+            carry = boundary.initial_carry(self.cell, None, frame)
+            xs = (frame.zeros(("T", "B", "I")), *now)
+            yield f"{type(self).__name__}{suffix}", step, carry, xs
+
     def extra_repr(self) -> str:
         """The arguments, after the cell's name unless the class says it."""
         arguments = super().extra_repr()
@@ -190,21 +201,32 @@ class Recurrent(CellModule):
         Of each step the output is the first; what the names stand for follows.
         """
         layer, backwards = divmod(place, len(self.directions))
-        params = self.place_parameters(list(self.places)[place], x.dtype)
         here = {name: value[place] for name, value in data.items()}
-        per_step = [name for name in here if self.cell.data[name][0] == "T"]
-        fixed = {name: value for name, value in here.items() if name not in per_step}
-        step = CellStep(self.cell, names, params, fixed, per_step)
+        step, now = self._step(place, here, names, x.dtype)
         direction = "reverse" if backwards else "forward"
         with located(f"layer {layer}, {direction} direction"):
             carry, ys = mg.scan(
                 step,
                 h_0[place],
-                (x, *(here[name] for name in per_step)),
+                (x, *now),
                 lengths=lengths,
                 reverse=bool(backwards),
             )
         return carry, ys
+
+    def _step(
+        self,
+        place: int,
+        data: Mapping[str, Tensor],
+        names: tuple[str, ...],
+        dtype: np.dtype[Any],
+    ) -> tuple[CellStep, list[Tensor]]:
+        """The step of a place, and the data that come with x."""
+        params = self.place_parameters(list(self.places)[place], dtype)
+        per_step = [name for name in data if self.cell.data[name][0] == "T"]
+        fixed = {name: value for name, value in data.items() if name not in per_step}
+        step = CellStep(self.cell, names, params, fixed, per_step)
+        return step, [data[name] for name in per_step]
 
     def _write_output(
         self, x: Tensor, carries: list[tuple[Tensor, ...]], frame: Frame

@@ -21,7 +21,7 @@ from .frame import Frame
 from .levels import Level, levels_of
 from .loop import Loop
 from .lower import Counts
-from .passes import live
+from .passes import checked, left_out, live
 from .products import product
 
 
@@ -45,7 +45,7 @@ class Cut:
         mixed = [n for n in needed if self._level(n) == Level.MIXED]
         self.after = [rows.over_time(n) for n in mixed]
         inner = [n for n in needed if Level.ROW < self._level(n) < Level.MIXED]
-        self.stacked = self._hoisted(inner)
+        self.stacked = [] if "hoist" in left_out() else self._hoisted(inner)
         products = {v for n in self.stacked if n.op is product for v in n.outputs}
         n = counts.carries
         asked = [*program.outputs[n:], *(v for n in self.after for v in self._reads(n))]
@@ -141,7 +141,7 @@ class Cut:
             raise NotFusedError(f"{v.type} is a weight and a row for each example")
         operands = [*carries, *groups[0], *groups[1], *rest]
         counts = Counts(n, len(groups[0]), len(groups[1]))
-        program = Program(tuple(operands), tuple(body), outputs)
+        program = checked(Program(tuple(operands), tuple(body), outputs))
         return operands, Loop(program, counts)
 
 

@@ -9,7 +9,7 @@ from .. import ops
 from ..program import Instruction, Program, Var
 from . import rows
 from .lower import Counts
-from .passes import with_merged_products
+from .passes import checked, with_merged_products
 from .products import product
 
 
@@ -37,8 +37,8 @@ def levels_of(program: Program, counts: Counts) -> dict[Var, Level]:
     return levels
 
 
-def with_products(program: Program, counts: Counts, merge: bool = True) -> Program:
-    """The program with the matmuls of rows with a weight as products, merged or not."""
+def with_products(program: Program, counts: Counts) -> Program:
+    """The program with the matmuls of rows with a weight as products, merged."""
     levels = levels_of(program, counts)
 
     def convert(line: Instruction) -> Instruction:
@@ -53,4 +53,4 @@ def with_products(program: Program, counts: Counts, merge: bool = True) -> Progr
     lines = tuple(map(convert, program.instructions))
     program = replace(program, instructions=lines)
     fixed = {v for v, level in levels.items() if level == Level.FIXED}
-    return with_merged_products(program, fixed) if merge else program
+    return with_merged_products(checked(program), fixed)

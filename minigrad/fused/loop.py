@@ -27,7 +27,7 @@ from . import rows
 from .frame import Frame
 from .joint import Pullback, pullback
 from .lower import Code, Counts, lower
-from .passes import live, without_repetition
+from .passes import left_out, live, without, without_repetition
 
 CHEAP = {
     op for op in (ops.add, ops.sub, ops.mul, ops.neg, ops.eq, ops.ne, ops.lt, ops.le)
@@ -49,6 +49,7 @@ class Loop(Op):
         self.program = program
         self.counts = counts
         self.n_hidden = n_hidden
+        self.off = left_out()
         self.differentiable = True
         self.joint = self._joint
         self._variants: dict[tuple[bool, ...], Loop] = {}
@@ -73,7 +74,8 @@ class Loop(Op):
                 self.program.instructions,
                 (*self.program.outputs, *kept),
             )
-            self._variants[needed] = Loop(program, self.counts, len(kept))
+            with without(*self.off):
+                self._variants[needed] = Loop(program, self.counts, len(kept))
         return self._variants[needed]
 
     def reconcile(self, raw: list[Any]) -> None:
@@ -118,7 +120,8 @@ class Loop(Op):
     def _machine(self, dtype: np.dtype[Any], ragged: bool) -> tuple[Code, Any, Any]:
         key = dtype, ragged
         if key not in self._machines:
-            code = lower(self.program, self.counts, ragged)
+            with without(*self.off):
+                code = lower(self.program, self.counts, ragged)
             kept = [b.what == "carry" and code.kept[b.which] for b in code.buffers]
             machine = _backend.loop.Machine(
                 dtype,
@@ -209,11 +212,16 @@ class Loop(Op):
         self, gs: Any, ys: Any, args: Sequence[Any], needed: Sequence[bool]
     ) -> Iterator[tuple[int, Any]]:
         *tensors, frame = args
-        present = tuple(g is not None for g in gs)
-        key = present, tuple(needed)
+        backward = self.derivative([g is not None for g in gs], needed)
+        yield from backward(gs, ys, tensors, frame)
+
+    def derivative(self, present: Sequence[bool], needed: Sequence[bool]) -> Backward:
+        """The derivative for outputs that have a cotangent and inputs that need one."""
+        key = tuple(present), tuple(needed)
         if key not in self._backwards:
-            self._backwards[key] = Backward(self, present, needed)
-        yield from self._backwards[key](gs, ys, tensors, frame)
+            with without(*self.off):
+                self._backwards[key] = Backward(self, *key)
+        return self._backwards[key]
 
 
 def _rows(array: Any, dtype: np.dtype[Any]) -> Any:

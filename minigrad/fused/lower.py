@@ -28,6 +28,7 @@ from .._loop_py import (
 from ..program import Instruction, Program, Var
 from . import rows
 from .errors import NotFusedError
+from .passes import left_out
 from .products import product
 
 REDUCTIONS = ("sum", "amax", "amin")
@@ -151,7 +152,8 @@ class _Lowering:
             self.env[v] = self.given(kind, width, names[kind], which)
         for line in program.instructions:
             self.line(line)
-        self.merge_sums()
+        if "merge" not in left_out():
+            self.merge_sums()
         n = counts.carries
         self.kept = [False] * n
         reads = [self.env[v].value for v in program.inputs[:n]]

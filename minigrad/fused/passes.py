@@ -5,16 +5,43 @@ Each keeps what the program means; `Program.check` holds after each.
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from .. import ops
+from ..errors import ArgumentError
 from ..program import Instruction, Program, Var
 from . import rows
 from .products import product
+
+PASSES = ("dead code", "repetition", "merge", "hoist")
+
+_off: ContextVar[frozenset[str]] = ContextVar("passes_off", default=frozenset())
+
+
+@contextmanager
+def without(*names: str) -> Iterator[None]:
+    """Leave out passes, of PASSES, for what is traced inside: to see what they do.
+
+    Raises ArgumentError for a name that is no pass.
+    """
+    if unknown := set(names) - set(PASSES):
+        raise ArgumentError(f"no pass is named {sorted(unknown)}; they are {PASSES}")
+    token = _off.set(_off.get() | set(names))
+    try:
+        yield
+    finally:
+        _off.reset(token)
+
+
+def left_out() -> frozenset[str]:
+    """The names of the passes that are left out here."""
+    return _off.get()
 
 
 def live(lines: Sequence[Instruction], needed: Iterable[Var]) -> list[Instruction]:
@@ -30,12 +57,16 @@ def live(lines: Sequence[Instruction], needed: Iterable[Var]) -> list[Instructio
 
 def without_dead_code(program: Program) -> Program:
     """The program without what nobody reads."""
+    if "dead code" in left_out():
+        return program
     lines = live(program.instructions, program.outputs)
-    return replace(program, instructions=tuple(lines))
+    return checked(replace(program, instructions=tuple(lines)))
 
 
 def without_repetition(program: Program) -> Program:
     """The program with equal instructions made one."""
+    if "repetition" in left_out():
+        return program
     names: dict[Var, Var] = {}
     found: dict[Any, tuple[Var, ...]] = {}
     lines = []
@@ -48,7 +79,13 @@ def without_repetition(program: Program) -> Program:
             found[key] = line.outputs
             lines.append(line)
     outputs = tuple(names.get(v, v) for v in program.outputs)
-    return Program(program.inputs, tuple(lines), outputs)
+    return checked(Program(program.inputs, tuple(lines), outputs))
+
+
+def checked(program: Program) -> Program:
+    """The program, whose types have been derived anew."""
+    program.check()
+    return program
 
 
 def renamed(line: Instruction, names: dict[Var, Var]) -> Instruction:
@@ -67,6 +104,8 @@ def _key(arg: Any) -> Any:
 
 def with_merged_products(program: Program, fixed: Container[Var]) -> Program:
     """h @ A and h @ B as one product h @ [A B]; A and B are fixed, so [A B] is too."""
+    if "merge" in left_out():
+        return program
     groups: dict[Var, list[Instruction]] = {}
     for line in program.instructions:
         if line.op is product and line.args[1] in fixed and line.args[0] not in fixed:
@@ -90,7 +129,7 @@ def with_merged_products(program: Program, fixed: Container[Var]) -> Program:
             number += 2
         elif line.outputs not in merged | early:
             result.append(line)
-    return replace(program, instructions=tuple(result))
+    return checked(replace(program, instructions=tuple(result)))
 
 
 def _merged(lines: Sequence[Instruction], number: int) -> list[Instruction]:
