@@ -226,7 +226,7 @@ class Loop(Op):
 
 def _rows(array: Any, dtype: np.dtype[Any]) -> Any:
     """The array as a machine reads it: masks as numbers, rows one after the other."""
-    if array.dtype == dtype and array.flags.c_contiguous:
+    if array.ndim and array.dtype == dtype and array.flags.c_contiguous:
         return array
     return np.ascontiguousarray(array, dtype)
 

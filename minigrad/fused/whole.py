@@ -30,13 +30,14 @@ class Whole(Op):
     """A scan as one op.
 
     run: the scan as ordinary ops; like: the shapes and dtypes of stand-ins for its
-    inputs; needed: which of these get a gradient.
+    inputs, for `batch` examples; needed: which of these get a gradient.
     """
 
     def __init__(
         self,
         run: Run,
         like: Sequence[tuple[tuple[int, ...], np.dtype[Any]]],
+        batch: int,
         ragged: bool,
         needed: tuple[bool, ...],
     ) -> None:
@@ -48,9 +49,9 @@ class Whole(Op):
         self.like = like
         self.needed = needed
         self.ragged = ragged
-        self.frame: Frame = (
-            Ragged(np.array([2, 1]), 2, False) if ragged else uniform(2, 2, False)
-        )
+        self.frame: Frame = uniform(2, batch, False)
+        if ragged:
+            self.frame = Ragged(np.array([2] + [1] * (batch - 1)), 2, False)
         trace = _Trace(self)
         every = (True,) * len(trace.outputs)
         self.n_outputs = len(trace.outputs)
