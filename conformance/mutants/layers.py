@@ -65,8 +65,8 @@ LAYERS = [
             "",
         ),
         (
-            "                x = mg.cat(outputs, -1) if len(outputs) > 1 else outputs[0]\n",
-            "                x = mg.cat(outputs, -1) if len(outputs) > 1 else outputs[0]\n"
+            " else outputs[0]\n",
+            " else outputs[0]\n"
             "                if layer:\n"
             "                    x = self._drop(x, masks[layer - 1])\n",
         ),
