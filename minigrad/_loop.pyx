@@ -804,6 +804,17 @@ cdef class Machine:
         if run.most:
             run.start(run.shares())
 
+    def prepare(self, arrays, weights, Py_ssize_t rows):
+        cdef Steps steps = Steps.__new__(Steps)
+        steps.run = _Run.__new__(_Run)
+        steps.run.machine = self
+        steps.run.check(arrays, weights, np.array([rows]))
+        steps.scratch = <char *>_scratch(
+            self.memory + self.kernels.product_scratch(rows, self.widest_inner)
+        )
+        steps.run.lay(steps.scratch, 0)
+        return steps
+
 
 cdef void *_zeros(Py_ssize_t n, size_t size) except NULL:
     cdef void *memory = calloc(max(n, 1), size)
@@ -819,6 +830,7 @@ cdef class _Run(_Job):
     cdef Machine machine
     cdef bint reverse
     cdef Py_ssize_t n_steps, most
+    cdef int turn  # which half of a carry is read first
     cdef tuple owners  # of the memory below
     cdef const int64_t *sizes
     cdef int64_t *starts
@@ -946,6 +958,19 @@ cdef class _Run(_Job):
         )
         # The places of all, then what this thread has of its own, then a product's.
         cdef char *memory = <char *>_scratch(machine.memory + scratch)
+        self.lay(memory, first)
+        try:
+            with nogil:
+                self.steps(
+                    machine, first, last, breathe, <char **>memory, memory + machine.memory
+                )
+        finally:
+            free(memory)
+        return 0
+
+    cdef void lay(self, char *memory, Py_ssize_t first) noexcept:
+        """Write where each place is, from that row on, into the memory of a thread."""
+        cdef Machine machine = self.machine
         cdef char **at = <char **>memory
         cdef Py_ssize_t i
         memset(memory, 0, machine.memory)
@@ -956,12 +981,6 @@ cdef class _Run(_Job):
                 at[i] = self.data[i] + first * machine.row[i]
             else:
                 at[i] = self.data[i]
-        try:
-            with nogil:
-                self.steps(machine, first, last, breathe, at, memory + machine.memory)
-        finally:
-            free(memory)
-        return 0
 
     cdef int steps(
         self, Machine machine, Py_ssize_t first, Py_ssize_t last, bint breathe, char **at,
@@ -986,7 +1005,7 @@ cdef class _Run(_Job):
                 elif machine.keeps[b]:
                     row = (t + (self.reverse == (kind == READ_KIND))) * <Py_ssize_t>self.sizes[t]
                 else:
-                    row = ((i + (kind == WRITE_KIND)) & 1) * self.half[b]
+                    row = ((i + self.turn + (kind == WRITE_KIND)) & 1) * self.half[b]
                 at[b] = self.data[b] + (row + first) * machine.row[b]
             for p in range(machine.n_phases):
                 phase = &machine.phases[p]
@@ -1001,6 +1020,31 @@ cdef class _Run(_Job):
                 done = 0
                 self.breathe()
         return 0
+
+
+@cython.final
+cdef class Steps:
+    """A machine on arrays for one step; each call of step() runs it again."""
+
+    cdef _Run run
+    cdef char *scratch
+
+    def __dealloc__(self):
+        free(self.scratch)
+
+    @property
+    def turn(self):
+        return self.run.turn
+
+    def step(self):
+        cdef _Run run = self.run
+        cdef Machine machine = run.machine
+        with nogil:
+            run.steps(
+                machine, 0, run.most, False, <char **>self.scratch,
+                self.scratch + machine.memory,
+            )
+        run.turn ^= 1
 
 
 cdef void _product(

@@ -19,6 +19,7 @@ from seq.fused import CellStep
 from seq.internals import Internals, check_names, stack_places
 from seq.parameters import CellModule, check_bool, check_int
 from seq.signature import resolve
+from seq.stream import Stream
 
 
 class Recurrent(CellModule):
@@ -147,6 +148,26 @@ class Recurrent(CellModule):
             if return_internals is None:
                 return output, h_n
             return output, h_n, stack_places(names, values, frame.batched)
+
+    def stream(self, batch: int | None = None, hx: State | None = None) -> Stream:
+        """The layer fed one step at a time, from numpy to numpy.
+
+        batch: the number of examples, None for one without a batch axis; hx: the
+        initial state as `forward` takes it. Raises ArgumentError for two directions and
+        for a cell that takes data.
+
+        >>> from seq.cells import mgu
+        >>> stream = Recurrent(mgu, 3, 5).stream()
+        >>> stream([1.0, 2.0, 3.0]).shape
+        (5,)
+        """
+        return Stream(self, batch, hx)
+
+    def layer_steps(self) -> Iterator[CellStep]:
+        """The step of each place."""
+        dtype = next(self.parameters()).dtype
+        for suffix in self.places:
+            yield self._step(self.place_parameters(suffix, dtype), {})[0]
 
     def loop_steps(self) -> Iterator[tuple[str, CellStep, Any, Any]]:
         """Of each place: its name, its step, and stand-ins for its carry and its xs."""
