@@ -16,6 +16,7 @@ from libc.string cimport memset
 cdef extern from "<stdlib.h>":
     void *aligned_alloc(size_t alignment, size_t size)
 
+import math
 import os
 import threading
 from concurrent.futures import ThreadPoolExecutor, wait
@@ -288,8 +289,8 @@ def pack(weight):
         raise ShapeError(f"pack: a weight has two dimensions, not shape {weight.shape}")
     packed.kernels = _kernels("pack", weight.dtype)
     item = array.dtype.itemsize
-    if not array.dtype.isnative or weight.strides[0] % item or weight.strides[1] % item:
-        array = np.ascontiguousarray(weight, weight.dtype.newbyteorder("="))
+    if weight.strides[0] % item or weight.strides[1] % item:
+        array = np.ascontiguousarray(weight)
     packed.dtype = array.dtype
     packed.inner, packed.width = weight.shape
     row, column = array.strides[0] // item, array.strides[1] // item
@@ -344,11 +345,10 @@ cdef _rows(str name, object x, object dtype):
         raise ArgumentError(f"{name}: rows must be an array (..., columns)")
     if x.dtype != dtype:
         raise DTypeError(f"{name}: dtypes {x.dtype} and {dtype} must be the same")
-    columns = x.shape[x.ndim - 1]
-    flat = x.reshape(-1, columns) if columns else np.empty((0, 0), dtype)
+    flat = x.reshape(math.prod(x.shape[: x.ndim - 1]), x.shape[x.ndim - 1])
     item = x.dtype.itemsize
-    if not x.dtype.isnative or flat.strides[1] != item or flat.strides[0] % item:
-        flat = np.ascontiguousarray(flat, dtype.newbyteorder("="))
+    if flat.strides[1] != item or flat.strides[0] % item:
+        flat = np.ascontiguousarray(flat)
     return flat
 
 
@@ -593,6 +593,7 @@ class _Reader:
 
     def rowwise(self):
         n, = self.take(1)
+        _need(n >= 0, f"a phase of {n} segments")
         first = len(self.segments)
         self.local = set()  # (buffer, column) of what this phase has written
         self.streams = set()
@@ -605,6 +606,7 @@ class _Reader:
     def segment(self):
         width, n = self.take(2)
         _need(width >= 1, f"a segment of width {width}")
+        _need(n >= 0, f"a segment of {n} instructions")
         first = len(self.instructions)
         self.registers = {}  # the width of each that has a value
         self.writes, self.reads, whole = [], [], False
