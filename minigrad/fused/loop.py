@@ -86,7 +86,7 @@ class Loop(Op):
 
     def _forward(self, tensors: Arrays, frame: Any) -> tuple[Any, ...]:
         c = self.counts.carries
-        code, machine, arrays, weights = self.bind(tensors, frame, frame.ragged)
+        code, machine, arrays, weights = self.bound(tensors, frame, frame.ragged)
         machine.run(arrays, weights, frame.sizes, frame.reverse)
         carries: list[Any] = [None] * c
         streams: dict[int, Any] = {}
@@ -106,7 +106,7 @@ class Loop(Op):
                 outputs[i] = outputs[i].astype(bool)
         return (*finals, *outputs)
 
-    def bind(
+    def bound(
         self, tensors: Sequence[Any], frame: Frame, ragged: bool
     ) -> tuple[Code, Any, list[Any], list[Any]]:
         """The code, its machine, and the arrays and weights to run it on."""
@@ -127,7 +127,12 @@ class Loop(Op):
             elif what == "scratch" and buffer.kind != _backend.loop.LOCAL:
                 arrays[i] = np.empty((frame.batch, buffer.width), dtype)
         fixed = tensors[firsts["vector"] :]
-        return code, machine, arrays, [_backend.loop.pack(fixed[i]) for i in code.weights]
+        return (
+            code,
+            machine,
+            arrays,
+            [_backend.loop.pack(fixed[i]) for i in code.weights],
+        )
 
     def _machine(self, dtype: np.dtype[Any], ragged: bool) -> tuple[Code, Any, Any]:
         key = dtype, ragged

@@ -46,7 +46,7 @@ class Stepper:
         arrays.update(zip(names[n : n + len(xs)], xs, strict=True))
         operands = [arrays[v] for v in cut.operands]
         frame = uniform(1, len(carry[0]), False)
-        code, machine, bound, weights = cut.loop.bind(operands, frame, True)
+        code, machine, bound, weights = cut.loop.bound(operands, frame, True)
         found = {(b.what, b.which): a for b, a in zip(code.buffers, bound, strict=True)}
         self.outputs = [found[kind, i] for kind, i in code.outputs]
         self._carries = [found["carry", k] for k in range(n)]
