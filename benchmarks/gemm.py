@@ -6,10 +6,11 @@ import numpy as np
 import torch
 
 from benchmarks.measure import Subject
+from minigrad import _backend
 
 SHAPES = [(512, 512, 512), (1024, 1024, 1024), (2048, 512, 1024)]
 """(m, k, n)."""
-_MULTIPLIERS = ("numpy", "torch")
+_MULTIPLIERS = ("numpy", "torch", "minigrad")
 
 
 def _name(by: str, shape: tuple[int, int, int]) -> str:
@@ -23,7 +24,7 @@ FLOPS = {
 
 
 def subjects() -> dict[str, Subject]:
-    """float32 products into arrays that are there already."""
+    """float32 products; numpy's and torch's into arrays that are there already."""
     return {_name(by, s): _subject(by, s) for by in _MULTIPLIERS for s in SHAPES}
 
 
@@ -32,5 +33,8 @@ def _subject(by: str, shape: tuple[int, int, int]) -> Callable[[], object]:
     a, b, c = (np.ones(size, np.float32) for size in ((m, k), (k, n), (m, n)))
     if by == "numpy":
         return lambda: np.matmul(a, b, out=c)
+    if by == "minigrad":
+        packed = _backend.loop.pack(b)
+        return lambda: _backend.loop.product(a, packed, n)
     left, right, out = map(torch.from_numpy, (a, b, c))
     return lambda: torch.mm(left, right, out=out)

@@ -58,8 +58,7 @@ def run(threads: int, quick: bool, chosen: Iterable[Case]) -> Run:
 def use(threads: int) -> None:
     """From now on; a case may have said otherwise."""
     torch.set_num_threads(threads)
-    if hasattr(mg, "set_num_threads"):
-        mg.set_num_threads(threads)
+    mg.set_num_threads(threads)
 
 
 def measured(case: Case, times: Times) -> Row:

@@ -7,7 +7,6 @@ import pytest
 import torch
 
 import minigrad as mg
-import seq
 from benchmarks import engine, gemm, growth, layers, ours, ragged, streaming, writing
 from benchmarks.case import Absent, Case, arrays, build, check, error
 from benchmarks.kinds import KINDS, problem
@@ -87,16 +86,6 @@ def test_streams_compute_the_same(name: str) -> None:
             continue
         for y in whole.detach().numpy():
             assert relative_error(subject(), y) <= SAME_IN_FLOAT32, other
-
-
-def test_a_stream_of_ours_is_measured_once_there_is_one(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    row = np.ones((1, 4), np.float32)
-    monkeypatch.setattr(
-        seq.LSTM, "stream", lambda layer: lambda x: x + 1, raising=False
-    )
-    assert np.array_equal(ours.stream(seq.LSTM(4, 5), row)(), row + 1)
 
 
 @pytest.mark.parametrize("name", streaming.KINDS)
