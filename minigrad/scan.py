@@ -61,8 +61,6 @@ def scan(
     """
     if not isinstance(step, Lifted):
         check_callable(step, "scan: step")
-    n_steps = _n_steps(items(xs))
-    check_alike("carry", carry, carry, 0)
     lifted = step if isinstance(step, Lifted) else Lifted(step)
     if _is_fusable(carry, xs) and not _eager.get() and not get_watching():
         plan = plan_of(lifted, carry, xs, reverse)
@@ -72,6 +70,8 @@ def scan(
             raise ArgumentError(
                 f"{plan.reason}; a step must keep the rows of the batch apart"
             )
+    n_steps = _n_steps(items(xs))
+    check_alike("carry", carry, carry, 0)
     return _loop(lifted.rebind(lifted.tensors), carry, xs, lengths, reverse, n_steps)
 
 
@@ -132,9 +132,10 @@ def plan_of(lifted: Lifted, carry: State, xs: State, reverse: bool) -> Plan:
         lifted.key,
         left_out(),
         tuples,
-        *((c.shape[1:], c.dtype) for c in carries),
-        *((x.shape[2:], x.dtype) for x in inputs),
-        *((t.shape, t.dtype) for t in lifted.tensors),
+        carries[0]._data.dtype,
+        *[c._data.shape[1] for c in carries],
+        *[(x._data.shape[2], x._data.dtype) for x in inputs],
+        *[(t._data.shape, t._data.dtype) for t in lifted.tensors],
     )
 
     def make() -> Plan:
@@ -180,14 +181,15 @@ def _run(
 def _is_fusable(carry: State, xs: State) -> bool:
     """Whether the carry is rows of one kind of float, and xs rows for each step."""
     carries, inputs = items(carry), items(xs)
-    batch = inputs[0].shape[1:2]
-    return (
-        len({c.dtype for c in carries}) == 1
-        and carries[0].dtype.kind == "f"
-        and all(c.ndim == 2 and c.shape[:1] == batch for c in carries)
-        and all(x.ndim == 3 and x.shape[1:2] == batch for x in inputs)
-        and batch != (0,)
-    )
+    if not all(isinstance(t, Tensor) for t in (*carries, *inputs)) or not carries:
+        return False
+    lead, dtype = inputs[0]._data.shape[:2], carries[0]._data.dtype
+    if len(lead) < 2 or 0 in lead or dtype.kind != "f":
+        return False
+    return all(
+        c._data.ndim == 2 and c._data.shape[0] == lead[1] and c._data.dtype == dtype
+        for c in carries
+    ) and all(x._data.ndim == 3 and x._data.shape[:2] == lead for x in inputs)
 
 
 def _loop(

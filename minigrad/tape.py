@@ -244,14 +244,20 @@ def _visit(
 
     A node that nothing was asked of stays whole, for another pass.
     """
+    if node.op is None:
+        g = arrived.pop((node, 0))
+        if node.hooks and g is not None and node in useful:
+            g = _hooked(node, 0, g, arrived.recorded)
+        if g is not None and (targets is None or (node, 0) in targets):
+            found[node, 0] = g
+        return False
     gs = []
-    for slot in range(max(len(node.values), 1)):
+    for slot in range(len(node.values)):
         g = arrived.pop((node, slot))
         if node.hooks and g is not None and node in useful:
             g = _hooked(node, slot, g, arrived.recorded)
         gs.append(g)
-        wanted = node.op is None if targets is None else (node, slot) in targets
-        if wanted and g is not None:
+        if g is not None and targets is not None and (node, slot) in targets:
             found[node, slot] = g
     needed = [p in useful for p in node.parents]
     if not any(needed) or all(g is None for g in gs):
@@ -281,16 +287,11 @@ def _pull(
     What the VJPs read has its history only if the pass itself is recorded.
     """
     op = node.op
-    ys = [wrap(v, node if recorded else None, i) for i, v in enumerate(node.values)]
-    args = list(node.args)
-    positions = op.places(node.args)
-    for i, position in enumerate(positions):
-        if isinstance(args[position], np.ndarray):
-            parent = node.parents[i] if recorded else None
-            args[position] = wrap(args[position], parent, node.slots[i])
     if op.joint is not None:
-        yield from op.joint(tuple(gs), tuple(ys), args, needed)
+        yield from op.joint(node, gs, needed, recorded)
         return
+    args, ys = read_back(node, recorded)
+    positions = op.places(node.args)
     g, y = (tuple(gs), tuple(ys)) if op.returns_tuple else (gs[0], ys[0])
     for i, position in enumerate(positions):
         name = op.params[0 if op.variadic else position]
@@ -306,6 +307,17 @@ def _pull(
             anomaly.check_vjp(node, name, result)
         shape = args[position].shape
         yield i, result if result.shape == shape else ops.sum_to(result, shape)
+
+
+def read_back(node: Node, recorded: bool) -> tuple[list[Any], list[Any]]:
+    """A node's arguments and outputs as Tensors, with their history if asked for."""
+    ys = [wrap(v, node if recorded else None, i) for i, v in enumerate(node.values)]
+    args = list(node.args)
+    for i, position in enumerate(node.op.places(node.args)):
+        if isinstance(args[position], np.ndarray):
+            parent = node.parents[i] if recorded else None
+            args[position] = wrap(args[position], parent, node.slots[i])
+    return args, ys
 
 
 def _free(node: Node) -> None:

@@ -1,5 +1,6 @@
 """What a caller hands to a recurrent module: checked, named in errors, laid out."""
 
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -51,7 +52,12 @@ class Frame:
 
     def zeros(self, shape: Shape) -> Tensor:
         """Zeros of the shape that the symbols say."""
-        return mg.zeros(*self.places, *resolve(shape, self.sizes), dtype=self.dtype)
+        return _zeros((*self.places, *resolve(shape, self.sizes)), self.dtype)
+
+
+@functools.lru_cache(32)
+def _zeros(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Tensor:
+    return mg.zeros(*shape, dtype=dtype)
 
 
 def as_tensor(what: str, value: Any) -> Tensor:

@@ -52,15 +52,20 @@ class CellModule(nn.Module):
         self.bias = bias
         self.proj_size = proj_size
         self.places: dict[str, Mapping[str, int]] = {}
+        self.names: dict[str, dict[str, str]] = {}  # of the parameters of each place
 
     def add_place(self, suffix: str, input_size: int, dtype: DTypeLike) -> None:
         """Register the parameters of one place, as zeros."""
         sizes = {"I": input_size, "H": self.hidden_size, "P": self.proj_size}
         self.places[suffix] = sizes
+        self.names[suffix] = {
+            name: parameter_name(name, suffix)
+            for name in filter(self._is_present, self.cell.params)
+        }
         for name, shape in self.cell.params.items():
-            full = parameter_name(name, suffix)
-            if not self._is_present(name):
+            if name not in self.names[suffix]:
                 continue
+            full = self.names[suffix][name]
             if hasattr(self, full):
                 raise ArgumentError(
                     f"cell {self.cell.name!r}: the parameter {name!r} would be "
@@ -79,12 +84,20 @@ class CellModule(nn.Module):
 
     def place_parameters(self, suffix: str, dtype: DTypeLike) -> dict[str, Tensor]:
         """What the cell takes as parameters at one place; an absent bias is zeros."""
+        names, sizes = self.names[suffix], self.places[suffix]
         return {
-            name: getattr(self, parameter_name(name, suffix))
-            if self._is_present(name)
-            else mg.zeros(*resolve(shape, self.places[suffix]), dtype=dtype)
+            name: getattr(self, names[name])
+            if name in names
+            else mg.zeros(*resolve(shape, sizes), dtype=dtype)
             for name, shape in self.cell.params.items()
         }
+
+    def parameter_dtype(self, default: np.dtype[Any]) -> np.dtype[Any]:
+        """The dtype of the parameters; the default for a cell that has none."""
+        for names in self.names.values():
+            for name in names.values():
+                return getattr(self, name).dtype
+        return default
 
     def read_input(self, input: Any, ranks: Mapping[int, str]) -> Tensor:
         """The input as a Tensor, if its rank, last size and dtype are right."""
@@ -99,7 +112,7 @@ class CellModule(nn.Module):
                 f"input must have input_size={self.input_size} as its last size, "
                 f"got {x.shape}"
             )
-        check_dtype("input", x, next(self.parameters(), x).dtype)
+        check_dtype("input", x, self.parameter_dtype(x.dtype))
         return x
 
     def extra_repr(self) -> str:

@@ -165,13 +165,13 @@ class Recurrent(CellModule):
 
     def layer_steps(self) -> Iterator[CellStep]:
         """The step of each place."""
-        dtype = next(self.parameters()).dtype
+        dtype = self.parameter_dtype(mg.float32)
         for suffix in self.places:
             yield self._step(self.place_parameters(suffix, dtype), {})[0]
 
     def loop_steps(self) -> Iterator[tuple[str, CellStep, Any, Any]]:
         """Of each place: its name, its step, and stand-ins for its carry and its xs."""
-        dtype = next(self.parameters(), mg.zeros(0)).dtype
+        dtype = self.parameter_dtype(mg.float32)
         for suffix, sizes in self.places.items():
             frame = Frame({**sizes, "T": 2, "B": 2}, dtype, True)
             data = {n: frame.zeros(shape) for n, shape in self.cell.data.items()}
@@ -254,7 +254,7 @@ class Recurrent(CellModule):
         """Outputs and last states, as the caller's layout has them."""
         output = boundary.from_time_major(x, frame.batched, self.batch_first)
         h_n = tuple(
-            mg.stack(states) if len(states) > 1 else states[0].unsqueeze(0)
+            mg.stack(states) if len(states) > 1 else states[0][None]
             for states in zip(*carries, strict=True)
         )
         if not frame.batched:

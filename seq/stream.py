@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+import minigrad as mg
 from minigrad import Tensor
 from minigrad.errors import ArgumentError, DTypeError, ShapeError
 from minigrad.fused.passes import without
@@ -42,7 +43,7 @@ class Stream:
             )
         batched = batch is not None
         sizes = {**layer.places["_l0"], "T": 1, "B": 1 if batch is None else batch}
-        dtype = next(layer.parameters()).dtype
+        dtype = layer.parameter_dtype(mg.float32)
         self._frame = Frame(sizes, dtype, batched, (len(layer.places),))
         self._cell = layer.cell
         self._input = np.zeros((1, sizes["B"], layer.input_size), dtype)

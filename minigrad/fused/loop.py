@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import _backend, ops
+from .. import _backend, ops, tape
 from ..errors import DTypeError
 from ..mode import is_grad_enabled
 from ..op import Arrays, Op
@@ -88,13 +88,8 @@ class Loop(Op):
         c = self.counts.carries
         code, machine, arrays, weights = self.bound(tensors, frame, frame.ragged)
         machine.run(arrays, weights, frame.sizes, frame.reverse)
-        carries: list[Any] = [None] * c
-        streams: dict[int, Any] = {}
-        for buffer, array in zip(code.buffers, arrays, strict=True):
-            if buffer.what == "carry":
-                carries[buffer.which] = array
-            elif buffer.what == "out":
-                streams[buffer.which] = array
+        carries = [arrays[places[0]] for places in code.carries]
+        streams = {which: arrays[i] for i, kind, which, _ in code.places if kind == "out"}
         finals = [self._final(k, a, code, frame) for k, a in enumerate(carries)]
         outputs = [
             streams[i] if what == "out" else self._states(carries[i], what, frame)
@@ -110,29 +105,25 @@ class Loop(Op):
         self, tensors: Sequence[Any], frame: Frame, ragged: bool
     ) -> tuple[Code, Any, list[Any], list[Any]]:
         """The code, its machine, and the arrays and weights to run it on."""
-        code, machine, numbers = self._machine(tensors[0].dtype, ragged)
+        dtype = tensors[0].dtype
+        code, machine, numbers = self._machine(dtype, ragged)
         c, n_streams, n_rows = self.counts
         firsts = {"stream": c, "row": c + n_streams, "vector": c + n_streams + n_rows}
-        dtype = tensors[0].dtype
-        carries = [self._carry(k, a, code, frame) for k, a in enumerate(tensors[:c])]
         arrays: list[Any] = list(numbers)
-        for i, buffer in enumerate(code.buffers):
-            what = buffer.what
-            if what in firsts:
-                arrays[i] = _rows(tensors[firsts[what] + buffer.which], dtype)
-            elif what == "carry":
-                arrays[i] = carries[buffer.which]
-            elif what == "out":
-                arrays[i] = np.empty((*frame.lead, buffer.width), dtype)
-            elif what == "scratch" and buffer.kind != _backend.loop.LOCAL:
-                arrays[i] = np.empty((frame.batch, buffer.width), dtype)
+        for i, kind, which, width in code.places:
+            if kind in firsts:
+                arrays[i] = _rows(tensors[firsts[kind] + which], dtype)
+            elif kind == "out":
+                arrays[i] = np.empty((*frame.lead, width), dtype)
+            elif kind == "scratch":
+                arrays[i] = np.empty((frame.batch, width), dtype)
+        for k, places in enumerate(code.carries):
+            states = self._carry(k, tensors[k], code, frame)
+            for i in places:
+                arrays[i] = states
         fixed = tensors[firsts["vector"] :]
-        return (
-            code,
-            machine,
-            arrays,
-            [_backend.loop.pack(fixed[i]) for i in code.weights],
-        )
+        weights = [_backend.loop.pack(fixed[i]) for i in code.weights]
+        return code, machine, arrays, weights
 
     def _machine(self, dtype: np.dtype[Any], ragged: bool) -> tuple[Code, Any, Any]:
         key = dtype, ragged
@@ -226,9 +217,9 @@ class Loop(Op):
         return list(kept)
 
     def _joint(
-        self, gs: Any, ys: Any, args: Sequence[Any], needed: Sequence[bool]
+        self, node: Any, gs: Sequence[Any], needed: Sequence[bool], recorded: bool
     ) -> Iterator[tuple[int, Any]]:
-        *tensors, frame = args
+        (*tensors, frame), ys = tape.read_back(node, recorded)
         backward = self.derivative([g is not None for g in gs], needed)
         yield from backward(gs, ys, tensors, frame)
 

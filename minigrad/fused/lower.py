@@ -103,12 +103,16 @@ class Buffer:
 class Code:
     """A machine's code, and what to give it.
 
-    kept: for each carry, whether all its states stay. outputs: for each, ("out", i)
+    places: of the buffers that get an array at each call, (index, what, which, width);
+    carries: for each, the indices of its buffers; kept: whether all its states stay.
+    outputs: for each, ("out", i)
     for a stream of its own, ("read", k) or ("write", k) for the states of a carry.
     weights: which of the fixed inputs each weight is.
     """
 
     buffers: tuple[Buffer, ...]
+    places: tuple[tuple[int, str, Any, int], ...]
+    carries: tuple[tuple[int, ...], ...]
     kept: tuple[bool, ...]
     code: tuple[int, ...]
     n_registers: int
@@ -389,8 +393,18 @@ class _Lowering:
                     places = [self.at(a) for a in (item.out, *item.args)]
                     places += [(-1, 0)] * (4 - len(places))
                     code += [n for place in places for n in place]
+        buffers = list(enumerate(self.buffers))
         return Code(
             tuple(self.buffers),
+            tuple(
+                (i, b.what, b.which, b.width)
+                for i, b in buffers
+                if b.what not in ("carry", "number") and b.kind != LOCAL
+            ),
+            tuple(
+                tuple(i for i, b in buffers if b.what == "carry" and b.which == k)
+                for k in range(len(self.kept))
+            ),
             tuple(self.kept),
             tuple(code),
             n_registers,

@@ -24,12 +24,14 @@ class Plan:
     """A traced step, ready to run; or, with a `reason`, one that can't be fused.
 
     batch: the number of examples, if a tensor that was lifted has a row for each.
+    kept: whether it will be found again, so that making one op of it is worth while.
     """
 
     def __init__(self, traced: Traced, n_carries: int, n_xs: int) -> None:
         self.traced = traced
         self.reason: str | None = None
         self.mixes_rows = False
+        self.kept = False
         self.batch: int | None = None
         self.n_carries = n_carries
         self.n_xs = n_xs
@@ -51,7 +53,7 @@ class Plan:
 
         tensors: the carry, the xs, what was lifted and what was captured.
         """
-        if is_tracing():
+        if is_tracing() or not self.kept:
             return self.run(tensors, frame, has_node)
         recorded = is_grad_enabled()
         needed = tuple(
@@ -110,6 +112,7 @@ class Cache:
             if any(t._node is not None for t in plan.traced.captured):
                 return plan
             self._plans[key] = plan
+            plan.kept = True
             if len(self._plans) > CACHED:
                 self._plans.popitem(last=False)
         else:

@@ -74,17 +74,17 @@ class Whole(Op):
         return tuple(env[i] for i in self.results)
 
     def _joint(
-        self, gs: Any, ys: Any, args: Sequence[Any], needed: Sequence[bool]
+        self, node: Any, gs: Sequence[Any], needed: Sequence[bool], recorded: bool
     ) -> Iterator[tuple[int, Any]]:
-        *tensors, frame = args
         gs = gs[: self.n_outputs]
         present = tuple(g is not None for g in gs)
-        if is_grad_enabled() or not self._knows(present):
+        if recorded or not self._knows(present):
+            (*tensors, frame), _ = tape.read_back(node, recorded)
             yield from self._recorded(gs, tensors, frame, needed)
             return
         lines, results = self.backwards[present]
-        env = [t._data for t in tensors]
-        env += [y._data for y in ys[self.n_outputs :]]
+        *env, frame = node.args
+        env += node.values[self.n_outputs :]
         env += [g._data for g in gs if g is not None]
         _execute(lines, env, frame)
         for i, at in results:
