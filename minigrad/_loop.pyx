@@ -389,48 +389,50 @@ cdef class _Sum(_Job):
     cdef const char *x
     cdef const char *y
     cdef char *out
-    cdef Py_ssize_t rows, x_stride, y_stride, k, n, item
-    cdef bint add, by_k
+    cdef Py_ssize_t rows, x_stride, y_stride, k, n, item, block
+    cdef bint add, by_k, ascending
 
     cdef int work(self, Py_ssize_t first, Py_ssize_t last, bint breathe) except -1:
         cdef Py_ssize_t left = first, right = last, top = 0, bottom = self.k
-        cdef Py_ssize_t end = self.rows, start, item = self.item
+        cdef Py_ssize_t done = 0, size, start, item = self.item, rows = self.rows
         cdef bint add = self.add
         cdef void *scratch
         if self.by_k:
             top, bottom, left, right = first, last, 0, self.n
         scratch = _scratch(
-            self.kernels.gram_scratch(min(end, BLOCK), bottom - top) if self.y else 0
+            self.kernels.gram_scratch(min(rows, self.block), bottom - top) if self.y else 0
         )
         try:
             with nogil:
-                # The last rows first, in whole blocks: what comes of them is what comes
-                # of them alone, and the rows before can be added later.
-                while (end > 0 or not add) and not minigrad_raised(&self.stop):
-                    start = max(end - BLOCK, 0)
+                # In whole blocks from one end: what comes of them is what comes of them
+                # alone, and the other rows can be added later.
+                while (done < rows or not add) and not minigrad_raised(&self.stop):
+                    size = min(self.block, rows - done)
+                    start = done if self.ascending else rows - done - size
                     if self.y:
                         self.kernels.gram(
                             self.x + (start * self.x_stride + top) * item, self.x_stride,
                             self.y + (start * self.y_stride + left) * item, self.y_stride,
                             self.out + (top * self.n + left) * item, self.n,
-                            end - start, bottom - top, right - left, add, scratch,
+                            size, bottom - top, right - left, add, scratch,
                         )
                     else:
                         self.kernels.sum_rows(
                             self.x + (start * self.x_stride + left) * item, self.x_stride,
-                            end - start, right - left, add, self.out + left * item,
+                            size, right - left, add, self.out + left * item,
                         )
-                    end = start
+                    done += size
                     add = True
-                    if breathe and end:
+                    if breathe and done < rows:
                         self.breathe()
         finally:
             free(scratch)
         return 0
 
 
-def gram(x, y, out=None):
+def gram(x, y, out=None, Py_ssize_t block=BLOCK, bint ascending=False):
     cdef _Sum job = _Sum.__new__(_Sum)
+    job.block, job.ascending = _block("gram", block), ascending
     job.kernels = _kernels("gram", x.dtype)
     x, y = _rows("gram", x, x.dtype), _rows("gram", y, x.dtype)
     if len(x) != len(y):
@@ -454,8 +456,9 @@ def gram(x, y, out=None):
     return out
 
 
-def sum_rows(x, out=None):
+def sum_rows(x, out=None, Py_ssize_t block=BLOCK, bint ascending=False):
     cdef _Sum job = _Sum.__new__(_Sum)
+    job.block, job.ascending = _block("sum_rows", block), ascending
     job.kernels = _kernels("sum_rows", x.dtype)
     x = _rows("sum_rows", x, x.dtype)
     job.rows, job.n = x.shape
@@ -470,6 +473,12 @@ def sum_rows(x, out=None):
     # Bound by memory: a number costs about as much as forty operations of a product.
     job.start(_bounds(job.n, 40.0 * job.rows * job.n, 64))
     return out
+
+
+cdef Py_ssize_t _block(str name, Py_ssize_t block) except -1:
+    if not 1 <= block <= BLOCK:
+        raise ArgumentError(f"{name}: block must be 1..{BLOCK} rows, not {block}")
+    return block
 
 
 cdef _result(str name, object out, tuple shape, object dtype):

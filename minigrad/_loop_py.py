@@ -114,24 +114,34 @@ def product(x: Array, packed: Array, width: int) -> Array:
 
 
 GRAM_ROWS = 256
-"""Rows of a sum that are added up by themselves, counted from the last row.
-
-The later rows' sum is added first: of rows cut at a multiple of this from the last, the
-later ones can be summed alone, and the result be given as `out` with the others.
-"""
+"""The most rows of a sum that are added up by themselves."""
 
 
-def gram(x: Array, y: Array, out: Array | None = None) -> Array:
+def gram(
+    x: Array,
+    y: Array,
+    out: Array | None = None,
+    block: int = GRAM_ROWS,
+    ascending: bool = False,
+) -> Array:
     """The sum over all rows of x (..., K) and y (..., N) of their products: (K, N).
 
-    out: what it is added to, in place.
+    Blocks of rows are added up by themselves, then to each other, from the last one
+    on, or from the first if `ascending`. So rows that are cut at a multiple of `block`,
+    from where the sum begins, can be summed apart, with what the others gave as `out`,
+    to which the sum is added in place: the bits are the same.
     """
     total = x.reshape(-1, x.shape[-1]).T @ y.reshape(-1, y.shape[-1])
     return total if out is None else np.add(out, total, out)
 
 
-def sum_rows(x: Array, out: Array | None = None) -> Array:
-    """The sum over all rows of x (..., N): (N,). out: as in gram."""
+def sum_rows(
+    x: Array,
+    out: Array | None = None,
+    block: int = GRAM_ROWS,
+    ascending: bool = False,
+) -> Array:
+    """The sum over all rows of x (..., N): (N,). The rest is as in gram."""
     total = x.reshape(-1, x.shape[-1]).sum(0)
     return total if out is None else np.add(out, total, out)
 

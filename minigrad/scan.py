@@ -41,6 +41,7 @@ def scan(
     xs: State,
     lengths: Any = None,
     reverse: bool = False,
+    checkpoint: int | str | None = None,
 ) -> tuple[Any, Any]:
     """Run `step` along the leading axis of xs: (carry, ys).
 
@@ -50,6 +51,9 @@ def scan(
     lengths: (B,) int64 in 0..T. Past its length a row keeps its carry and its y is 0;
     its x is never looked at. In reverse, a row starts at its own end.
     reverse: from the last step to the first.
+    checkpoint: a number of steps, or "sqrt" for the square root of T: keep the carry so
+    often, and run the steps between again in the backward. It takes less memory, and a
+    forward more; the gradient has the same bits, with lengths up to rounding.
 
     Raises ShapeError, DTypeError, ArgumentError or IndexRangeError for what does not
     fit; an error in `step` passes through.
@@ -65,7 +69,7 @@ def scan(
     if _is_fusable(carry, xs) and not _eager.get() and not get_watching():
         plan = plan_of(lifted, carry, xs, reverse)
         if plan.reason is None:
-            return _run(plan, lifted, carry, xs, lengths, reverse)
+            return _run(plan, lifted, carry, xs, lengths, reverse, checkpoint)
         if plan.mixes_rows and lifted.rows_only:
             raise ArgumentError(
                 f"{plan.reason}; a step must keep the rows of the batch apart"
@@ -161,7 +165,13 @@ def plan_of(lifted: Lifted, carry: State, xs: State, reverse: bool) -> Plan:
 
 
 def _run(
-    plan: Plan, lifted: Lifted, carry: State, xs: State, lengths: Any, reverse: bool
+    plan: Plan,
+    lifted: Lifted,
+    carry: State,
+    xs: State,
+    lengths: Any,
+    reverse: bool,
+    checkpoint: Any,
 ) -> tuple[Any, Any]:
     carries, inputs = items(carry), items(xs)
     n_steps, batch = inputs[0].shape[:2]
@@ -171,7 +181,7 @@ def _run(
         if (checked != n_steps).any():
             frame = Ragged(checked, n_steps, reverse)
     tensors = [*carries, *inputs, *lifted.tensors, *plan.traced.captured]
-    results = plan(tensors, frame)
+    results = plan(tensors, frame, checkpoint)
     n = len(carries)
     one_carry, one_y = plan.traced.single
     carry = results[0] if one_carry else tuple(results[:n])

@@ -98,6 +98,7 @@ class Recurrent(CellModule):
         lengths: Lengths | None = None,
         dropout_masks: Sequence[Any] | None = None,
         return_internals: Sequence[str] | None = None,
+        checkpoint: int | str | None = None,
         **data: Any,
     ) -> tuple[Tensor, State] | tuple[Tensor, State, Internals]:
         """Run the sequences; returns (output, h_n), or (output, h_n, internals).
@@ -120,6 +121,9 @@ class Recurrent(CellModule):
         (num_layers * num_directions, T, B, ...), 0 beyond an example's length. A name
         that the equations use twice has the value that it has at the end.
 
+        checkpoint: a number of steps, or "sqrt": keep the states so often only, and run
+        the steps between again in the backward, as `minigrad.scan` says.
+
         Raises ShapeError, DTypeError, ArgumentError or IndexRangeError (lengths),
         naming the argument, or the layer and the direction.
         """
@@ -137,7 +141,7 @@ class Recurrent(CellModule):
                 if layer:
                     x = self._drop(x, masks[layer - 1])
                 runs = [
-                    self._run(place, x, h_0, given, ends, names)
+                    self._run(place, x, h_0, given, ends, names, checkpoint)
                     for place in self._layer_places(layer)
                 ]
                 carries += [carry for carry, _ in runs]
@@ -216,6 +220,7 @@ class Recurrent(CellModule):
         data: Mapping[str, Tensor],
         lengths: np.ndarray[Any, Any] | None,
         names: tuple[str, ...],
+        checkpoint: int | str | None,
     ) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
         """One layer in one direction: the last carry, and (T, B, ...) by step.
 
@@ -233,6 +238,7 @@ class Recurrent(CellModule):
                 (x, *now),
                 lengths=lengths,
                 reverse=bool(backwards),
+                checkpoint=checkpoint,
             )
         return carry, ys
 

@@ -22,7 +22,7 @@ from .levels import Level, levels_of
 from .loop import Loop
 from .lower import Counts
 from .passes import checked, left_out, live
-from .products import product
+from .products import over, product
 
 
 class Cut:
@@ -46,7 +46,7 @@ class Cut:
         self.after = [rows.over_time(n) for n in mixed]
         inner = [n for n in needed if Level.ROW < self._level(n) < Level.MIXED]
         self.stacked = [] if "hoist" in left_out() else self._hoisted(inner)
-        products = {v for n in self.stacked if n.op is product for v in n.outputs}
+        products = {v for n in self.stacked if n.op is over[product] for v in n.outputs}
         n = counts.carries
         asked = [*program.outputs[n:], *(v for n in self.after for v in self._reads(n))]
         streams = {*program.inputs[n : n + counts.streams], *products}
@@ -67,20 +67,20 @@ class Cut:
         recorded: whether a gradient by a tensor may be asked for.
         """
         env: dict[Var, Any] = dict(zip(self.program.inputs, inputs, strict=True))
-        run(self.before, env)
+        run(self.before, env, frame)
         outer = dict(env)
         if frame.ragged:
             for v in self.sorted:
                 if self.levels[v] == Level.FIXED:
                     env[v] = frames.sort(env[v], frame)
                 outer[v] = frames.own(env[v], frame)
-        run(self.stacked, outer)
+        run(self.stacked, outer, frame)
         env.update((v, outer[v]) for line in self.stacked for v in line.outputs)
         operands = [env[v] for v in self.operands]
         results = self.loop.over(operands, frame, recorded)
         n = self.counts.carries
         env.update(zip(self.ys, results[n:], strict=True))
-        run(self.after, env)
+        run(self.after, env, frame)
         return [*results[:n], *(env[v] for v in self.program.outputs[n:])]
 
     def _level(self, line: Instruction) -> Level:
@@ -116,7 +116,7 @@ class Cut:
             if self._level(line) == Level.STREAM and outer and able.issuperset(reads):
                 moved.append(outer)
                 able.update(line.outputs)
-        products = [v for n in moved if n.op is product for v in n.outputs]
+        products = [v for n in moved if n.op is over[product] for v in n.outputs]
         return live(moved, products)
 
     def _loop(
@@ -145,10 +145,13 @@ class Cut:
         return operands, Loop(program, counts)
 
 
-def run(lines: Iterable[Instruction], env: dict[Var, Any]) -> None:
+def run(lines: Iterable[Instruction], env: dict[Var, Any], frame: Frame) -> None:
     """Run instructions on Tensors, recorded if the mode says so."""
     for line in lines:
-        args = tuple(env[a] if isinstance(a, Var) else a for a in line.args)
+        args = tuple(
+            env[a] if isinstance(a, Var) else frame if a is rows.FRAME else a
+            for a in line.args
+        )
         result = _backend.apply(line.op, args)
         results = result if isinstance(result, tuple) else (result,)
         env.update(zip(line.outputs, results, strict=True))

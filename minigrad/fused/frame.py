@@ -8,15 +8,22 @@ second that still run, and so on. Nothing is kept of a row that has ended.
 from __future__ import annotations
 
 import functools
+import math
 from typing import Any
 
 import numpy as np
 
 from ..op import Array, Op
 
+MOST_ROWS = 256  # that are added up by themselves: longer sums are less accurate
+
 
 class Frame:
-    """The layout of one call. sizes: the number of rows at each step, int64 (T,)."""
+    """The layout of one call.
+
+    sizes: the number of rows at each step, int64 (T,). unit: how many steps together
+    can be summed apart from others, and come to the same bits; block: their rows.
+    """
 
     def __init__(self, n_steps: int, batch: int, reverse: bool) -> None:
         self.n_steps = n_steps
@@ -25,6 +32,11 @@ class Frame:
         self.ragged = False
         self.lead: tuple[int, ...] = (n_steps, batch)
         self.sizes = np.full(n_steps, batch, np.int64)
+        self.unit = max(MOST_ROWS // batch, 1) if batch else 1
+        self.block = self.unit * batch
+        if batch > MOST_ROWS:
+            self.block = MOST_ROWS
+            self.unit = MOST_ROWS // math.gcd(MOST_ROWS, batch)
 
     def __repr__(self) -> str:
         return f"<frame {'ragged' if self.ragged else self.lead}>"
@@ -47,6 +59,7 @@ class Ragged(Frame):
     def __init__(self, lengths: Array, n_steps: int, reverse: bool) -> None:
         super().__init__(n_steps, len(lengths), reverse)
         self.ragged = True
+        self.block = MOST_ROWS
         self.order = np.argsort(-lengths, kind="stable")
         self.inverse = np.argsort(self.order, kind="stable")
         self.lengths = lengths[self.order]

@@ -89,7 +89,9 @@ class Loop(Op):
         code, machine, arrays, weights = self.bound(tensors, frame, frame.ragged)
         machine.run(arrays, weights, frame.sizes, frame.reverse)
         carries = [arrays[places[0]] for places in code.carries]
-        streams = {which: arrays[i] for i, kind, which, _ in code.places if kind == "out"}
+        streams = {
+            which: arrays[i] for i, kind, which, _ in code.places if kind == "out"
+        }
         finals = [self._final(k, a, code, frame) for k, a in enumerate(carries)]
         outputs = [
             streams[i] if what == "out" else self._states(carries[i], what, frame)

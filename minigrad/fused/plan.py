@@ -8,6 +8,7 @@ from typing import Any
 
 from ..mode import is_grad_enabled, is_tracing
 from . import frame as frames
+from .checkpoint import Checkpointed, segment_steps
 from .cut import Cut
 from .errors import NotFusedError
 from .frame import Frame
@@ -48,18 +49,38 @@ class Plan:
             self.reason = str(error)
             self.mixes_rows = error.mixes_rows
 
-    def __call__(self, tensors: Sequence[Any], frame: Frame) -> list[Any]:
+    def __call__(
+        self, tensors: Sequence[Any], frame: Frame, checkpoint: Any = None
+    ) -> list[Any]:
         """The carry after the last step, then the ys.
 
-        tensors: the carry, the xs, what was lifted and what was captured.
+        tensors: the carry, the xs, what was lifted and what was captured. checkpoint:
+        "sqrt", or how often to keep the carry instead of what a gradient reads.
         """
-        if is_tracing() or not self.kept:
+        steps = None if checkpoint is None else segment_steps(checkpoint, frame)
+        if is_tracing():
             return self.run(tensors, frame, has_node)
         recorded = is_grad_enabled()
         needed = tuple(
-            recorded and t._node is not None and t.dtype.kind == "f" for t in tensors
+            recorded and t._node is not None and t._data.dtype.kind == "f"
+            for t in tensors
         )
-        key = needed, frame.ragged
+        if steps is not None and steps < frame.n_steps and any(needed):
+            plain = self._whole(tensors, frame.ragged, (False,) * len(needed))
+            saving = self._whole(tensors, frame.ragged, needed)
+            n, m = self.n_carries, self.n_carries + self.n_xs
+            inputs = self.program.inputs
+            apart = [i for i, v in enumerate(inputs) if v in self.cut.sorted]
+            return Checkpointed(plain, saving, n, m, apart, steps).over(tensors, frame)
+        if not self.kept:
+            return self.run(tensors, frame, has_node)
+        return self._whole(tensors, frame.ragged, needed).over(tensors, frame)
+
+    def _whole(
+        self, tensors: Sequence[Any], ragged: bool, needed: tuple[bool, ...]
+    ) -> Whole:
+        """One op of it, for such tensors."""
+        key = needed, ragged
         whole = self._wholes.get(key)
         if whole is None:
             n, m = self.n_carries, self.n_carries + self.n_xs
@@ -72,9 +93,9 @@ class Plan:
                 else (t.shape, t.dtype)
                 for i, t in enumerate(tensors)
             ]
-            whole = Whole(self.run, like, batch, frame.ragged, needed)
+            whole = Whole(self.run, like, batch, ragged, needed)
             self._wholes[key] = whole
-        return whole.over(tensors, frame)
+        return whole
 
     def run(
         self, tensors: Sequence[Any], frame: Frame, recorded: Callable[[Any], bool]

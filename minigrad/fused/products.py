@@ -24,20 +24,28 @@ def _gram(x: Array, y: Array) -> Array:
     return _backend.loop.gram(x, y)
 
 
-def _sum_rows(x: Array) -> Array:
-    """The sum over all rows of x (..., N): (N,)."""
-    return _backend.loop.sum_rows(x)
+def _product_over(x: Array, weight: Array, frame: Any) -> Array:
+    """The product, of the rows of a whole sequence."""
+    return _product(x, weight)
 
 
-def _sum_rows_vjp(g: Any, y: Any, x: Any) -> Any:
+def gram_over(x: Array, y: Array, frame: Any, out: Any = None) -> Array:
+    """The gram of whole sequences, added up in the order that the frame runs."""
+    return _backend.loop.gram(x, y, out, frame.block, not frame.reverse)
+
+
+def sum_over(x: Array, frame: Any, out: Any = None) -> Array:
+    """The sum over all rows of x (..., N), in the order that the frame runs: (N,)."""
+    return _backend.loop.sum_rows(x, out, frame.block, not frame.reverse)
+
+
+def _sum_over_vjp(g: Any, y: Any, x: Any, frame: Any, out: Any) -> Any:
     return ops.expand(g, x.shape)
 
 
 _entry = functools.partial(Op, torch=None, samples=(), registered=False)
 product: Any = _entry(_product)
 gram: Any = _entry(_gram)
-sum_rows: Any = _entry(_sum_rows)
-sum_rows.vjp(x=_sum_rows_vjp)
 product.vjp(
     x=lambda g, z, x, weight: product(g, weight.T),
     weight=lambda g, z, x, weight: gram(x, g),
@@ -46,3 +54,20 @@ gram.vjp(
     x=lambda g, z, x, y: product(y, g.T),
     y=lambda g, z, x, y: product(x, g),
 )
+
+# The same for the sequences of a loop. A gradient comes of the loop that runs from the
+# other end.
+over: dict[Op, Op] = {
+    product: _entry(_product_over),
+    gram: _entry(gram_over),
+    ops.sum_to: _entry(sum_over),
+}
+over[product].vjp(
+    x=lambda g, z, x, weight, frame: over[product](g, weight.T, frame),
+    weight=lambda g, z, x, weight, frame: over[gram](x, g, frame.reversed),
+)
+over[gram].vjp(
+    x=lambda g, z, x, y, frame, out: over[product](y, g.T, frame),
+    y=lambda g, z, x, y, frame, out: over[product](x, g, frame),
+)
+over[ops.sum_to].vjp(x=_sum_over_vjp)

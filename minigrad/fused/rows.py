@@ -12,7 +12,10 @@ from typing import Any
 
 from .. import ops
 from ..program import Instruction, Var
-from .products import gram, product, sum_rows
+from .products import gram, over, product
+
+FRAME = "frame"
+"""The argument of an instruction that stands for the frame of a call."""
 
 
 def variables(line: Instruction) -> list[Var]:
@@ -33,8 +36,10 @@ def mixes(line: Instruction) -> bool:
 def along_last(line: Instruction) -> Instruction | None:
     """The instruction for rows with any axes in front, if there is one."""
     op, args, ndim = line.op, line.args, len(variables(line)[0].shape)
-    if op.elementwise or op is product:
+    if op.elementwise:
         return line
+    if op is product:
+        return over_time(line)
     if op is ops.split and last(args[2], ndim):
         return replace(line, args=(*args[:2], -1))
     if op is ops.cat and last(args[-1], ndim):
@@ -45,9 +50,15 @@ def along_last(line: Instruction) -> Instruction | None:
 
 
 def over_time(line: Instruction) -> Instruction:
-    """An instruction that adds up rows, for the rows of all steps."""
-    if line.op is ops.sum_to and len(line.args[1]) == 1:
-        return replace(line, op=sum_rows, args=line.args[:1])
+    """A product or a sum over rows, for the rows of all steps."""
+    if line.op is ops.sum_to:
+        if len(line.args[1]) != 1:
+            return line
+        return replace(line, op=over[ops.sum_to], args=(line.args[0], FRAME, None))
+    if line.op is gram:
+        return replace(line, op=over[gram], args=(*line.args, FRAME, None))
+    if line.op is product:
+        return replace(line, op=over[product], args=(*line.args, FRAME))
     return line
 
 

@@ -39,13 +39,13 @@ class Stepper:
         cut, n = plan.cut, len(carry)
         names = cut.program.inputs
         env = dict(zip(names[n + len(xs) :], tensors, strict=True))
+        frame = uniform(1, len(carry[0]), False)
         with no_grad():
-            run(cut.before, env)
+            run(cut.before, env, frame)
         arrays = {v: t._data for v, t in env.items()}
         arrays.update(zip(names[:n], (c._data for c in carry), strict=True))
         arrays.update(zip(names[n : n + len(xs)], xs, strict=True))
         operands = [arrays[v] for v in cut.operands]
-        frame = uniform(1, len(carry[0]), False)
         code, machine, bound, weights = cut.loop.bound(operands, frame, True)
         found = {(b.what, b.which): a for b, a in zip(code.buffers, bound, strict=True)}
         self.outputs = [found[kind, i] for kind, i in code.outputs]

@@ -19,11 +19,15 @@ from ..op import Arrays, Op
 from ..program import Builder, Instruction, Var
 from .frame import Frame, Ragged, uniform
 from .loop import plain_derivatives, refuse_mixed_floats
+from .products import gram_over, sum_over
 
 Run = Callable[[Sequence[Any], Frame, Callable[[Any], bool]], list[Any]]
 
 
 PLACE, VALUE, ON, BACK = range(4)  # arguments: a result, itself, the frame, it reversed
+
+
+SUMS = (gram_over, sum_over)  # whose last argument is what they add to
 
 
 class Whole(Op):
@@ -58,7 +62,7 @@ class Whole(Op):
         _, read = trace.backward(every) if any(needed) else ((), [])
         self.saved = read
         self.lines, self.results = trace.forward(read)
-        self.backwards: dict[tuple[bool, ...], Any] = {}
+        self.gradients: dict[tuple[bool, ...], Any] = {}
 
     def over(self, tensors: Sequence[Any], frame: Frame) -> list[Any]:
         """The outputs."""
@@ -68,44 +72,53 @@ class Whole(Op):
         """Refuse a mix of floats; masks stay bool."""
         refuse_mixed_floats(raw)
 
-    def _forward(self, tensors: Arrays, frame: Any) -> tuple[Any, ...]:
+    def forward_of(self, tensors: Sequence[Any], frame: Frame) -> tuple[Any, ...]:
+        """The arrays of the outputs, and of what the gradient reads."""
         env = list(tensors)
-        _execute(self.lines, env, frame)
+        execute(self.lines, env, frame)
         return tuple(env[i] for i in self.results)
+
+    def _forward(self, tensors: Arrays, frame: Any) -> tuple[Any, ...]:
+        return self.forward_of(tensors, frame)
 
     def _joint(
         self, node: Any, gs: Sequence[Any], needed: Sequence[bool], recorded: bool
     ) -> Iterator[tuple[int, Any]]:
         gs = gs[: self.n_outputs]
-        present = tuple(g is not None for g in gs)
-        if recorded or not self._knows(present):
-            (*tensors, frame), _ = tape.read_back(node, recorded)
-            yield from self._recorded(gs, tensors, frame, needed)
+        gradient = None if recorded else self.gradient(tuple(g is not None for g in gs))
+        if gradient is None:
+            yield from self.recorded_gradient(node, gs, needed)
             return
-        lines, results = self.backwards[present]
+        lines, results = gradient
         *env, frame = node.args
         env += node.values[self.n_outputs :]
         env += [g._data for g in gs if g is not None]
-        _execute(lines, env, frame)
+        execute(lines, env, frame)
         for i, at in results:
             if needed[i]:
                 yield i, _backend.wrap(np.asarray(env[at]))
 
-    def _knows(self, present: tuple[bool, ...]) -> bool:
-        """Trace the gradient for such cotangents; False if it reads what isn't kept."""
-        if present in self.backwards:
-            return True
-        trace = _Trace(self)
-        (lines, results), read = trace.backward(present)
-        if not set(read) <= set(self.saved):
-            return False
-        self.backwards[present] = trace.compiled(lines, self.saved, results)
-        return True
+    def gradient(self, present: tuple[bool, ...]) -> Any:
+        """(lines, results) of the gradient for cotangents of the outputs present.
 
-    def _recorded(
-        self, gs: Any, tensors: Sequence[Any], frame: Frame, needed: Sequence[bool]
+        The lines read the inputs, what was saved and the cotangents, in this order;
+        results are pairs of an input and the place of its gradient. None if the
+        gradient reads what isn't kept.
+        """
+        if present not in self.gradients:
+            trace = _Trace(self)
+            (lines, results), read = trace.backward(present)
+            known = set(read) <= set(self.saved)
+            found = trace.compiled(lines, self.saved, results) if known else None
+            self.gradients[present] = found
+        return self.gradients[present]
+
+    def recorded_gradient(
+        self, node: Any, gs: Sequence[Any], needed: Sequence[bool]
     ) -> Iterator[tuple[int, Any]]:
+        """The gradient by ordinary ops; recorded if the mode says so."""
         recorded = is_grad_enabled()
+        (*tensors, frame), _ = tape.read_back(node, recorded)
         if not recorded:
             tensors = [
                 _backend.wrap(t._data, _backend.Node()) if n else t
@@ -224,9 +237,17 @@ class _Trace:
         return compiled, [(i, places[v]) for i, v in results]
 
 
-def _execute(lines: Sequence[Any], env: list[Any], frame: Frame) -> None:
-    """Run the lines; each adds its results to env."""
-    for function, args, split in lines:
+def execute(
+    lines: Sequence[Any],
+    env: list[Any],
+    frame: Frame,
+    totals: dict[int, Any] | None = None,
+) -> None:
+    """Run the lines; each adds its results to env.
+
+    totals: of the lines that add up rows, the sums so far, which go on.
+    """
+    for i, (function, args, split) in enumerate(lines):
         values = [
             env[a]
             if kind == PLACE
@@ -239,7 +260,11 @@ def _execute(lines: Sequence[Any], env: list[Any], frame: Frame) -> None:
         ]
         if split is not None:
             values = [values[:split], *values[split:]]
-        result = function(*values)
+        if totals is not None and function in SUMS:
+            values[-1] = totals.get(i)
+            totals[i] = result = function(*values)
+        else:
+            result = function(*values)
         if type(result) is tuple:
             env += result
         else:
