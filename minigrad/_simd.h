@@ -558,27 +558,37 @@ static void NAME(gram)(
     }
 }
 
+#define SUMS 32
+
 static void NAME(sum_rows)(
     const void *from, ptrdiff_t stride, ptrdiff_t rows, ptrdiff_t n, int add, void *to)
 {
     const REAL *x = from;
     REAL *out = to;
     ptrdiff_t j = 0;
-    for (; j + 4 * LANES <= n; j += 4 * LANES) {
-        VECTOR sum[4] = {{0}, {0}, {0}, {0}};
-        for (ptrdiff_t r = 0; r < rows; r++) {
-            UNROLL
-            for (int i = 0; i < 4; i++) {
+    /* Of many columns, so that the machine sees what comes next; four rows at a time, so
+       that the sums, in the nearest cache, are not all that it is busy with. */
+    for (; j + LANES <= n; j += SUMS * LANES) {
+        ptrdiff_t vectors = (n - j) / LANES < SUMS ? (n - j) / LANES : SUMS, r = 0;
+        VECTOR sum[SUMS] = {{0}};
+        for (; r + 4 <= rows; r += 4) {
+            const REAL *at = x + r * stride + j;
+            for (ptrdiff_t i = 0; i < vectors; i++, at += LANES) {
+                sum[i] = sum[i] + NAME(load)(at) + NAME(load)(at + stride)
+                    + NAME(load)(at + 2 * stride) + NAME(load)(at + 3 * stride);
+            }
+        }
+        for (; r < rows; r++) {
+            for (ptrdiff_t i = 0; i < vectors; i++) {
                 sum[i] += NAME(load)(x + r * stride + j + i * LANES);
             }
         }
-        UNROLL
-        for (int i = 0; i < 4; i++) {
+        for (ptrdiff_t i = 0; i < vectors; i++) {
             REAL *at = out + j + i * LANES;
             NAME(store)(at, add ? NAME(load)(at) + sum[i] : sum[i]);
         }
     }
-    for (; j < n; j++) {
+    for (j = n / LANES * LANES; j < n; j++) {
         REAL sum = 0;
         for (ptrdiff_t r = 0; r < rows; r++) {
             sum += x[r * stride + j];
@@ -915,6 +925,7 @@ static const minigrad_kernels NAME(kernels) = {
 #undef CUTS
 #undef GRAM_WIDTH
 #undef GRAM_PANELS
+#undef SUMS
 #undef DIGITS
 #undef BIAS
 #undef C
