@@ -198,9 +198,7 @@ class Machine:
                 for _ in range(*take(1)):
                     self._segment(rows, take)
 
-    def _segment(
-        self, rows: Sequence[Array], take: Callable[[int], list[int]]
-    ) -> None:
+    def _segment(self, rows: Sequence[Array], take: Callable[[int], list[int]]) -> None:
         width, n = take(2)
         registers: dict[int, Array] = {}
         for _ in range(n):
