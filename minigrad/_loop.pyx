@@ -201,6 +201,7 @@ cdef class _Job:
     """Work in parts that know nothing of each other."""
 
     cdef int stop
+    cdef object arrays  # kept for as long as a thread may be at work on them
 
     cdef int work(self, Py_ssize_t first, Py_ssize_t last, bint breathe) except -1:
         return 0
@@ -213,8 +214,10 @@ cdef class _Job:
         if len(bounds) == 2:
             return self.work(bounds[0], bounds[1], True)
         parts = list(zip(bounds, bounds[1:], strict=False))
-        futures = [_submit(self._work, *part) for part in parts[1:]]
+        futures = []
         try:
+            for part in parts[1:]:
+                futures.append(_submit(self._work, *part))
             self.work(bounds[0], bounds[1], True)
             for part, future in zip(parts[1:], futures, strict=True):
                 if future is None:
@@ -222,7 +225,7 @@ cdef class _Job:
                 else:
                     future.result()
         finally:
-            # The others write to arrays of this call: nobody leaves before them.
+            # After an error or Ctrl-C, too, nobody leaves before the others.
             minigrad_raise(&self.stop)
             _join([future for future in futures if future is not None])
         return 0
@@ -235,11 +238,15 @@ cdef class _Job:
 
 
 def _join(futures):
-    while not all(future.done() for future in futures):
+    interrupt = None
+    while True:
         try:
             wait(futures)
-        except KeyboardInterrupt:
-            pass
+            break
+        except KeyboardInterrupt as error:
+            interrupt = error
+    if interrupt is not None:
+        raise interrupt
 
 
 cdef list _bounds(Py_ssize_t n, double work, Py_ssize_t unit):
@@ -368,6 +375,7 @@ def product(x, Packed packed, width):
     if out.size == 0:
         return out
     job.packed = packed
+    job.arrays = (x, out)
     job.rows = out.size // width
     job.item = packed.dtype.itemsize
     job.x = <const char *>cnp.PyArray_DATA(<cnp.ndarray>x)
@@ -442,6 +450,7 @@ def gram(x, y, out=None, Py_ssize_t block=BLOCK, bint ascending=False):
     out = _result("gram", out, (job.k, job.n), x.dtype)
     if out.size == 0:
         return out
+    job.arrays = (x, y, out)
     job.item = x.dtype.itemsize
     job.x_stride, job.y_stride = x.strides[0] // job.item, y.strides[0] // job.item
     job.x = <const char *>cnp.PyArray_DATA(<cnp.ndarray>x)
@@ -466,6 +475,7 @@ def sum_rows(x, out=None, Py_ssize_t block=BLOCK, bint ascending=False):
     out = _result("sum_rows", out, (job.n,), x.dtype)
     if out.size == 0:
         return out
+    job.arrays = (x, out)
     job.item = x.dtype.itemsize
     job.x_stride = x.strides[0] // job.item
     job.x = <const char *>cnp.PyArray_DATA(<cnp.ndarray>x)
@@ -819,7 +829,8 @@ cdef class Machine:
         cdef Steps steps = Steps.__new__(Steps)
         steps.run = _Run.__new__(_Run)
         steps.run.machine = self
-        steps.run.check(arrays, weights, np.array([rows]))
+        steps.held = tuple(arrays), tuple(weights), np.array([rows])
+        steps.run.check(*steps.held)
         steps.scratch = <char *>_scratch(
             self.memory + self.kernels.product_scratch(rows, self.widest_inner)
         )
@@ -842,7 +853,6 @@ cdef class _Run(_Job):
     cdef bint reverse
     cdef Py_ssize_t n_steps, most
     cdef int turn  # which half of a carry is read first
-    cdef tuple owners  # of the memory below
     cdef const int64_t *sizes
     cdef int64_t *starts
     cdef char **data
@@ -871,7 +881,7 @@ cdef class _Run(_Job):
             or not cnp.PyArray_ISCARRAY_RO(<cnp.ndarray>sizes)
         ):
             raise ArgumentError("Machine: sizes must be a C-contiguous int64 array (T,)")
-        self.owners = (arrays, weights, sizes)
+        self.arrays = (arrays, weights, sizes)
         self.n_steps = len(sizes)
         self.sizes = <const int64_t *>cnp.PyArray_DATA(<cnp.ndarray>sizes)
         self.starts = <int64_t *>_zeros(self.n_steps, sizeof(int64_t))
@@ -955,7 +965,7 @@ cdef class _Run(_Job):
         cdef Py_ssize_t parts = len(bounds) - 1
         if parts == 1:
             return bounds
-        sizes = self.owners[2]
+        sizes = self.arrays[2]
         ends = np.bincount(sizes, minlength=self.most + 1)
         # A row runs in the steps that have more rows than stand before it.
         before = np.cumsum(self.n_steps - np.cumsum(ends)[: self.most])
@@ -1038,6 +1048,7 @@ cdef class Steps:
     """A machine on arrays for one step; each call of step() runs it again."""
 
     cdef _Run run
+    cdef tuple held  # what the run points into
     cdef char *scratch
 
     def __dealloc__(self):

@@ -67,6 +67,14 @@ static inline double minigrad_silu(double x)
     return x < 0 ? y - y * ((1 - (total - rest)) / total) : y;
 }
 
+/* Of the loops whose bounds are known when this is compiled: without it an array of
+   vectors would not become registers. */
+#ifdef __clang__
+#define UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define UNROLL _Pragma("GCC unroll 24")
+#endif
+
 /* minigrad_exp_avx512_float */
 #define MINIGRAD_PASTE(a, b, c) minigrad_##a##_##b##_##c
 #define MINIGRAD_NAME(a, b, c) MINIGRAD_PASTE(a, b, c)
@@ -278,20 +286,16 @@ INLINE void NAME(tile)(
     ptrdiff_t inner, REAL *out, ptrdiff_t stride, ptrdiff_t columns, int add, int rows,
     int panels)
 {
-    VECTOR sum[2 * ROWS];
-#pragma GCC unroll 24
-    for (int i = 0; i < 2 * rows * panels; i++) {
-        sum[i] = (VECTOR){0};
-    }
+    VECTOR sum[2 * ROWS] = {{0}};
     /* What is there already is fetched shortly before the end: 8 % of a large gram. */
     ptrdiff_t k = 0, end = add && inner > NEAR_END ? inner - NEAR_END : inner;
     for (;; end = inner) {
         for (; k < end; k++) {
-#pragma GCC unroll 8
+            UNROLL
             for (int p = 0; p < panels; p++) {
                 VECTOR left = NAME(load)(w + p * panel + k * PANEL);
                 VECTOR right = NAME(load)(w + p * panel + k * PANEL + LANES);
-#pragma GCC unroll 12
+                UNROLL
                 for (int r = 0; r < rows; r++) {
                     REAL factor = x[r * row + k * step];
                     sum[2 * (r * panels + p)] += factor * left;
@@ -302,16 +306,16 @@ INLINE void NAME(tile)(
         if (end == inner) {
             break;
         }
-#pragma GCC unroll 12
+        UNROLL
         for (int r = 0; r < rows; r++) {
             __builtin_prefetch(out + r * stride, 1);
             __builtin_prefetch(out + r * stride + PANEL - 1, 1);
         }
     }
     if (columns >= panels * PANEL) {
-#pragma GCC unroll 12
+        UNROLL
         for (int r = 0; r < rows; r++) {
-#pragma GCC unroll 8
+            UNROLL
             for (int c = 0; c < 2 * panels; c++) {
                 REAL *to = out + r * stride + c * LANES;
                 VECTOR y = sum[2 * r * panels + c];
@@ -320,15 +324,16 @@ INLINE void NAME(tile)(
         }
     }
     else {
-        REAL all[2 * ROWS * LANES];
-#pragma GCC unroll 24
-        for (int i = 0; i < 2 * rows * panels; i++) {
-            NAME(store)(all + i * LANES, sum[i]);
-        }
+        UNROLL
         for (int r = 0; r < rows; r++) {
+            REAL all[8 * LANES];
+            UNROLL
+            for (int c = 0; c < 2 * panels; c++) {
+                NAME(store)(all + c * LANES, sum[2 * r * panels + c]);
+            }
             for (ptrdiff_t c = 0; c < columns; c++) {
-                REAL y = all[r * panels * PANEL + c], *to = out + r * stride + c;
-                *to = add ? *to + y : y;
+                REAL *to = out + r * stride + c;
+                *to = add ? *to + all[c] : all[c];
             }
         }
     }
@@ -553,27 +558,37 @@ static void NAME(gram)(
     }
 }
 
+#define SUMS 32
+
 static void NAME(sum_rows)(
     const void *from, ptrdiff_t stride, ptrdiff_t rows, ptrdiff_t n, int add, void *to)
 {
     const REAL *x = from;
     REAL *out = to;
     ptrdiff_t j = 0;
-    for (; j + 4 * LANES <= n; j += 4 * LANES) {
-        VECTOR sum[4] = {{0}, {0}, {0}, {0}};
-        for (ptrdiff_t r = 0; r < rows; r++) {
-#pragma GCC unroll 4
-            for (int i = 0; i < 4; i++) {
+    /* Of many columns, so that the machine sees what comes next; four rows at a time, so
+       that the sums, in the nearest cache, are not all that it is busy with. */
+    for (; j + LANES <= n; j += SUMS * LANES) {
+        ptrdiff_t vectors = (n - j) / LANES < SUMS ? (n - j) / LANES : SUMS, r = 0;
+        VECTOR sum[SUMS] = {{0}};
+        for (; r + 4 <= rows; r += 4) {
+            const REAL *at = x + r * stride + j;
+            for (ptrdiff_t i = 0; i < vectors; i++, at += LANES) {
+                sum[i] = sum[i] + NAME(load)(at) + NAME(load)(at + stride)
+                    + NAME(load)(at + 2 * stride) + NAME(load)(at + 3 * stride);
+            }
+        }
+        for (; r < rows; r++) {
+            for (ptrdiff_t i = 0; i < vectors; i++) {
                 sum[i] += NAME(load)(x + r * stride + j + i * LANES);
             }
         }
-#pragma GCC unroll 4
-        for (int i = 0; i < 4; i++) {
+        for (ptrdiff_t i = 0; i < vectors; i++) {
             REAL *at = out + j + i * LANES;
             NAME(store)(at, add ? NAME(load)(at) + sum[i] : sum[i]);
         }
     }
-    for (; j < n; j++) {
+    for (j = n / LANES * LANES; j < n; j++) {
         REAL sum = 0;
         for (ptrdiff_t r = 0; r < rows; r++) {
             sum += x[r * stride + j];
@@ -910,6 +925,7 @@ static const minigrad_kernels NAME(kernels) = {
 #undef CUTS
 #undef GRAM_WIDTH
 #undef GRAM_PANELS
+#undef SUMS
 #undef DIGITS
 #undef BIAS
 #undef C
