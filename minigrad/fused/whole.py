@@ -112,7 +112,14 @@ class Whole(Op):
             ]
         with enable_grad():
             outputs = self.ordinary(tensors, frame, lambda t: t._node is not None)
-        pairs = [(y, g) for y, g in zip(outputs, gs, strict=True) if g is not None]
+        # An output may not depend on what needs a gradient, though the scan does.
+        pairs = [
+            (y, g)
+            for y, g in zip(outputs, gs, strict=True)
+            if g is not None and y._node is not None
+        ]
+        if not pairs:
+            return
         wanted = [i for i, n in enumerate(needed) if n]
         found = tape.grad(
             [y for y, _ in pairs],
