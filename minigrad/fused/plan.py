@@ -61,18 +61,19 @@ class Plan:
         whole = self._wholes.get(key)
         if whole is None:
             n, m = self.n_carries, self.n_carries + self.n_xs
+            batch = self.batch or 2  # what was lifted has as many rows
             like = [
                 (
-                    (2, *t.shape[1:])
+                    (batch, *t.shape[1:])
                     if i < n
-                    else (2, 2, *t.shape[2:])
+                    else (2, batch, *t.shape[2:])
                     if i < m
                     else t.shape,
                     t.dtype,
                 )
                 for i, t in enumerate(tensors)
             ]
-            whole = Whole(self.run, like, frame.ragged, needed)
+            whole = Whole(self.run, like, frame.ragged, needed, batch)
             self._wholes[key] = whole
         return whole.over(tensors, frame)
 

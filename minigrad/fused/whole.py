@@ -30,7 +30,7 @@ class Whole(Op):
     """A scan as one op.
 
     run: the scan as ordinary ops; like: the shapes and dtypes of stand-ins for its
-    inputs; needed: which of these get a gradient.
+    inputs, which are of `batch` examples; needed: which of these get a gradient.
     """
 
     def __init__(
@@ -39,6 +39,7 @@ class Whole(Op):
         like: Sequence[tuple[tuple[int, ...], np.dtype[Any]]],
         ragged: bool,
         needed: tuple[bool, ...],
+        batch: int = 2,
     ) -> None:
         super().__init__(self._forward, None, samples=(), registered=False)
         self.name = "scan"
@@ -49,7 +50,9 @@ class Whole(Op):
         self.needed = needed
         self.ragged = ragged
         self.frame: Frame = (
-            Ragged(np.array([2, 1]), 2, False) if ragged else uniform(2, 2, False)
+            Ragged(np.array([2] + [1] * (batch - 1)), 2, False)
+            if ragged
+            else uniform(2, batch, False)
         )
         trace = _Trace(self)
         every = (True,) * len(trace.outputs)
