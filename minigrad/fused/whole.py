@@ -17,29 +17,29 @@ from .. import _backend, tape
 from ..mode import enable_grad, is_grad_enabled, trace_mode
 from ..op import Arrays, Op
 from ..program import Builder, Instruction, Var
-from .frame import Frame, Ragged, uniform
+from .frame import Frame
 from .loop import plain_derivatives, refuse_mixed_floats
 
 Run = Callable[[Sequence[Any], Frame, Callable[[Any], bool]], list[Any]]
 
 
-PLACE, VALUE, ON, BACK = range(4)  # arguments: a result, itself, the frame, it reversed
+# Arguments: a result, itself, the frame, it reversed, a shape of rows that run.
+PLACE, VALUE, ON, BACK, ROWS = range(5)
 
 
 class Whole(Op):
     """A scan as one op.
 
     run: the scan as ordinary ops; like: the shapes and dtypes of stand-ins for its
-    inputs, which are of `batch` examples; needed: which of these get a gradient.
+    inputs, which are of frame's size; needed: which of these get a gradient.
     """
 
     def __init__(
         self,
         run: Run,
         like: Sequence[tuple[tuple[int, ...], np.dtype[Any]]],
-        ragged: bool,
+        frame: Frame,
         needed: tuple[bool, ...],
-        batch: int = 2,
     ) -> None:
         super().__init__(self._forward, None, samples=(), registered=False)
         self.name = "scan"
@@ -48,12 +48,7 @@ class Whole(Op):
         self.ordinary = run
         self.like = like
         self.needed = needed
-        self.ragged = ragged
-        self.frame: Frame = (
-            Ragged(np.array([2] + [1] * (batch - 1)), 2, False)
-            if ragged
-            else uniform(2, batch, False)
-        )
+        self.frame = frame
         trace = _Trace(self)
         every = (True,) * len(trace.outputs)
         self.n_outputs = len(trace.outputs)
@@ -156,6 +151,7 @@ class _Trace:
 
         with trace_mode():
             self.outputs = whole.ordinary(self.leaves, whole.frame, recorded)
+        self.lead = whole.frame.lead
         self.builder = Builder()
         self.inputs = [
             self.builder.name_slot((x._node, 0), x._data) for x in self.leaves
@@ -224,6 +220,8 @@ class _Trace:
                     args.append((BACK if a.reverse else ON, None))
                 elif isinstance(a, Var) and a in places:
                     args.append((PLACE, places[a]))
+                elif self._is_shape_of_rows(a):
+                    args.append((ROWS, a[len(self.lead) :]))
                 else:
                     args.append((VALUE, constants[a] if isinstance(a, Var) else a))
             places.update((v, n + i) for i, v in enumerate(line.outputs))
@@ -231,6 +229,11 @@ class _Trace:
             split = len(args) - line.op.n_params if line.op.variadic else None
             compiled.append((line.op.forward, args, split))
         return compiled, [(i, places[v]) for i, v in results]
+
+    def _is_shape_of_rows(self, a: Any) -> bool:
+        """Whether it is the shape of a stream: of the stand-ins' number of rows."""
+        n = len(self.lead)
+        return isinstance(a, tuple) and len(a) > n and a[:n] == self.lead
 
 
 def _execute(lines: Sequence[Any], env: list[Any], frame: Frame) -> None:
@@ -244,6 +247,8 @@ def _execute(lines: Sequence[Any], env: list[Any], frame: Frame) -> None:
             else frame
             if kind == ON
             else frame.reversed
+            if kind == BACK
+            else (*frame.lead, *a)
             for kind, a in args
         ]
         if split is not None:
