@@ -33,7 +33,7 @@ test-checked: build/checked/ready ## the engine's tests on an installed, checked
 	$(BIN)/python -P -c 'from minigrad import _ops; assert _ops.CHECKED'
 	MINIGRAD_CHECKED=1 $(BIN)/pytest tests/engine
 
-bench: .venv/ready ## measure
+bench: .venv/ready ## measure; the peers that are installed take turns with minigrad
 	$(BIN)/python -m benchmarks
 
 lint: .venv/ready ## ruff and mypy

@@ -37,8 +37,8 @@ FLAGS = [
 ]
 
 # A product is twice as fast with it: each set of instructions has its own last bits,
-# and one source for the middle and the edges keeps them the same within a set. The others
-# let a square root be an instruction.
+# and one source for the middle and the edges keeps them the same within a set. The
+# others let a square root be an instruction.
 LOOP_FLAGS = ["-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math"]
 
 

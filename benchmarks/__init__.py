@@ -1,1 +1,1 @@
-"""minigrad beside PyTorch: ratios, measured in one run on one thread."""
+"""minigrad beside its peers: ratios, all of one table from one run of one process."""

@@ -1,35 +1,87 @@
-"""python -m benchmarks: minigrad beside PyTorch, all in one run on one thread."""
+"""python -m benchmarks: minigrad beside its peers, on one thread each and on two.
+
+With `growth`: how the cost grows with the steps and with the batch, as a picture.
+"""
 
 import argparse
+import json
 import os
+import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
-THREADS = [
-    "OMP_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "VECLIB_MAXIMUM_THREADS",
-]
+from benchmarks import threads
+
+PICTURE = Path(__file__).parents[1] / "docs" / "growth.png"
 
 
 def main() -> None:
-    """Read the command line, measure, print the table."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument(
-        "--quick", action="store_true", help="fewer rounds, and no large layer"
+    """Read the command line, measure, print the tables."""
+    options = parser().parse_args()
+    try:
+        if options.command == "growth":
+            growth(options)
+        else:
+            tables(options)
+    except ModuleNotFoundError as error:
+        sys.exit(f"{error}; pip install 'minigrad[test]' brings what is needed")
+
+
+def parser() -> argparse.ArgumentParser:
+    """What the command line takes."""
+    made = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    made.add_argument("command", nargs="?", choices=["growth"], help="draw a picture")
+    made.add_argument(
+        "--quick", action="store_true", help="fewer rounds, and nothing large"
     )
-    parser.add_argument(
+    made.add_argument(
         "--json", type=target, metavar="FILE", help="also write every number to FILE"
     )
-    options = parser.parse_args()
-    # Read when numpy and torch are loaded: hence the late import.
-    os.environ.update(dict.fromkeys(THREADS, "1"))
-    try:
-        from benchmarks import suite
-    except ModuleNotFoundError as error:
-        sys.exit(f"{error}; pip install 'minigrad[conformance]' brings what is needed")
-    suite.run(options.quick, options.json)
+    made.add_argument(
+        "--threads",
+        type=numbers,
+        default=[n for n in (1, 2) if n <= len(threads.available())],
+        metavar="1,2",
+        help="how many each may use; a table for each",
+    )
+    made.add_argument(
+        "--only", default="", metavar="NAME", help="what has NAME in its label"
+    )
+    made.add_argument(
+        "--picture", type=target, default=PICTURE, metavar="FILE", help="of growth"
+    )
+    return made
+
+
+def tables(options: argparse.Namespace) -> None:
+    """A process for each number of threads; then all that they found."""
+    from benchmarks import report, results
+
+    runs = []
+    with tempfile.TemporaryDirectory() as directory:
+        path = Path(directory, "run.json")
+        for n in options.threads:
+            request = {"threads": n, "quick": options.quick, "only": options.only}
+            command = ["-m", "benchmarks.worker", json.dumps(request), str(path)]
+            environment = os.environ | threads.environment(n)
+            done = subprocess.run([sys.executable, *command], env=environment)
+            if done.returncode:
+                sys.exit(done.returncode)
+            runs += results.load(path)
+    report.show(runs)
+    if options.json:
+        results.dump(options.json, runs)
+
+
+def growth(options: argparse.Namespace) -> None:
+    """In this process, as nothing but ours is measured; on one thread."""
+    os.environ.update(threads.environment(1))
+    threads.pin(1)
+    # Now, and not before, numpy is loaded.
+    from benchmarks import growth
+
+    growth.draw(options.picture, options.quick)
 
 
 def target(text: str) -> Path:
@@ -38,6 +90,18 @@ def target(text: str) -> Path:
     if path.is_dir() or not path.absolute().parent.is_dir():
         raise argparse.ArgumentTypeError(f"no file can be written to {text!r}")
     return path
+
+
+def numbers(text: str) -> list[int]:
+    """Numbers of threads: as many as there are processors, at most."""
+    try:
+        found = [int(part) for part in text.split(",")]
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a list like 1,2") from None
+    n = len(threads.available())
+    if not all(1 <= number <= n for number in found):
+        raise argparse.ArgumentTypeError(f"{text!r}: there are {n} processors")
+    return found
 
 
 if __name__ == "__main__":

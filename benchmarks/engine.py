@@ -1,12 +1,15 @@
 """What an op costs: arrays so small that only the bookkeeping is left."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import torch
 
 import minigrad as mg
+from benchmarks.case import Case, Makers
 from benchmarks.measure import Subject
+from benchmarks.results import OURS
 
 CHAIN = 1000
 
@@ -45,10 +48,18 @@ LINES: dict[str, Line] = {
 """What to run, by the name it has in the table."""
 
 
-def engine_subjects(name: str) -> dict[str, Subject]:
+def cases() -> Iterator[Case]:
+    """Every line, on 4x4 arrays."""
+    for name in LINES:
+        yield Case("ops", name, (4, 4), partial(engine_makers, name))
+
+
+def engine_makers(name: str) -> Makers:
     """One line in both libraries."""
-    libraries = {"minigrad": mg, "torch": torch}
-    return {label: _subject(LINES[name], lib) for label, lib in libraries.items()}
+    return {
+        OURS: lambda: _subject(LINES[name], mg),
+        "torch": lambda: _subject(LINES[name], torch),
+    }
 
 
 def _subject(line: Line, library: Any) -> Subject:

@@ -1,108 +1,56 @@
-"""Recurrent layers, forward and backward: ours, PyTorch's, and a loop in PyTorch."""
+"""Layers beside their peers: training, and inference alone."""
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Iterable, Iterator
+from functools import partial
 
-import torch
-from torch import sigmoid, tanh
-from torch.nn.functional import linear
-
-import minigrad as mg
-import seq
-from benchmarks.measure import Subject
-
-SIZES = [(32, 1, 32, 32), (50, 32, 64, 128), (100, 32, 128, 256)]
-"""(T, B, I, H)."""
-
-State = tuple[torch.Tensor, ...]
-Step = Callable[..., State]
+from benchmarks import ours, peer_jax, peer_onnx, peer_torch
+from benchmarks.case import Case, Makers, Size
+from benchmarks.kinds import KINDS, problem
+from benchmarks.results import OURS
 
 
-def rnn_step(x: Any, h: Any, w_ih: Any, w_hh: Any, b_ih: Any, b_hh: Any) -> State:
-    """torch.nn.RNN's equations."""
-    return (tanh(linear(x, w_ih, b_ih) + linear(h, w_hh, b_hh)),)
+def cases(sizes: Iterable[Size]) -> Iterator[Case]:
+    """Every kind at every size."""
+    sizes = list(sizes)
+    for part, makers, factor in (
+        ("training", training, 3),
+        ("inference", inference, 1),
+    ):
+        for name, kind in KINDS.items():
+            for size in sizes:
+                yield Case(
+                    part,
+                    name,
+                    size,
+                    partial(makers, name, size),
+                    factor * kind.flops(size),
+                )
 
 
-def gru_step(x: Any, h: Any, w_ih: Any, w_hh: Any, b_ih: Any, b_hh: Any) -> State:
-    """torch.nn.GRU's equations."""
-    x_r, x_z, x_n = linear(x, w_ih, b_ih).chunk(3, -1)
-    h_r, h_z, h_n = linear(h, w_hh, b_hh).chunk(3, -1)
-    r = sigmoid(x_r + h_r)
-    z = sigmoid(x_z + h_z)
-    n = tanh(x_n + r * h_n)
-    return ((1 - z) * n + z * h,)
+def training(name: str, size: Size, dtype: str = "float32") -> Makers:
+    """Ways to (output, dx, and the gradient of each parameter).
 
-
-def lstm_step(
-    x: Any, h: Any, c: Any, w_ih: Any, w_hh: Any, b_ih: Any, b_hh: Any
-) -> State:
-    """torch.nn.LSTM's equations."""
-    gates = linear(x, w_ih, b_ih) + linear(h, w_hh, b_hh)
-    i, f, g, o = gates.chunk(4, -1)
-    c = sigmoid(f) * c + sigmoid(i) * tanh(g)
-    return sigmoid(o) * tanh(c), c
-
-
-STEPS: dict[str, tuple[Step, int]] = {
-    "RNN": (rnn_step, 1),
-    "GRU": (gru_step, 1),
-    "LSTM": (lstm_step, 2),
-}
-"""The step of a layer in PyTorch, and how many states it carries."""
-
-
-def layer_subjects(
-    name: str, size: tuple[int, int, int, int], dtype: str = "float32"
-) -> dict[str, Subject]:
-    """Three ways to the output of one layer and all its gradients.
-
-    Each returns (output, dx, dw_ih, dw_hh, db_ih, db_hh), under the same cotangent and
-    from the same weights and input.
+    Under the same cotangent, from the same weights and input.
     """
-    n_steps, batch, n_in, hidden = size
-    ours = getattr(seq, name)(n_in, hidden, dtype=dtype, generator=0)
-    theirs = getattr(torch.nn, name)(n_in, hidden, dtype=getattr(torch, dtype))
-    theirs.load_state_dict(ours.state_dict())
-    x = mg.randn(n_steps, batch, n_in, dtype=dtype, generator=1)
-    g = mg.randn(n_steps, batch, hidden, dtype=dtype, generator=2)
-    return {
-        "minigrad": _minigrad(ours, x, g),
-        "torch.nn": _torch(lambda x: theirs(x)[0], theirs, x, g),
-        "torch loop": _torch(_loop(*STEPS[name], theirs), theirs, x, g),
-    }
+    p = problem(name, size, dtype)
+    makers = {OURS: lambda: ours.train(p.layer, p.x, p.g)}
+    if p.kind.nn:
+        makers["torch.nn"] = lambda: peer_torch.train_module(p)
+    makers["torch loop"] = lambda: peer_torch.train_loop(p)
+    if name == "LSTM":
+        makers["JAX scan"] = lambda: peer_jax.train_lstm(p)
+    return makers
 
 
-def _minigrad(layer: Any, x: mg.Tensor, g: mg.Tensor) -> Subject:
-    inputs = [x.requires_grad_(), *layer.parameters()]
-
-    def run() -> Any:
-        output, _ = layer(x)
-        return output, *mg.grad(output, inputs, g)
-
-    return run
-
-
-def _torch(
-    forward: Callable[[torch.Tensor], Any], layer: Any, x: mg.Tensor, g: mg.Tensor
-) -> Subject:
-    x_torch = torch.tensor(x.detach().numpy(), requires_grad=True)
-    g_torch = torch.tensor(g.numpy())
-    inputs = [x_torch, *layer.parameters()]
-
-    def run() -> Any:
-        output = forward(x_torch)
-        return output, *torch.autograd.grad(output, inputs, g_torch)
-
-    return run
-
-
-def _loop(step: Step, n_states: int, layer: Any) -> Callable[[torch.Tensor], Any]:
-    def forward(x: torch.Tensor) -> torch.Tensor:
-        state: State = (x.new_zeros(x.shape[1], layer.hidden_size),) * n_states
-        outputs = []
-        for x_t in x:
-            state = step(x_t, *state, *layer.parameters())
-            outputs.append(state[0])
-        return torch.stack(outputs)
-
-    return forward
+def inference(name: str, size: Size, dtype: str = "float32") -> Makers:
+    """Ways to the output alone, with nothing recorded."""
+    p = problem(name, size, dtype)
+    makers = {OURS: lambda: ours.infer(p.layer, p.x)}
+    if p.kind.nn:
+        makers["torch.nn"] = lambda: peer_torch.infer_module(p)
+        makers["onnxruntime"] = lambda: peer_onnx.infer(p)
+    else:
+        makers["torch loop"] = lambda: peer_torch.infer_loop(p)
+    if name == "LSTM":
+        makers["JAX scan"] = lambda: peer_jax.infer_lstm(p)
+    return makers

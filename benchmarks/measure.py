@@ -50,18 +50,25 @@ def measure(
     shortest: float = 0.02,
     clock: Clock = time.perf_counter,
     tick: Subject = lambda: None,
+    rest: Subject = lambda: None,
 ) -> dict[str, list[float]]:
     """The seconds that one call takes, by subject: one number a round.
 
     Each subject is called often enough for its turn to last about `shortest` seconds
-    or longer; `tick` is called, untimed, after each round.
+    or longer, and once before that if it is called more than once; `rest` is called,
+    untimed, before each turn and `tick` after each round.
     """
     with _no_collection():
         calls = {name: calibrate(s, shortest, clock) for name, s in subjects.items()}
         times: dict[str, list[float]] = {name: [] for name in subjects}
         for _ in range(rounds):
-            gc.collect()
             for name, subject in subjects.items():
+                rest()
+                # Before each turn: it is slower after a collection, for all alike.
+                gc.collect()
+                if calls[name] > 1:
+                    # What others left in the caches must not count.
+                    subject()
                 elapsed = time_calls(subject, calls[name], clock)
                 times[name].append(elapsed / calls[name])
             tick()
@@ -93,8 +100,11 @@ def _no_collection() -> Iterator[None]:
     """Garbage is collected between the turns only, and not in the middle of one."""
     enabled = gc.isenabled()
     gc.disable()
+    # What is there now will stay: a collection then looks at what the turns leave.
+    gc.freeze()
     try:
         yield
     finally:
+        gc.unfreeze()
         if enabled:
             gc.enable()

@@ -1,43 +1,77 @@
-"""The run: every subject, one table."""
+"""One run: every case, measured in this process on a number of threads."""
 
-from collections.abc import Iterator
-from pathlib import Path
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 
 import torch
-from rich.console import Console
 from tqdm import tqdm
 
-from benchmarks.engine import LINES, engine_subjects
-from benchmarks.layers import SIZES, STEPS, layer_subjects
+import minigrad as mg
+from benchmarks import engine, gemm, layers, machine, ragged, streaming, writing
+from benchmarks.case import Case, build
+from benchmarks.kinds import SIZES
 from benchmarks.measure import Subject, measure
-from benchmarks.report import Row, table, write
+from benchmarks.results import Row, Run
 
-Work = tuple[str, dict[str, Subject]]
+Times = Callable[[Mapping[str, Subject]], dict[str, list[float]]]
+
+# Long enough for the workers of the last turn to fall asleep.
+REST = 0.005
 
 
-def run(quick: bool, json: Path | None) -> None:
-    """Measure everything on one thread, print the table, and write it if asked to."""
-    torch.set_num_threads(1)
+def cases(threads: int, quick: bool) -> Iterator[Case]:
+    """Every line of every table; with `quick`, at the two small sizes only."""
+    sizes = SIZES[:2] if quick else SIZES
+    yield from layers.cases(sizes)
+    yield from writing.cases(sizes)
+    if threads > 1:
+        yield from writing.thread_cases(sizes, threads)
+    yield from streaming.cases(streaming.SIZES)
+    yield from ragged.cases(sizes)
+    yield from engine.cases()
+
+
+def run(threads: int, quick: bool, chosen: Iterable[Case]) -> Run:
+    """Measure the cases, in as many rounds for each."""
+    chosen = list(chosen)
     rounds, shortest = (3, 0.005) if quick else (15, 0.02)
-    sizes = SIZES[:-1] if quick else SIZES
-    n_lines = len(STEPS) * len(sizes) + len(LINES)
+    load = machine.load()
     rows = []
-    with tqdm(total=n_lines * rounds, desc="benchmarks", leave=False) as bar:
-        for name, subjects in work(sizes):
-            seconds = measure(
-                subjects, rounds=rounds, shortest=shortest, tick=bar.update
+    title = f"{threads} thread{'s' if threads > 1 else ''}"
+    total = len(chosen) * rounds
+    with tqdm(total=total, desc=title, leave=False, disable=None) as bar:
+        for case in chosen:
+            bar.set_postfix_str(case.label)
+            use(threads)
+            times = partial(
+                measure,
+                rounds=rounds,
+                shortest=shortest,
+                tick=bar.update,
+                rest=lambda: time.sleep(REST if threads > 1 else 0),
             )
-            rows.append(Row(name, seconds))
-    Console().print(table(rows))
-    if json:
-        write(json, rows)
+            rows.append(measured(case, times))
+    return Run(threads, machine.facts() | {"load before": load}, gemm.FLOPS, rows)
 
 
-def work(sizes: list[tuple[int, int, int, int]]) -> Iterator[Work]:
-    """The lines of the table, and what each one runs."""
-    for name in STEPS:
-        for size in sizes:
-            label = ",".join(map(str, size))
-            yield f"{name} {label}", layer_subjects(name, size)
-    for name in LINES:
-        yield name, engine_subjects(name)
+def use(threads: int) -> None:
+    """From now on; a case may have said otherwise."""
+    torch.set_num_threads(threads)
+    mg.set_num_threads(threads)
+
+
+def measured(case: Case, times: Times) -> Row:
+    """One case: its subjects take turns, and products with them if it counts FLOPs."""
+    subjects, absent = build(case)
+    products = gemm.subjects() if case.flops else {}
+    seconds = times({**subjects, **products})
+    return Row(
+        case.part,
+        case.name,
+        case.size,
+        {name: seconds[name] for name in subjects},
+        case.flops,
+        absent,
+        {name: seconds[name] for name in products},
+    )

@@ -43,6 +43,7 @@ from .rng import manual_seed
 from .scan import eager_loops, explain, scan
 from .tape import grad
 from .tensor import Tensor
+from .threads import get_num_threads, set_num_threads
 
 __all__ = [
     "Derived",
@@ -65,6 +66,7 @@ __all__ = [
     "from_dlpack",
     "full",
     "functional",
+    "get_num_threads",
     "grad",
     "gradcheck",
     "gradgradcheck",
@@ -89,6 +91,7 @@ __all__ = [
     "reductions",
     "rng",
     "scan",
+    "set_num_threads",
     "tensor",
     "trace",
     "vjp",

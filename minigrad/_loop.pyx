@@ -16,6 +16,7 @@ from libc.string cimport memset
 cdef extern from "<stdlib.h>":
     void *aligned_alloc(size_t alignment, size_t size)
 
+import math
 import os
 import threading
 from concurrent.futures import ThreadPoolExecutor, wait
@@ -44,6 +45,12 @@ cdef extern from *:
     static inline void minigrad_raise(int *flag)
     {
         __atomic_store_n(flag, 1, __ATOMIC_RELAXED);
+    }
+    static inline void minigrad_fetch(const char *from, ptrdiff_t bytes)
+    {
+        for (ptrdiff_t i = 0; i < bytes; i += 64) {
+            __builtin_prefetch(from + i);
+        }
     }
     """
     int MINIGRAD_CHECKED
@@ -81,6 +88,7 @@ cdef extern from *:
     int minigrad_supported(int i) noexcept nogil
     int minigrad_raised(const int *flag) noexcept nogil
     void minigrad_raise(int *flag) noexcept nogil
+    void minigrad_fetch(const char *first, Py_ssize_t bytes) noexcept nogil
 
 CHECKED = bool(MINIGRAD_CHECKED)
 
@@ -244,6 +252,11 @@ cdef list _bounds(Py_ssize_t n, double work, Py_ssize_t unit):
     return [*[i * units // parts * unit for i in range(parts)], n]
 
 
+cdef inline Py_ssize_t _rounded(Py_ssize_t size) noexcept nogil:
+    """A multiple of what a vector or a line of a cache may be."""
+    return (size + 63) // 64 * 64
+
+
 cdef void *_scratch(size_t size) except NULL:
     cdef void *memory = aligned_alloc(64, (size // 64 + 1) * 64)
     if memory == NULL:
@@ -276,8 +289,8 @@ def pack(weight):
         raise ShapeError(f"pack: a weight has two dimensions, not shape {weight.shape}")
     packed.kernels = _kernels("pack", weight.dtype)
     item = array.dtype.itemsize
-    if not array.dtype.isnative or weight.strides[0] % item or weight.strides[1] % item:
-        array = np.ascontiguousarray(weight, weight.dtype.newbyteorder("="))
+    if weight.strides[0] % item or weight.strides[1] % item:
+        array = np.ascontiguousarray(weight)
     packed.dtype = array.dtype
     packed.inner, packed.width = weight.shape
     row, column = array.strides[0] // item, array.strides[1] // item
@@ -332,11 +345,10 @@ cdef _rows(str name, object x, object dtype):
         raise ArgumentError(f"{name}: rows must be an array (..., columns)")
     if x.dtype != dtype:
         raise DTypeError(f"{name}: dtypes {x.dtype} and {dtype} must be the same")
-    columns = x.shape[x.ndim - 1]
-    flat = x.reshape(-1, columns) if columns else np.empty((0, 0), dtype)
+    flat = x.reshape(math.prod(x.shape[: x.ndim - 1]), x.shape[x.ndim - 1])
     item = x.dtype.itemsize
-    if not x.dtype.isnative or flat.strides[1] != item or flat.strides[0] % item:
-        flat = np.ascontiguousarray(flat, dtype.newbyteorder("="))
+    if flat.strides[1] != item or flat.strides[0] % item:
+        flat = np.ascontiguousarray(flat)
     return flat
 
 
@@ -497,6 +509,7 @@ cdef struct Phase:
     Py_ssize_t rows  # of a block
     int out
     Py_ssize_t column, width
+    int stream, last_stream  # of those that it reads
 
 ARITIES = {name: 1 for name in OPCODES} | {"where": 3} | dict.fromkeys(
     "add sub mul div pow maximum minimum eq ne lt le gt ge logical_and logical_or".split(),
@@ -576,20 +589,24 @@ class _Reader:
                 f"weight {weight} of two sizes",
             )
             self.terms.append((left, weight, start, inner))
-        self.phases.append((False, first, len(self.terms), 0, out, column, width))
+        self.phases.append((False, first, len(self.terms), 0, out, column, width, []))
 
     def rowwise(self):
         n, = self.take(1)
+        _need(n >= 0, f"a phase of {n} segments")
         first = len(self.segments)
         self.local = set()  # (buffer, column) of what this phase has written
+        self.streams = set()
         for _ in range(n):
             self.segment()
         widest = max((s[0] for s in self.segments[first:]), default=1)
-        self.phases.append((True, first, len(self.segments), widest, 0, 0, 0))
+        streams = sorted(self.streams)
+        self.phases.append((True, first, len(self.segments), widest, 0, 0, 0, streams))
 
     def segment(self):
         width, n = self.take(2)
         _need(width >= 1, f"a segment of width {width}")
+        _need(n >= 0, f"a segment of {n} instructions")
         first = len(self.instructions)
         self.registers = {}  # the width of each that has a value
         self.writes, self.reads, whole = [], [], False
@@ -634,6 +651,8 @@ class _Reader:
             columns = {(place, c) for c in range(column, column + width)}
             if i:
                 self.reads.append((place, column, width))
+                if self.kinds[place] == STREAM:
+                    self.streams.add(place)
                 _need(
                     self.kinds[place] != LOCAL or columns <= self.local,
                     f"{name} reads of the local buffer {place} what its phase "
@@ -667,23 +686,26 @@ cdef class Machine:
     cdef readonly list code
     cdef const minigrad_kernels *kernels
     cdef object written, weights
+    cdef int number  # of the dtype
     cdef Py_ssize_t item, n_buffers, n_places, n_phases, widest_inner
     cdef Instruction *instructions
     cdef Segment *segments
     cdef Term *terms
     cdef Phase *phases
+    cdef int *streams
     cdef int *kind  # of each buffer
     cdef bint *keeps
     cdef Py_ssize_t *row  # its bytes
-    cdef Py_ssize_t *room  # bytes that each place takes in a thread's own memory
+    cdef Py_ssize_t memory  # bytes that a thread has of its own, and where in them
+    cdef Py_ssize_t *own  # are each place's
     cdef double work  # operations for a row of a step, roughly
 
     def __cinit__(self, dtype, kinds, widths, kept, code, n_registers):
-        cdef Py_ssize_t i, j, rows, tile, item
-        cdef Instruction *instruction
+        cdef Py_ssize_t i, j, rows, tile, item, n_streams = 0
         cdef const minigrad_named *named
         self.dtype = np.dtype(dtype)
         self.kernels = _kernels("Machine", self.dtype)
+        self.number = self.dtype.num
         self.item = item = self.dtype.itemsize
         read = _Reader(kinds, widths, kept, code, n_registers)
         self.kinds, self.widths, self.kept = read.kinds, read.widths, read.kept
@@ -695,10 +717,11 @@ cdef class Machine:
         self.segments = <Segment *>_zeros(len(read.segments), sizeof(Segment))
         self.terms = <Term *>_zeros(len(read.terms), sizeof(Term))
         self.phases = <Phase *>_zeros(self.n_phases, sizeof(Phase))
+        self.streams = <int *>_zeros(self.n_phases * self.n_buffers, sizeof(int))
         self.kind = <int *>_zeros(self.n_buffers, sizeof(int))
         self.keeps = <bint *>_zeros(self.n_buffers, sizeof(bint))
         self.row = <Py_ssize_t *>_zeros(self.n_buffers, sizeof(Py_ssize_t))
-        self.room = <Py_ssize_t *>_zeros(self.n_places, sizeof(Py_ssize_t))
+        self.own = <Py_ssize_t *>_zeros(self.n_places, sizeof(Py_ssize_t))
         for i in range(self.n_buffers):
             self.kind[i], self.keeps[i] = read.kinds[i], read.kept[i]
             self.row[i] = read.widths[i] * item
@@ -707,11 +730,15 @@ cdef class Machine:
             self.terms[i].column, self.terms[i].inner = term[2] * item, term[3]
             self.widest_inner = max(self.widest_inner, self.terms[i].inner)
         for i, phase in enumerate(read.phases):
-            rowwise, first, last, widest, out, column, width = phase
+            rowwise, first, last, widest, out, column, width, streams = phase
             rows = max(1, TILE // item // widest) if widest else 0
             self.phases[i] = Phase(
-                rowwise, first, last, rows, out, column * item, width
+                rowwise, first, last, rows, out, column * item, width,
+                n_streams, n_streams + len(streams),
             )
+            for b in streams:
+                self.streams[n_streams] = b
+                n_streams += 1
             if not rowwise:
                 self.work += 2.0 * width * sum([t[3] for t in read.terms[first:last]])
                 continue
@@ -722,6 +749,10 @@ cdef class Machine:
                 self.work += 20.0 * width * (end - begin)
                 for k in range(begin, end):
                     self._place(k, read.instructions[k], rows, tile)
+        self.memory = _rounded(self.n_places * sizeof(char *))
+        for i in range(self.n_places):
+            rows, self.own[i] = self.own[i], self.memory
+            self.memory += _rounded(rows)
         named = self.kernels.opcodes
         while named.name != NULL:
             for i, (opcode, _) in enumerate(read.instructions):
@@ -743,7 +774,7 @@ cdef class Machine:
             instruction.place[i] = place
             if place >= self.n_buffers:
                 instruction.stride[i] = tile * item
-                self.room[place] = max(self.room[place], rows * tile * item)
+                self.own[place] = max(self.own[place], rows * tile * item)
                 continue
             instruction.column[i] = column * item
             one = name == "spread" if i else name in REDUCTIONS
@@ -751,7 +782,7 @@ cdef class Machine:
             if self.kind[place] != VECTOR:
                 instruction.stride[i] = self.row[place]
             if self.kind[place] == LOCAL:
-                self.room[place] = max(self.room[place], rows * self.row[place])
+                self.own[place] = max(self.own[place], rows * self.row[place])
             else:
                 instruction.advance[i] = instruction.stride[i]
         return 0
@@ -761,10 +792,11 @@ cdef class Machine:
         free(self.segments)
         free(self.terms)
         free(self.phases)
+        free(self.streams)
         free(self.kind)
         free(self.keeps)
         free(self.row)
-        free(self.room)
+        free(self.own)
 
     def run(self, arrays, weights, sizes, bint reverse):
         cdef _Run run = _Run.__new__(_Run)
@@ -773,6 +805,17 @@ cdef class Machine:
         run.check(arrays, weights, sizes)
         if run.most:
             run.start(run.shares())
+
+    def prepare(self, arrays, weights, Py_ssize_t rows):
+        cdef Steps steps = Steps.__new__(Steps)
+        steps.run = _Run.__new__(_Run)
+        steps.run.machine = self
+        steps.run.check(arrays, weights, np.array([rows]))
+        steps.scratch = <char *>_scratch(
+            self.memory + self.kernels.product_scratch(rows, self.widest_inner)
+        )
+        steps.run.lay(steps.scratch, 0)
+        return steps
 
 
 cdef void *_zeros(Py_ssize_t n, size_t size) except NULL:
@@ -789,6 +832,7 @@ cdef class _Run(_Job):
     cdef Machine machine
     cdef bint reverse
     cdef Py_ssize_t n_steps, most
+    cdef int turn  # which half of a carry is read first
     cdef tuple owners  # of the memory below
     cdef const int64_t *sizes
     cdef int64_t *starts
@@ -804,20 +848,24 @@ cdef class _Run(_Job):
 
     cdef int check(self, object arrays, object weights, object sizes) except -1:
         cdef Machine machine = self.machine
-        cdef Py_ssize_t i, t, total = 0, width, rows, n
+        cdef Py_ssize_t i, t, total = 0, row, n
+        cdef int kind
+        cdef bint same = True, fits
         cdef cnp.ndarray array
         cdef Packed packed
         arrays, weights = tuple(arrays), tuple(weights)
         if (
             not isinstance(sizes, np.ndarray) or sizes.ndim != 1
-            or sizes.dtype != np.int64 or not sizes.flags.c_contiguous
+            or not cnp.PyArray_EquivTypenums(
+                cnp.PyArray_TYPE(<cnp.ndarray>sizes), cnp.NPY_INT64
+            )
+            or not cnp.PyArray_ISCARRAY_RO(<cnp.ndarray>sizes)
         ):
             raise ArgumentError("Machine: sizes must be a C-contiguous int64 array (T,)")
         self.owners = (arrays, weights, sizes)
         self.n_steps = len(sizes)
         self.sizes = <const int64_t *>cnp.PyArray_DATA(<cnp.ndarray>sizes)
         self.starts = <int64_t *>_zeros(self.n_steps, sizeof(int64_t))
-        same = True
         for t in range(self.n_steps):
             n = self.sizes[t]
             if n < 0:
@@ -833,14 +881,14 @@ cdef class _Run(_Job):
         self.data = <char **>_zeros(machine.n_buffers, sizeof(char *))
         self.half = <Py_ssize_t *>_zeros(machine.n_buffers, sizeof(Py_ssize_t))
         for i in range(machine.n_buffers):
-            kind, width = machine.kind[i], machine.widths[i]
-            if kind == LOCAL:
+            kind, row = machine.kind[i], machine.row[i] // machine.item
+            if kind == LOCAL_KIND:
                 _need(arrays[i] is None, f"buffer {i} is local, and needs no array")
                 continue
             if (
                 not isinstance(arrays[i], np.ndarray)
-                or arrays[i].dtype != machine.dtype
-                or not cnp.PyArray_IS_C_CONTIGUOUS(<cnp.ndarray>arrays[i])
+                or cnp.PyArray_TYPE(<cnp.ndarray>arrays[i]) != machine.number
+                or not cnp.PyArray_ISCARRAY_RO(<cnp.ndarray>arrays[i])
             ):
                 raise ArgumentError(
                     f"Machine: buffer {i} must be a C-contiguous {machine.dtype} array"
@@ -850,24 +898,31 @@ cdef class _Run(_Job):
                 raise ArgumentError(f"Machine: the code writes buffer {i}, a read-only array")
             self.data[i] = <char *>cnp.PyArray_DATA(array)
             n = cnp.PyArray_SIZE(array)
-            rows = n // width if width else 0
-            if kind == VECTOR:
-                fits, expected = n == width, f"{width} numbers"
-            elif kind == STREAM:
-                fits, expected = n == total * width, f"{total} rows of {width}"
-            elif kind == ROWS:
-                fits, expected = rows >= self.most, f"{self.most} rows of {width}"
+            if row == 0:
+                continue
+            if kind == VECTOR_KIND:
+                fits = n == row
+            elif kind == STREAM_KIND:
+                fits = n == total * row
+            elif kind == ROWS_KIND:
+                fits = n % row == 0 and n >= self.most * row
             elif machine.keeps[i]:
-                fits = same and n == (self.n_steps + 1) * self.most * width
-                expected = f"{self.n_steps + 1} times {self.most} rows of {width}, "
-                expected += "as many at each step"
+                fits = same and n == (self.n_steps + 1) * self.most * row
             else:
-                self.half[i] = rows // 2
-                fits = rows % 2 == 0 and self.half[i] >= self.most
-                expected = f"twice {self.most} rows of {width}"
-            if not fits or (width and n % width):
+                self.half[i] = n // row // 2
+                fits = n == 2 * self.half[i] * row and self.half[i] >= self.most
+            if not fits:
+                expected = [
+                    f"at least {self.most} rows",
+                    "one row",
+                    f"{total} rows",
+                    "no row",
+                    *[f"{self.n_steps + 1} times {self.most} rows, as many at each step"
+                      if machine.keeps[i] else f"two halves of at least {self.most} rows"] * 2,
+                ][kind]
                 raise ArgumentError(
-                    f"Machine: buffer {i} must have {expected}, not {n} numbers"
+                    f"Machine: buffer {i} must have {expected} of {row} columns, not the "
+                    f"shape {arrays[i].shape}"
                 )
         self.weights = <char **>_zeros(len(weights), sizeof(char *))
         for i, (inner, width) in machine.weights.items():
@@ -900,35 +955,34 @@ cdef class _Run(_Job):
 
     cdef int work(self, Py_ssize_t first, Py_ssize_t last, bint breathe) except -1:
         cdef Machine machine = self.machine
-        cdef Py_ssize_t i, size = 0
-        cdef char *memory = NULL
-        cdef char **at = <char **>_zeros(machine.n_places, sizeof(char *))
-        cdef char *scratch = NULL
+        cdef size_t scratch = machine.kernels.product_scratch(
+            last - first, machine.widest_inner
+        )
+        # The places of all, then what this thread has of its own, then a product's.
+        cdef char *memory = <char *>_scratch(machine.memory + scratch)
+        self.lay(memory, first)
         try:
-            for i in range(machine.n_places):
-                size += (machine.room[i] + 63) // 64 * 64
-            memory = <char *>_scratch(size)
-            memset(memory, 0, size)
-            size = 0
-            for i in range(machine.n_places):
-                if i >= machine.n_buffers or machine.kind[i] == LOCAL:
-                    at[i] = memory + size
-                    size += (machine.room[i] + 63) // 64 * 64
-                else:
-                    at[i] = self.data[i]
-                    if machine.kind[i] == ROWS:
-                        at[i] += first * machine.row[i]
-            if machine.widest_inner:
-                scratch = <char *>_scratch(
-                    machine.kernels.product_scratch(last - first, machine.widest_inner)
-                )
             with nogil:
-                self.steps(machine, first, last, breathe, at, scratch)
+                self.steps(
+                    machine, first, last, breathe, <char **>memory, memory + machine.memory
+                )
         finally:
-            free(at)
             free(memory)
-            free(scratch)
         return 0
+
+    cdef void lay(self, char *memory, Py_ssize_t first) noexcept:
+        """Write where each place is, from that row on, into the memory of a thread."""
+        cdef Machine machine = self.machine
+        cdef char **at = <char **>memory
+        cdef Py_ssize_t i
+        memset(memory, 0, machine.memory)
+        for i in range(machine.n_places):
+            if i >= machine.n_buffers or machine.kind[i] == LOCAL_KIND:
+                at[i] = memory + machine.own[i]
+            elif machine.kind[i] == ROWS_KIND:
+                at[i] = self.data[i] + first * machine.row[i]
+            else:
+                at[i] = self.data[i]
 
     cdef int steps(
         self, Machine machine, Py_ssize_t first, Py_ssize_t last, bint breathe, char **at,
@@ -953,7 +1007,7 @@ cdef class _Run(_Job):
                 elif machine.keeps[b]:
                     row = (t + (self.reverse == (kind == READ_KIND))) * <Py_ssize_t>self.sizes[t]
                 else:
-                    row = ((i + (kind == WRITE_KIND)) & 1) * self.half[b]
+                    row = ((i + self.turn + (kind == WRITE_KIND)) & 1) * self.half[b]
                 at[b] = self.data[b] + (row + first) * machine.row[b]
             for p in range(machine.n_phases):
                 phase = &machine.phases[p]
@@ -968,6 +1022,31 @@ cdef class _Run(_Job):
                 done = 0
                 self.breathe()
         return 0
+
+
+@cython.final
+cdef class Steps:
+    """A machine on arrays for one step; each call of step() runs it again."""
+
+    cdef _Run run
+    cdef char *scratch
+
+    def __dealloc__(self):
+        free(self.scratch)
+
+    @property
+    def turn(self):
+        return self.run.turn
+
+    def step(self):
+        cdef _Run run = self.run
+        cdef Machine machine = run.machine
+        with nogil:
+            run.steps(
+                machine, 0, run.most, False, <char **>self.scratch,
+                self.scratch + machine.memory,
+            )
+        run.turn ^= 1
 
 
 cdef void _product(
@@ -998,6 +1077,14 @@ cdef void _rowwise(
     cdef char *where[4]
     while top < n:
         rows = min(phase.rows, n - top)
+        # What no step has seen comes from afar, and the next rows of a column are too far
+        # from these for the machine to guess them.
+        for s in range(phase.stream, phase.last_stream):
+            j = machine.streams[s]
+            minigrad_fetch(
+                at[j] + (top + rows) * machine.row[j],
+                min(rows, n - top - rows) * machine.row[j],
+            )
         for s in range(phase.first, phase.last):
             segment = &machine.segments[s]
             column = 0

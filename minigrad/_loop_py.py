@@ -170,6 +170,23 @@ class Machine:
         sizes: int64 (T,), the number of rows at each step. Arrays are C-contiguous, of
         the machine's dtype, and of the size that the buffer's kind says.
         """
+        self.run_from(0, arrays, weights, sizes, reverse)
+
+    def prepare(
+        self, arrays: Sequence[Array | None], weights: Sequence[Array], rows: int
+    ) -> Steps:
+        """The machine on arrays for one step of so many rows, to be run many times."""
+        return Steps(self, arrays, weights, rows)
+
+    def run_from(
+        self,
+        turn: int,
+        arrays: Sequence[Array | None],
+        weights: Sequence[Array],
+        sizes: Array,
+        reverse: bool,
+    ) -> None:
+        """`run`; turn: the half of a carry that is read first."""
         starts = np.cumsum(sizes) - sizes
         local = {
             i: np.empty((int(sizes.max()), w), self.dtype)
@@ -181,7 +198,7 @@ class Machine:
             rows = [
                 local[b][: sizes[t]]
                 if array is None
-                else self._rows(b, array, i, t, starts[t], sizes, reverse)
+                else self._rows(b, array, i + turn, t, starts[t], sizes, reverse)
                 for b, array in enumerate(arrays)
             ]
             self._step(rows, weights)
@@ -265,3 +282,23 @@ def run_opcode(name: str, args: list[Array], width: int) -> Array:
     with np.errstate(all="ignore"):
         y: Array = OPS[name].forward(*args).astype(dtype, copy=False)
     return y
+
+
+class Steps:
+    """A machine on arrays for one step: each `step()` reads what the last one wrote."""
+
+    def __init__(
+        self,
+        machine: Machine,
+        arrays: Sequence[Array | None],
+        weights: Sequence[Array],
+        rows: int,
+    ) -> None:
+        self.machine = machine
+        self.given = arrays, weights, np.array([rows])
+        self.turn = 0
+
+    def step(self) -> None:
+        """Run the step."""
+        self.machine.run_from(self.turn, *self.given, False)
+        self.turn ^= 1

@@ -109,7 +109,7 @@ def explain(
         return tuple(_explained(*known) for known in step.loop_steps())
     if carry is None or xs is None:
         raise ArgumentError(
-            "explain: give the carry and the xs of the step, or a layer"
+            "explain: give a layer, or a step with its carry and its xs"
         )
     check_callable(step, "explain: step")
     _n_steps(items(xs))

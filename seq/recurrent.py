@@ -19,6 +19,7 @@ from seq.fused import CellStep
 from seq.internals import Internals, check_names, stack_places
 from seq.parameters import CellModule, check_bool, check_int
 from seq.signature import resolve
+from seq.stream import Stream
 
 
 class Recurrent(CellModule):
@@ -148,13 +149,33 @@ class Recurrent(CellModule):
                 return output, h_n
             return output, h_n, stack_places(names, values, frame.batched)
 
+    def stream(self, batch: int | None = None, hx: State | None = None) -> Stream:
+        """The layer fed one step at a time, from numpy to numpy.
+
+        batch: the number of examples, None for one without a batch axis; hx: the
+        initial state as `forward` takes it. Raises ArgumentError for two directions and
+        for a cell that takes data.
+
+        >>> from seq.cells import mgu
+        >>> stream = Recurrent(mgu, 3, 5).stream()
+        >>> stream([1.0, 2.0, 3.0]).shape
+        (5,)
+        """
+        return Stream(self, batch, hx)
+
+    def layer_steps(self) -> Iterator[CellStep]:
+        """The step of each place."""
+        dtype = next(self.parameters()).dtype
+        for suffix in self.places:
+            yield self._step(self.place_parameters(suffix, dtype), {})[0]
+
     def loop_steps(self) -> Iterator[tuple[str, CellStep, Any, Any]]:
         """Of each place: its name, its step, and stand-ins for its carry and its xs."""
         dtype = next(self.parameters(), mg.zeros(0)).dtype
-        for place, (suffix, sizes) in enumerate(self.places.items()):
+        for suffix, sizes in self.places.items():
             frame = Frame({**sizes, "T": 2, "B": 2}, dtype, True)
             data = {n: frame.zeros(shape) for n, shape in self.cell.data.items()}
-            step, now = self._step(place, data, (), dtype)
+            step, now = self._step(self.place_parameters(suffix, dtype), data)
             carry = boundary.initial_carry(self.cell, None, frame)
             xs = (frame.zeros(("T", "B", "I")), *now)
             yield f"{type(self).__name__}{suffix}", step, carry, xs
@@ -201,8 +222,9 @@ class Recurrent(CellModule):
         Of each step the output is the first; what the names stand for follows.
         """
         layer, backwards = divmod(place, len(self.directions))
+        params = self.place_parameters(list(self.places)[place], x.dtype)
         here = {name: value[place] for name, value in data.items()}
-        step, now = self._step(place, here, names, x.dtype)
+        step, now = self._step(params, here, names)
         direction = "reverse" if backwards else "forward"
         with located(f"layer {layer}, {direction} direction"):
             carry, ys = mg.scan(
@@ -216,13 +238,11 @@ class Recurrent(CellModule):
 
     def _step(
         self,
-        place: int,
+        params: Mapping[str, Tensor],
         data: Mapping[str, Tensor],
-        names: tuple[str, ...],
-        dtype: np.dtype[Any],
+        names: tuple[str, ...] = (),
     ) -> tuple[CellStep, list[Tensor]]:
         """The step of a place, and the data that come with x."""
-        params = self.place_parameters(list(self.places)[place], dtype)
         per_step = [name for name in data if self.cell.data[name][0] == "T"]
         fixed = {name: value for name, value in data.items() if name not in per_step}
         step = CellStep(self.cell, names, params, fixed, per_step)

@@ -65,11 +65,10 @@ LAYERS = [
             "",
         ),
         (
-            "                outputs = [ys[0] for _, ys in runs]\n",
-            "                outputs = [ys[0] for _, ys in runs]\n"
+            " else outputs[0]\n",
+            " else outputs[0]\n"
             "                if layer:\n"
-            "                    drop = masks[layer - 1]\n"
-            "                    outputs = [self._drop(y, drop) for y in outputs]\n",
+            "                    x = self._drop(x, masks[layer - 1])\n",
         ),
         cases="drop",
     ),
@@ -102,7 +101,7 @@ LAYERS = [
     ),
     layer(
         "directions concatenated the wrong way round",
-        ("for _, ys in runs], -1)", "for _, ys in runs[::-1]], -1)"),
+        ("ys[0] for _, ys in runs]", "ys[0] for _, ys in runs[::-1]]"),
         cases="bi",
     ),
     layer(
@@ -118,8 +117,8 @@ LAYERS = [
     layer(
         "the reverse direction of the third layer sends no gradient down",
         (
-            "                (x, *(here[name]",
-            "                (x.detach() if place == 5 else x, *(here[name]",
+            "                (x, *now),",
+            "                (x.detach() if place == 5 else x, *now),",
         ),
         shipped="MXNet's bidirectional LSTM, dy overwritten (mxnet#18203)",
         cases="L3/bi",

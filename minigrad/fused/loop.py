@@ -85,27 +85,16 @@ class Loop(Op):
     # -- forward ---------------------------------------------------------------------
 
     def _forward(self, tensors: Arrays, frame: Any) -> tuple[Any, ...]:
-        code, machine, numbers = self._machine(tensors[0].dtype, frame.ragged)
-        c, n_streams, n_rows = self.counts
-        firsts = {"stream": c, "row": c + n_streams, "vector": c + n_streams + n_rows}
-        fixed = tensors[firsts["vector"] :]
-        dtype = tensors[0].dtype
-        carries = [self._carry(k, a, code, frame) for k, a in enumerate(tensors[:c])]
-        streams: dict[int, Any] = {}
-        arrays: list[Any] = list(numbers)
-        for i, buffer in enumerate(code.buffers):
-            what, which = buffer.what, buffer.which
-            if what in firsts:
-                arrays[i] = _rows(tensors[firsts[what] + which], dtype)
-            elif what == "carry":
-                arrays[i] = carries[which]
-            elif what == "out":
-                arrays[i] = np.empty((*frame.lead, buffer.width), dtype)
-                streams[which] = arrays[i]
-            elif what == "scratch" and buffer.kind != _backend.loop.LOCAL:
-                arrays[i] = np.empty((frame.batch, buffer.width), dtype)
-        weights = [_backend.loop.pack(fixed[i]) for i in code.weights]
+        c = self.counts.carries
+        code, machine, arrays, weights = self.bound(tensors, frame, frame.ragged)
         machine.run(arrays, weights, frame.sizes, frame.reverse)
+        carries: list[Any] = [None] * c
+        streams: dict[int, Any] = {}
+        for buffer, array in zip(code.buffers, arrays, strict=True):
+            if buffer.what == "carry":
+                carries[buffer.which] = array
+            elif buffer.what == "out":
+                streams[buffer.which] = array
         finals = [self._final(k, a, code, frame) for k, a in enumerate(carries)]
         outputs = [
             streams[i] if what == "out" else self._states(carries[i], what, frame)
@@ -116,6 +105,34 @@ class Loop(Op):
             if v.dtype.kind != "f":
                 outputs[i] = outputs[i].astype(bool)
         return (*finals, *outputs)
+
+    def bound(
+        self, tensors: Sequence[Any], frame: Frame, ragged: bool
+    ) -> tuple[Code, Any, list[Any], list[Any]]:
+        """The code, its machine, and the arrays and weights to run it on."""
+        code, machine, numbers = self._machine(tensors[0].dtype, ragged)
+        c, n_streams, n_rows = self.counts
+        firsts = {"stream": c, "row": c + n_streams, "vector": c + n_streams + n_rows}
+        dtype = tensors[0].dtype
+        carries = [self._carry(k, a, code, frame) for k, a in enumerate(tensors[:c])]
+        arrays: list[Any] = list(numbers)
+        for i, buffer in enumerate(code.buffers):
+            what = buffer.what
+            if what in firsts:
+                arrays[i] = _rows(tensors[firsts[what] + buffer.which], dtype)
+            elif what == "carry":
+                arrays[i] = carries[buffer.which]
+            elif what == "out":
+                arrays[i] = np.empty((*frame.lead, buffer.width), dtype)
+            elif what == "scratch" and buffer.kind != _backend.loop.LOCAL:
+                arrays[i] = np.empty((frame.batch, buffer.width), dtype)
+        fixed = tensors[firsts["vector"] :]
+        return (
+            code,
+            machine,
+            arrays,
+            [_backend.loop.pack(fixed[i]) for i in code.weights],
+        )
 
     def _machine(self, dtype: np.dtype[Any], ragged: bool) -> tuple[Code, Any, Any]:
         key = dtype, ragged
@@ -226,7 +243,7 @@ class Loop(Op):
 
 def _rows(array: Any, dtype: np.dtype[Any]) -> Any:
     """The array as a machine reads it: masks as numbers, rows one after the other."""
-    if array.dtype == dtype and array.flags.c_contiguous:
+    if array.ndim and array.dtype == dtype and array.flags.c_contiguous:
         return array
     return np.ascontiguousarray(array, dtype)
 

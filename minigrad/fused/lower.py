@@ -152,7 +152,7 @@ class _Lowering:
             self.env[v] = self.given(kind, width, names[kind], which)
         for line in program.instructions:
             self.line(line)
-        if "merge" not in left_out():
+        if "merged sums" not in left_out():
             self.merge_sums()
         n = counts.carries
         self.kept = [False] * n

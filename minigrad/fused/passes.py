@@ -19,7 +19,7 @@ from ..program import Instruction, Program, Var
 from . import rows
 from .products import product
 
-PASSES = ("dead code", "repetition", "merge", "hoist")
+PASSES = ("dead code", "repetition", "merged weights", "merged sums", "hoist")
 
 _off: ContextVar[frozenset[str]] = ContextVar("passes_off", default=frozenset())
 
@@ -104,7 +104,7 @@ def _key(arg: Any) -> Any:
 
 def with_merged_products(program: Program, fixed: Container[Var]) -> Program:
     """h @ A and h @ B as one product h @ [A B]; A and B are fixed, so [A B] is too."""
-    if "merge" in left_out():
+    if "merged weights" in left_out():
         return program
     groups: dict[Var, list[Instruction]] = {}
     for line in program.instructions:

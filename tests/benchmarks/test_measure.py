@@ -64,6 +64,29 @@ def test_tick_comes_after_each_round_and_is_not_timed(clock: Clock) -> None:
     assert times == {"a": [1.0, 1.0]}
 
 
+def test_rest_comes_before_each_turn_and_is_not_timed(clock: Clock) -> None:
+    times = measure(
+        {name: clock.subject(name, 1.0) for name in "ab"},
+        rounds=2,
+        shortest=1.0,
+        clock=clock,
+        rest=clock.subject("rest", 50.0),
+    )
+    assert clock.log[-8:] == ["rest", "a", "rest", "b"] * 2
+    assert times == {"a": [1.0, 1.0], "b": [1.0, 1.0]}
+
+
+def test_every_turn_starts_after_a_collection_and_warm(
+    clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or the first of a round would be slower than the others."""
+    monkeypatch.setattr(gc, "collect", clock.subject("collect", 50.0))
+    subjects = {name: clock.subject(name, 0.6) for name in "ab"}
+    times = measure(subjects, rounds=2, shortest=1.0, clock=clock)
+    assert clock.log[-16:] == [*["collect", *"aaa"], *["collect", *"bbb"]] * 2
+    assert times == {"a": [pytest.approx(0.6)] * 2, "b": [pytest.approx(0.6)] * 2}
+
+
 @pytest.mark.parametrize("seconds", [1e-7, 3e-4, 0.009, 0.02, 5.0])
 def test_a_turn_is_long_enough_and_not_much_longer(
     clock: Clock, seconds: float

@@ -1,113 +1,182 @@
-"""What is measured: the same numbers on both sides, and how they are shown."""
+"""What is measured: the same numbers from every subject of a line."""
 
-import json
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from rich.console import Console
 
-from benchmarks import engine, layers, report, suite
-from benchmarks.__main__ import target
+import minigrad as mg
+from benchmarks import engine, gemm, growth, layers, ours, ragged, streaming, writing
+from benchmarks.case import Absent, Case, arrays, build, check, error
+from benchmarks.kinds import KINDS, problem
+from benchmarks.measure import Subject
+from benchmarks.results import OURS
 from conformance.policy import FLOAT64_RTOL, relative_error
 
+SIZE = (3, 2, 4, 5)
+PACKAGES = {"JAX scan": ["jax"], "onnxruntime": ["onnxruntime", "onnx"]}
+# A peer in float32 is judged by nobody: this tells whether it computes the same.
+SAME_IN_FLOAT32 = 1e-5
 
-def array(value: Any) -> np.ndarray:
-    return np.asarray(value.detach())
+PEERS = [
+    (part, name, other)
+    for part in (layers.training, layers.inference)
+    for name in KINDS
+    for other in part(name, SIZE)
+    if other != OURS
+]
 
 
-@pytest.mark.parametrize("other", ["torch.nn", "torch loop"])
-@pytest.mark.parametrize("name", layers.STEPS)
-def test_layers_compute_the_same(name: str, other: str) -> None:
-    subjects = layers.layer_subjects(name, (3, 2, 4, 5), "float64")
-    ours, theirs = subjects["minigrad"](), subjects[other]()
-    assert len(ours) == len(theirs) == 6
-    for a, b in zip(ours, theirs, strict=True):
-        assert relative_error(array(a), array(b)) <= FLOAT64_RTOL
+@pytest.mark.parametrize(("part", "name", "other"), PEERS)
+def test_layers_compute_the_same(part: Any, name: str, other: str) -> None:
+    in_float32 = other in PACKAGES
+    for package in PACKAGES.get(other, []):
+        pytest.importorskip(package)
+    makers = part(name, SIZE, "float32" if in_float32 else "float64")
+    found, reference = arrays(makers[OURS]()()), arrays(makers[other]()())
+    weights = problem(name, SIZE).weights
+    assert len(reference) == (2 + len(weights) if part is layers.training else 1)
+    limit = SAME_IN_FLOAT32 if in_float32 else FLOAT64_RTOL
+    assert max(map(relative_error, found, reference)) <= limit
 
 
-@pytest.mark.parametrize("name", layers.STEPS)
-def test_layers_are_measured_in_float32(name: str) -> None:
-    for subject in layers.layer_subjects(name, (3, 2, 4, 5)).values():
-        assert {array(value).dtype for value in subject()} == {np.dtype(np.float32)}
+@pytest.mark.parametrize(("part", "name", "other"), PEERS)
+def test_layers_are_measured_in_float32(part: Any, name: str, other: str) -> None:
+    for package in PACKAGES.get(other, []):
+        pytest.importorskip(package)
+    makers = part(name, SIZE)
+    for subject in (makers[OURS](), makers[other]()):
+        assert {a.dtype for a in arrays(subject())} == {np.dtype(np.float32)}
+
+
+def test_a_gate_a_line_computes_what_is_stacked() -> None:
+    makers = writing.by_gates(SIZE, "float64")
+    found, reference = (arrays(make()()) for make in makers.values())
+    assert len(found) == 2 + 16
+    assert error(found, reference) <= FLOAT64_RTOL
+
+
+@pytest.mark.parametrize("name", writing.OWN)
+def test_a_users_cell_computes_what_is_built_in(name: str) -> None:
+    makers = writing.own(name, SIZE, "float64")
+    found, reference = (arrays(make()()) for make in makers.values())
+    assert error(found, reference) <= FLOAT64_RTOL
+
+
+def test_threads_are_set_before_each_call(monkeypatch: pytest.MonkeyPatch) -> None:
+    log: list[int] = []
+    monkeypatch.setattr(mg, "set_num_threads", log.append, raising=False)
+    makers = writing.threads("LSTM", SIZE, 2)
+    subjects = {name: make() for name, make in makers.items()}
+    check("threads", subjects)
+    assert log == [2, 1]
+
+
+@pytest.mark.parametrize("name", streaming.KINDS)
+def test_streams_compute_the_same(name: str) -> None:
+    """Step by step, each beside our layer over the whole sequence of that row."""
+    p = problem(name, (1, 1, 4, 5))
+    whole, _ = p.layer(mg.Tensor(np.repeat(p.x, 3, axis=0)))
+    makers = streaming.streams(name, (4, 5))
+    for other, make in makers.items():
+        try:
+            subject = make()
+        except (Absent, ModuleNotFoundError):
+            continue
+        for y in whole.detach().numpy():
+            assert relative_error(subject(), y) <= SAME_IN_FLOAT32, other
+
+
+@pytest.mark.parametrize("name", streaming.KINDS)
+def test_readings_touch_every_weight(name: str) -> None:
+    makers = {k: v for k, v in streaming.readings(name, (4, 6)).items() if k != OURS}
+    w = np.concatenate(problem(name, (1, 1, 4, 6)).weights[:2], axis=1)
+    first, second = np.split(w.ravel(), 2)
+    found = {name: make()() for name, make in makers.items()}
+    assert found["dot of halves"] == pytest.approx(float(first @ second), rel=1e-5)
+    assert found["largest word"] == w.ravel().view(np.uint64).max()
+    assert np.allclose(found["w @ x"], w.sum(1), rtol=1e-5)
+
+
+def test_ragged_rows_compute_what_packed_ones_do() -> None:
+    p = problem("LSTM", SIZE, "float64")
+    ends = np.array([2, 3])
+    output, *gradients = arrays(ours.train(p.layer, p.x, p.g, ends)())
+    theirs = torch.nn.LSTM(*SIZE[2:], dtype=torch.float64)
+    theirs.load_state_dict(p.layer.state_dict())
+    x = torch.tensor(p.x, requires_grad=True)
+    pack = torch.nn.utils.rnn.pack_padded_sequence
+    packed = theirs(pack(x, torch.tensor(ends), enforce_sorted=False))[0]
+    y = torch.nn.utils.rnn.pad_packed_sequence(packed, total_length=SIZE[0])[0]
+    reference = y, *torch.autograd.grad(y, [x, *theirs.parameters()], torch.tensor(p.g))
+    assert error([output, *gradients], arrays(reference)) <= FLOAT64_RTOL
+
+
+def test_lengths_are_uniform_and_the_same_every_time() -> None:
+    ends = ragged.lengths(10, 1000)
+    assert set(ends) == set(range(1, 11))
+    assert np.array_equal(ends, ragged.lengths(10, 1000))
+
+
+def test_lengths_are_beside_more_steps() -> None:
+    for makers in (ragged.beside_padded(SIZE), ragged.shorter(SIZE)):
+        outputs = [arrays(make()())[0] for make in makers.values()]
+        live = [int(output.any(-1).sum()) for output in outputs]
+        assert live == sorted(live)
+        assert live[-1] == SIZE[0] * SIZE[1] > live[0]
 
 
 @pytest.mark.parametrize("name", engine.LINES)
 def test_engine_lines_compute_the_same(name: str) -> None:
-    ours, theirs = (subject() for subject in engine.engine_subjects(name).values())
-    if isinstance(ours, tuple):
-        for a, b in zip(ours, theirs, strict=True):
-            assert np.array_equal(array(a), array(b))
-    else:
-        assert np.array_equal(array(ours), array(theirs))
-        assert ours.requires_grad == theirs.requires_grad
+    found, reference = (make()() for make in engine.engine_makers(name).values())
+    for a, b in zip(arrays(found), arrays(reference), strict=True):
+        assert np.array_equal(a, b)
+    if not isinstance(found, tuple):
+        assert found.requires_grad == reference.requires_grad
 
 
-ROWS = [
-    report.Row("LSTM", {"minigrad": [4e-3] * 3, "torch.nn": [1e-3, 2e-3, 3e-3]}),
-    report.Row("add", {"minigrad": [9.996e-7] * 2, "torch": [2e-6] * 2}),
-]
+@pytest.mark.parametrize("name", gemm.FLOPS)
+def test_products_are_products(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    m, k, n = map(int, name.split()[1].split("x"))
+    assert gemm.FLOPS[name] == 2 * m * k * n
+    product = np.asarray(gemm.subjects()[name]())
+    assert product.shape == (m, n)
+    assert (product == k).all()
 
 
-def test_table() -> None:
-    console = Console(width=100)
-    with console.capture() as capture:
-        console.print(report.table(ROWS))
-    cells = [
-        [cell.strip() for cell in line.split("|")[1:-1]]
-        for line in capture.get().splitlines()
-        if line.startswith(("| LSTM", "| add"))
-    ]
-    assert cells == [
-        ["LSTM", "torch.nn", "4.00 ms", "0%", "2.00 ms", "50%", "0.50"],
-        ["add", "torch", "1.00 µs", "0%", "2.00 µs", "0%", "2.00"],
-    ]
+@pytest.mark.parametrize("name", growth.SUBJECTS)
+def test_growth_is_of_the_shape_it_says(name: str) -> None:
+    found = arrays(growth.SUBJECTS[name](4, 3)())
+    assert found[0].shape == (4, 3, growth.HIDDEN)
+    assert len(found) == (6 if "backward" in name else 1)
 
 
-def test_json_holds_every_number(tmp_path: Path) -> None:
-    path = tmp_path / "numbers.json"
-    report.write(path, ROWS)
-    found = json.loads(path.read_text("utf-8"))
-    assert found["rows"][0]["seconds"] == ROWS[0].seconds
-    assert found["machine"]["torch"] == torch.__version__
-    assert list(tmp_path.iterdir()) == [path]
+def test_flops_of_a_layer() -> None:
+    """A product with (4H, I) and one with (4H, H), each of T B rows."""
+    assert KINDS["LSTM"].flops(SIZE) == 2 * (3 * 2) * (4 * 5) * (4 + 5)
+    training = next(iter(layers.cases([SIZE])))
+    assert training.flops == 3 * KINDS["LSTM"].flops(SIZE)
 
 
-def test_json_is_written_whole_or_not_at_all(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def interrupted(*_: object) -> None:
-        raise KeyboardInterrupt
+def test_a_missing_peer_is_said_to_be_missing() -> None:
+    def absent() -> Subject:
+        raise Absent("not yet")
 
-    path = tmp_path / "numbers.json"
-    path.write_text("old")
-    monkeypatch.setattr(Path, "replace", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        report.write(path, ROWS)
-    assert path.read_text() == "old"
-    assert list(tmp_path.iterdir()) == [path]
+    def missing() -> Subject:
+        import no_such_package
 
+        return no_such_package.run
 
-def test_the_run_prints_a_table_and_writes_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
-) -> None:
-    threads = torch.get_num_threads()
-    monkeypatch.setattr(suite, "SIZES", [(2, 1, 2, 2), (3, 1, 2, 2)])
-    try:
-        suite.run(quick=True, json=tmp_path / "numbers.json")
-    finally:
-        torch.set_num_threads(threads)
-    rows = json.loads((tmp_path / "numbers.json").read_text("utf-8"))["rows"]
-    names = ["RNN 2,1,2,2", "GRU 2,1,2,2", "LSTM 2,1,2,2", *engine.LINES]
-    assert [row["name"] for row in rows] == names
-    printed = capsys.readouterr().out
-    assert all(name in printed for name in names)
+    makers = {"a": lambda: lambda: 1.0, "b": absent, "c": missing}
+    subjects, reasons = build(Case("part", "name", SIZE, lambda: makers))
+    assert list(subjects) == ["a"]
+    assert reasons == {"b": "not yet", "c": "no_such_package is not installed"}
 
 
-def test_a_file_that_can_not_be_written_is_refused(tmp_path: Path) -> None:
-    assert target(str(tmp_path / "a.json")) == tmp_path / "a.json"
-    for bad in (tmp_path, tmp_path / "nowhere" / "a.json"):
-        with pytest.raises(Exception, match="no file can be written"):
-            target(str(bad))
+def test_a_subject_that_computes_something_else_is_refused() -> None:
+    one, other = np.ones(3), np.ones(3)
+    other[1] += 0.01
+    subjects = {"one": lambda: (one, one), "other": lambda: (one, other)}
+    with pytest.raises(ValueError, match="part name 3,2,4,5: other differs from one"):
+        check("part name 3,2,4,5", subjects)

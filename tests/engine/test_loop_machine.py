@@ -1,0 +1,548 @@
+"""The compiled machine and its plain twin run any code alike, and refuse bad code."""
+
+import os
+import signal
+import threading
+import time
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from minigrad import _loop, _loop_py
+from minigrad._loop_py import (
+    LOCAL,
+    OPCODES,
+    PRODUCT,
+    READ,
+    ROWS,
+    ROWWISE,
+    STREAM,
+    VECTOR,
+    WRITE,
+)
+from minigrad.errors import ArgumentError, DTypeError
+
+TOLERANCE = {np.float32: 1e-5, np.float64: 1e-12}
+NOTHING = (-1, -1)
+ROUNDED = {"eq", "ne", "lt", "le", "gt", "ge", "sign", "where"}
+ROUNDED |= {"logical_and", "logical_or", "logical_not"}
+"""What turns a difference in the last place into one of the first."""
+TAME = set(OPCODES) - ROUNDED - {"pow", "div", "log", "log1p", "sqrt", "exp", "expm1"}
+BINARY = {"add", "sub", "mul", "div", "pow", "maximum", "minimum"}
+BINARY |= {"eq", "ne", "lt", "le", "gt", "ge", "logical_and", "logical_or"}
+REDUCTIONS = {"sum", "amax", "amin"}
+
+
+def arity(name):
+    return 3 if name == "where" else 2 if name in BINARY else 1
+
+
+def instruction(name, out, *operands):
+    places = [out, *operands, *[NOTHING] * (3 - len(operands))]
+    return [OPCODES[name], *[number for place in places for number in place]]
+
+
+def register(r):
+    return (-2 - r, 0)
+
+
+# -- random programs -----------------------------------------------------------------
+
+
+class Draw:
+    """A random program, buffer by buffer and phase by phase."""
+
+    def __init__(self, draw):
+        self.draw = draw
+        self.batch = draw(st.integers(1, 40))
+        n_steps = draw(st.integers(1, 5))
+        self.ragged = draw(st.booleans())
+        sizes = [self.batch] * n_steps
+        if self.ragged:
+            sizes = sorted((self.integer(0, self.batch) for _ in sizes), reverse=True)
+        self.sizes = np.array(sizes, np.int64)
+        self.kinds, self.widths, self.kept, self.pairs = [], [], [], {}
+        for kind in (ROWS, STREAM, VECTOR, *(self.integer(0, 2) for _ in range(3))):
+            self.buffer(kind)
+        for _ in range(self.integer(1, 2)):
+            kept = not self.ragged and draw(st.booleans())
+            width = self.width()
+            self.buffer(READ, width, kept)
+            self.buffer(WRITE, width, kept)
+            self.pairs[len(self.kinds) - 1] = len(self.kinds) - 2
+        self.buffer(LOCAL)
+        self.weights, self.code, self.n_registers = [], [], 0
+        for _ in range(self.integer(1, 4)):
+            self.product() if self.draw(st.booleans()) else self.rowwise()
+
+    def integer(self, low, high):
+        return self.draw(st.integers(low, high))
+
+    def width(self):
+        return self.draw(st.sampled_from([1, 2, 3, 7, 16, 17, 40, 64, 130, 600]))
+
+    def buffer(self, kind, width=None, kept=False):
+        self.kinds.append(kind)
+        self.widths.append(width or self.width())
+        self.kept.append(kept)
+
+    def columns(self, buffers, width=None):
+        """(buffer, column, width): some of its columns, or None."""
+        fit = [b for b in buffers if self.widths[b] >= (width or 1)]
+        if not fit:
+            return None
+        b = self.draw(st.sampled_from(fit))
+        width = width or self.integer(1, self.widths[b])
+        return b, self.integer(0, self.widths[b] - width), width
+
+    def which(self, *kinds):
+        return [b for b, kind in enumerate(self.kinds) if kind in kinds]
+
+    def product(self):
+        out, column, width = self.columns(self.which(ROWS, STREAM, WRITE))
+        left = [b for b in self.which(ROWS, STREAM, READ, VECTOR) if b != out]
+        n = self.integer(1, 2)
+        self.code += [PRODUCT, out, column, width, n]
+        for _ in range(n):
+            b, start, inner = self.columns(left)
+            self.code += [b, start, inner, len(self.weights)]
+            self.weights.append((inner, width))
+
+    def rowwise(self):
+        n = self.integer(1, 2)
+        self.code += [ROWWISE, n]
+        self.local = []
+        for _ in range(n):
+            self.segment()
+
+    def segment(self):
+        _, _, width = self.columns(self.which(ROWS, STREAM, READ))
+        self.registers = {}
+        code = [self.instruction(width) for _ in range(self.integer(1, 6))]
+        self.code += [width, len(code), *[number for line in code for number in line]]
+
+    def instruction(self, width):
+        name = self.draw(st.sampled_from(sorted(TAME)))
+        wide = 1 if name == "spread" else width
+        operands = [self.operand(wide) for _ in range(arity(name))]
+        return instruction(name, self.result(name, width, operands), *operands)
+
+    def operand(self, width):
+        ready = [r for r, w in self.registers.items() if w == width]
+        if ready and self.draw(st.booleans()):
+            return register(self.draw(st.sampled_from(ready)))
+        local = [place for place in self.local if place[2] == width]
+        if local and self.draw(st.booleans()):
+            return self.draw(st.sampled_from(local))[:2]
+        found = self.columns(self.which(ROWS, STREAM, READ, VECTOR), width)
+        return found[:2]
+
+    def result(self, name, width, operands):
+        width = 1 if name in REDUCTIONS else width
+        to = self.which(ROWS, STREAM, WRITE, LOCAL)
+        found = self.columns(to, width) if self.draw(st.booleans()) else None
+        if found is None or any(
+            found[0] == b and found[1] != c and abs(found[1] - c) < width
+            for b, c in operands
+        ):
+            r = self.integer(0, 3)
+            self.n_registers = max(self.n_registers, r + 1)
+            self.registers[r] = width
+            return register(r)
+        if self.kinds[found[0]] == LOCAL:
+            self.local.append(found)
+        return found[:2]
+
+    def arrays(self, dtype):
+        rng = np.random.default_rng(0)
+        rows = {ROWS: self.batch, VECTOR: 1, STREAM: int(self.sizes.sum())}
+        arrays = []
+        for b, kind in enumerate(self.kinds):
+            if kind == LOCAL:
+                arrays.append(None)
+            elif b in self.pairs:
+                arrays.append(arrays[self.pairs[b]])
+            else:
+                n = rows.get(kind)
+                if n is None:
+                    n = (len(self.sizes) + 1 if self.kept[b] else 2) * self.batch
+                x = rng.uniform(-2, 2, (n, self.widths[b]))
+                arrays.append(x.astype(dtype))
+        weights = [(rng.uniform(-1, 1, s) / s[0]).astype(dtype) for s in self.weights]
+        return arrays, weights
+
+    def machine(self, module, dtype):
+        return module.Machine(
+            np.dtype(dtype),
+            self.kinds,
+            self.widths,
+            self.kept,
+            self.code,
+            self.n_registers,
+        )
+
+    def run(self, module, dtype, reverse):
+        arrays, weights = self.arrays(dtype)
+        weights = [module.pack(w) for w in weights]
+        self.machine(module, dtype).run(arrays, weights, self.sizes, reverse)
+        return arrays
+
+
+programs = st.composite(lambda draw: Draw(draw))()
+
+
+@given(programs, st.sampled_from([np.float32, np.float64]), st.booleans())
+def test_any_program_runs_as_in_the_twin(program, dtype, reverse):
+    found = program.run(_loop, dtype, reverse)
+    expected = program.run(_loop_py, dtype, reverse)
+    for x, y in zip(found, expected, strict=True):
+        if y is not None and y.size:
+            # Of what the numbers came from, too: a sum may cancel.
+            scale = max(1, abs(y).max()) * 600
+            assert abs(x - y).max() <= TOLERANCE[dtype] * scale
+
+
+@pytest.fixture(autouse=True)
+def number_of_threads():
+    n = _loop.get_num_threads()
+    yield
+    _loop.set_num_threads(n)
+
+
+# -- an LSTM -------------------------------------------------------------------------
+
+
+def lstm(module, dtype, width, kept, xs=STREAM):
+    """xs, h, h, c, c, z: gates i f g o of xs + h @ w."""
+    gates = []
+    for r, name in enumerate(["sigmoid", "sigmoid", "tanh", "sigmoid"]):
+        gate = register(r)
+        gates += instruction("add", gate, (5, r * width), (0, r * width))
+        gates += instruction(name, gate, gate)
+    i, f, g, o = map(register, range(4))
+    code = [PRODUCT, 5, 0, 4 * width, 1, 1, 0, width, 0]
+    code += [ROWWISE, 1, width, 13, *gates]
+    code += instruction("mul", f, f, (3, 0)) + instruction("mul", i, i, g)
+    code += instruction("add", (4, 0), f, i) + instruction("tanh", i, (4, 0))
+    code += instruction("mul", (2, 0), i, o)
+    widths = [4 * width, width, width, width, width, 4 * width]
+    keeps = [False, kept, kept, kept, kept, False]
+    kinds = [xs, READ, WRITE, READ, WRITE, ROWS]
+    return module.Machine(np.dtype(dtype), kinds, widths, keeps, code, 4)
+
+
+def run_lstm(module, dtype, width, sizes, reverse=False, kept=False, rows=None):
+    """h and c of all steps or of the last two, of all rows or of some."""
+    rng = np.random.default_rng(0)
+    n_steps, batch = len(sizes), max(sizes)
+    xs = rng.standard_normal((n_steps, batch, 4 * width)).astype(dtype)
+    state = rng.standard_normal((2, batch, width)).astype(dtype)
+    w = (rng.standard_normal((4 * width, width)) / width**0.5).astype(dtype).T
+    if rows is not None:
+        xs, state, batch = xs[:, rows], state[:, rows], len(state[0, rows])
+        sizes = [batch] * n_steps
+    xs = np.concatenate([x[:n] for x, n in zip(xs, sizes, strict=True)])
+    h, c = (np.repeat(x[None], n_steps + 1 if kept else 2, 0) for x in state)
+    z = np.empty((batch, 4 * width), dtype)
+    lstm(module, dtype, width, kept).run(
+        [xs, h, h, c, c, z], [module.pack(w)], np.array(sizes), reverse
+    )
+    return h, c
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("dtype", TOLERANCE)
+def test_an_lstm_of_rows_that_end(dtype, reverse):
+    sizes = [90, 90, 77, 31, 31, 12, 1, 0]
+    expected = run_lstm(_loop_py, dtype, 200, sizes, reverse)
+    for n in (1, 2, 3, 4):
+        _loop.set_num_threads(n)
+        found = run_lstm(_loop, dtype, 200, sizes, reverse)
+        for x, y in zip(found, expected, strict=True):
+            assert abs(x - y).max() <= TOLERANCE[dtype] * abs(y).max()
+
+
+@pytest.mark.parametrize("dtype", TOLERANCE)
+def test_the_bits_of_an_example_depend_on_nothing_else(dtype):
+    _loop.set_num_threads(1)
+    whole = run_lstm(_loop, dtype, 70, [96] * 30, kept=True)
+    for n in (2, 3, 4):
+        _loop.set_num_threads(n)
+        again = run_lstm(_loop, dtype, 70, [96] * 30, kept=True)
+        assert [x.tobytes() for x in again] == [x.tobytes() for x in whole]
+    for n in range(1, 41, 3):
+        rows = slice(n, 2 * n)
+        part = run_lstm(_loop, dtype, 70, [96] * 30, kept=True, rows=rows)
+        for x, y in zip(part, whole, strict=True):
+            assert x.tobytes() == y[:, rows].tobytes()
+
+
+def test_several_python_threads_run_machines_at_once():
+    _loop.set_num_threads(2)
+    expected = run_lstm(_loop, np.float32, 64, [64] * 60)[0].tobytes()
+    found = []
+
+    def run():
+        found.append(run_lstm(_loop, np.float32, 64, [64] * 60)[0])
+
+    threads = [threading.Thread(target=run) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [x.tobytes() for x in found] == [expected] * 4
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded")
+def test_a_machine_runs_in_a_child_process():
+    _loop.set_num_threads(2)
+    expected = run_lstm(_loop, np.float32, 64, [64] * 60)[0].tobytes()
+    child = os.fork()
+    if child == 0:
+        same = run_lstm(_loop, np.float32, 64, [64] * 60)[0].tobytes() == expected
+        os._exit(0 if same else 1)
+    assert os.waitpid(child, 0)[1] == 0
+
+
+@pytest.mark.parametrize("n_threads", [1, 3])
+def test_ctrl_c_ends_a_run(n_threads):
+    _loop.set_num_threads(n_threads)
+    machine = lstm(_loop, np.float32, 256, False, VECTOR)
+    h, c = (np.zeros((2, 64, 256), np.float32) for _ in range(2))
+    arrays = [np.zeros(1024, np.float32), h, h, c, c, np.zeros((64, 1024), np.float32)]
+    weights = [_loop.pack(np.zeros((256, 1024), np.float32))]
+    threading.Timer(0.1, signal.raise_signal, [signal.SIGINT]).start()
+    started = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        machine.run(arrays, weights, np.full(1_000_000, 64), False)
+    assert time.monotonic() - started < 20
+    machine.run(arrays, weights, np.full(3, 64), False)
+    assert not h.any()
+
+
+# -- bad code ------------------------------------------------------------------------
+
+ADD, SUM, SPREAD, COPY = (OPCODES[name] for name in ("add", "sum", "spread", "copy"))
+KINDS = [ROWS, STREAM, VECTOR, READ, WRITE, LOCAL]
+WIDTHS = [8, 8, 8, 8, 8, 8]
+"""The buffers 0 to 5 of the codes below, which have two registers."""
+
+
+def rowwise(*lines, width=8):
+    return [ROWWISE, 1, width, len(lines), *[v for line in lines for v in line]]
+
+
+def line(opcode, out, x, y=NOTHING, z=NOTHING):
+    return [opcode, *out, *x, *y, *z]
+
+
+def built(code, kinds=KINDS, widths=WIDTHS, kept=None, n_registers=2):
+    kept = [False] * len(kinds) if kept is None else kept
+    return _loop.Machine(np.dtype(np.float32), kinds, widths, kept, code, n_registers)
+
+
+GOOD = [
+    [PRODUCT, 0, 0, 8, 1, 3, 0, 8, 0],
+    [PRODUCT, 4, 2, 3, 2, 1, 0, 8, 0, 3, 5, 3, 1],
+    [PRODUCT, 0, 0, 4, 1, 0, 4, 4, 0],
+    rowwise(line(ADD, (0, 0), (1, 0), (2, 0))),
+    rowwise(line(COPY, (-2, 0), (3, 0)), line(ADD, (0, 0), (-2, 0), (-2, 0))),
+    rowwise(line(SUM, (0, 7), (1, 0)), line(SPREAD, (0, 0), (0, 7))),
+    rowwise(line(SUM, (-2, 0), (1, 0)), line(SPREAD, (-2, 0), (-2, 0))),
+    rowwise(line(COPY, (5, 0), (1, 0)), line(COPY, (4, 0), (5, 0))),
+    [],
+    [ROWWISE, 0],
+]
+
+
+@pytest.mark.parametrize("code", GOOD)
+def test_code_that_is_good(code):
+    built(code)
+
+
+BAD = [
+    ([7], "no phase 7"),
+    ([-1], "no phase -1"),
+    ([PRODUCT, 0, 0], "ends too early"),
+    ([PRODUCT, 0, 0, 8, 1, 3, 0], "ends too early"),
+    ([PRODUCT, 0, 0, 8, 2**30], "ends too early"),
+    ([ROWWISE], "ends too early"),
+    ([ROWWISE, 1, 8, 1, ADD], "ends too early"),
+    ([ROWWISE, -1], "a phase of -1 segments"),
+    ([ROWWISE, 1, 8, -1], "a segment of -1 instructions"),
+    ([PRODUCT, 0, 0, 8, 0], "a product of nothing"),
+    ([PRODUCT, 9, 0, 8, 1, 3, 0, 8, 0], "no buffer 9"),
+    ([PRODUCT, -2, 0, 8, 1, 3, 0, 8, 0], "no buffer -2"),
+    ([PRODUCT, 0, 1, 8, 1, 3, 0, 8, 0], "columns 1 to 9 of buffer 0"),
+    ([PRODUCT, 0, -1, 8, 1, 3, 0, 8, 0], "columns -1 to 7 of buffer 0"),
+    ([PRODUCT, 0, 0, 0, 1, 3, 0, 8, 0], "columns 0 to 0 of buffer 0"),
+    ([PRODUCT, 0, 0, 8, 1, 3, 4, 8, 0], "columns 4 to 12 of buffer 3"),
+    ([PRODUCT, 0, 0, 8, 1, 3, 0, 8, -1], "no weight -1"),
+    ([PRODUCT, 3, 0, 8, 1, 1, 0, 8, 0], "buffer 3 can't be written"),
+    ([PRODUCT, 2, 0, 8, 1, 1, 0, 8, 0], "buffer 2 can't be written"),
+    ([PRODUCT, 5, 0, 8, 1, 1, 0, 8, 0], "a local buffer lives within a phase"),
+    ([PRODUCT, 0, 0, 8, 1, 5, 0, 8, 0], "a local buffer lives within a phase"),
+    ([PRODUCT, 0, 0, 4, 1, 0, 3, 4, 0], "columns of buffer 0 that it reads"),
+    ([PRODUCT, 0, 0, 4, 2, 1, 0, 4, 0, 1, 0, 8, 0], "weight 0 of two sizes"),
+    ([ROWWISE, 1, 0, 0], "a segment of width 0"),
+    (rowwise(line(99, (0, 0), (1, 0))), "no opcode 99"),
+    (rowwise(line(-1, (0, 0), (1, 0))), "no opcode -1"),
+    (rowwise(line(ADD, (0, 0), (1, 0))), "no buffer|no register"),
+    (rowwise(line(COPY, (0, 0), (1, 0), (1, 0))), "copy has no operand 2"),
+    (rowwise(line(COPY, NOTHING, (1, 0))), "no register"),
+    (rowwise(line(COPY, (0, 0), (1, 1))), "columns 1 to 9 of buffer 1"),
+    (rowwise(line(COPY, (0, 1), (1, 0))), "columns 1 to 9 of buffer 0"),
+    (rowwise(line(COPY, (0, 0), (6, 0))), "no buffer 6"),
+    (rowwise(line(COPY, (-4, 0), (1, 0))), "no register 2"),
+    (rowwise(line(COPY, (0, 0), (-9, 0))), "no register 7"),
+    (rowwise(line(COPY, (0, 0), (-3, 0))), "register 1 before it is set"),
+    (rowwise(line(COPY, (2, 0), (1, 0))), "buffer 2 can't be written"),
+    (rowwise(line(COPY, (0, 0), (0, 1)), width=7), "writes part of what it reads"),
+    (rowwise(line(COPY, (0, 0), (5, 0))), "its phase hasn't written"),
+    (
+        rowwise(line(SUM, (-2, 0), (1, 0)), line(COPY, (0, 0), (-2, 0))),
+        "8 columns of register 0, which has 1",
+    ),
+    (
+        rowwise(line(COPY, (-2, 0), (1, 0)), line(SPREAD, (0, 0), (-2, 0))),
+        "1 columns of register 0, which has 8",
+    ),
+    (
+        [*rowwise(line(COPY, (-2, 0), (1, 0))), *rowwise(line(COPY, (0, 0), (-2, 0)))],
+        "register 0 before it is set",
+    ),
+]
+
+
+@pytest.mark.parametrize(("code", "message"), BAD)
+def test_code_that_is_bad(code, message):
+    with pytest.raises(ArgumentError, match=message):
+        built(code)
+
+
+@given(st.data())
+def test_code_with_a_wrong_number_is_refused_or_runs(data):
+    """No number of a code leads anywhere but to an error or to its own buffers."""
+    code = list(data.draw(st.sampled_from([c for c in GOOD if c])))
+    wrong = st.one_of(st.integers(-12, 50), st.sampled_from([2**31 - 1, -(2**31)]))
+    for _ in range(data.draw(st.integers(1, 3))):
+        code[data.draw(st.integers(0, len(code) - 1))] = data.draw(wrong)
+    try:
+        machine = built(code)
+        machine.run(*arguments(), False)
+    except ArgumentError:
+        pass
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"kinds": [*KINDS[:5], 6]}, "kinds"),
+        ({"kinds": KINDS[:5]}, "5 kinds, 6 widths"),
+        ({"widths": [*WIDTHS[:5], -1]}, "widths"),
+        ({"kept": [False]}, "1 of kept"),
+        ({"n_registers": -1}, "-1 registers"),
+    ],
+)
+def test_buffers_that_are_bad(change, message):
+    with pytest.raises(ArgumentError, match=message):
+        built([], **change)
+
+
+def test_a_dtype_that_no_machine_has():
+    with pytest.raises(DTypeError, match="float32 or float64, not int64"):
+        _loop.Machine(np.dtype(np.int64), [], [], [], [], 0)
+
+
+# -- bad arrays ----------------------------------------------------------------------
+
+
+def arguments(**changes):
+    """Arrays, weights and sizes of three steps of two rows; some replaced."""
+    carry = np.zeros((2, 2, 8), np.float32)
+    arrays = [
+        np.zeros((2, 8), np.float32),
+        np.zeros((6, 8), np.float32),
+        np.zeros(8, np.float32),
+        carry,
+        carry,
+        None,
+    ]
+    weights = [_loop.pack(np.zeros((8, 8), np.float32))] * 2
+    sizes = np.array([2, 2, 2])
+    for name, value in changes.items():
+        if name == "weights":
+            weights = value
+        elif name == "sizes":
+            sizes = value
+        else:
+            arrays[int(name[1:])] = value
+    return arrays, weights, sizes
+
+
+def zeros(*shape, dtype=np.float32):
+    return np.zeros(shape, dtype)
+
+
+def read_only(x):
+    x.flags.writeable = False
+    return x
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"_0": None}, "buffer 0 must be a C-contiguous float32 array"),
+        ({"_0": [1.0] * 16}, "buffer 0 must be a C-contiguous float32 array"),
+        ({"_0": zeros(2, 8, dtype=float)}, "buffer 0 must be a C-contiguous float32"),
+        ({"_0": zeros(2, 8).astype(">f4")}, "buffer 0 must be a C-contiguous float32"),
+        ({"_0": zeros(8, 2).T}, "buffer 0 must be a C-contiguous float32 array"),
+        ({"_0": read_only(zeros(2, 8))}, "the code writes buffer 0, a read-only array"),
+        ({"_0": zeros(1, 8)}, "buffer 0 must have at least 2 rows of 8 columns"),
+        ({"_0": zeros(17)}, "buffer 0 must have at least 2 rows of 8 columns"),
+        ({"_1": zeros(5, 8)}, "buffer 1 must have 6 rows of 8 columns"),
+        ({"_1": zeros(7, 8)}, "buffer 1 must have 6 rows of 8 columns"),
+        ({"_2": zeros(9)}, "buffer 2 must have one row of 8 columns"),
+        ({"_3": zeros(2, 1, 8)}, "buffer 3 must have two halves of at least 2 rows"),
+        ({"_3": zeros(5, 8)}, "buffer 3 must have two halves of at least 2 rows"),
+        ({"_5": zeros(2, 8)}, "buffer 5 is local"),
+        ({"weights": []}, "no packed weight 0"),
+        ({"weights": [zeros(8, 8)]}, "no packed weight 0"),
+        ({"weights": [_loop.pack(zeros(8, 9))]}, r"\(8, 8\), not float32 \(8, 9\)"),
+        (
+            {"weights": [_loop.pack(zeros(8, 8, dtype=float))]},
+            r"float32 \(8, 8\), not float64 \(8, 8\)",
+        ),
+        ({"sizes": [2, 2, 2]}, "sizes must be a C-contiguous int64 array"),
+        ({"sizes": np.array([2.0])}, "sizes must be a C-contiguous int64 array"),
+        (
+            {"sizes": np.array([2, 2, 2])[::2]},
+            "sizes must be a C-contiguous int64 array",
+        ),
+        ({"sizes": np.array([7, -1])}, "step 1 has -1 rows"),
+    ],
+)
+def test_arrays_that_are_bad(changes, message):
+    machine = built(GOOD[0])
+    machine.run(*arguments(), False)
+    with pytest.raises(ArgumentError, match=message):
+        machine.run(*arguments(**changes), False)
+
+
+def test_a_carry_that_keeps_all_states():
+    machine = built(GOOD[3], kept=[False, False, False, True, True, False])
+    for x in (zeros(3, 2, 8), zeros(5, 2, 8)):
+        with pytest.raises(ArgumentError, match="4 times 2 rows, as many at each step"):
+            machine.run(*arguments(_3=x, _4=x), False)
+    ragged = arguments(_1=zeros(3, 8), _3=zeros(6, 8), _4=zeros(6, 8))[:2]
+    with pytest.raises(ArgumentError, match="as many at each step"):
+        machine.run(*ragged, np.array([2, 1]), False)
+
+
+def test_no_steps_do_nothing():
+    none = np.array([], np.int64)
+    built(GOOD[0]).run(*arguments(_1=zeros(0, 8), sizes=none), False)
+    built(GOOD[0]).run(*arguments(_1=zeros(0, 8), sizes=np.array([0, 0])), False)
