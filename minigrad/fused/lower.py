@@ -331,6 +331,8 @@ class _Lowering:
 
     def cat(self, parts: Iterable[Operand]) -> Operand:
         parts = list(parts)
+        if len(parts) == 1:
+            return parts[0]
         whole = self.new(sum(p.width for p in parts))
         column = 0
         for part in parts:
