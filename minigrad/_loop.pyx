@@ -829,8 +829,9 @@ cdef class Machine:
         cdef Steps steps = Steps.__new__(Steps)
         steps.run = _Run.__new__(_Run)
         steps.run.machine = self
-        steps.held = tuple(arrays), tuple(weights), np.array([rows])
-        steps.run.check(*steps.held)
+        arrays, weights, sizes = tuple(arrays), tuple(weights), np.array([rows])
+        steps.held = arrays, weights, sizes
+        steps.run.check(arrays, weights, sizes)
         steps.scratch = <char *>_scratch(
             self.memory + self.kernels.product_scratch(rows, self.widest_inner)
         )

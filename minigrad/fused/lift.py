@@ -99,12 +99,13 @@ class Lifted:
         code = fn.__code__
         used = {k: fn.__globals__[k] for k in globals_of(code) if k in fn.__globals__}
         self._found += [(fn.__globals__, k, v) for k, v in used.items()]
+        modules: list[Hashable] = []
         for k, v in list(used.items()):
             if isinstance(v, types.ModuleType) and not _is_own(v):
                 members = {a: getattr(v, a) for a in names_of(code) if hasattr(v, a)}
                 before = len(self.tensors)
                 self._found += [(v.__dict__, a, m) for a, m in members.items()]
-                self._walk_all(members, k)
+                modules.append(self._walk_all(members, k)[0])
                 if len(self.tensors) > before:
                     self._opaque(v, f"{k!r}, which holds a tensor,")
                 used[k] = None
@@ -119,7 +120,7 @@ class Lifted:
         defaults = (fn.__defaults__, fn.__kwdefaults__)
         parts = [self._walk_all(used, name), self._walk_all(inside, name)]
         parts.append(self._walk(defaults, name))
-        keys = (code, *(key for key, _ in parts))
+        keys = (code, *modules, *(key for key, _ in parts))
         if len(self.tensors) == n:
             return keys, lambda _: fn
 

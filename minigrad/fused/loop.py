@@ -35,6 +35,11 @@ CHEAP = {
 CHEAP |= {ops.split, ops.getitem, ops.expand, ops.zeros_like, ops.relu, ops.detach}
 
 
+def is_cheap(line: Instruction) -> bool:
+    """Whether to make its result again: it costs little, or is no row of floats."""
+    return line.op in CHEAP or line.outputs[0].dtype.kind == "i"
+
+
 class Loop(Op):
     """A program of one step, over all steps; one op.
 
@@ -200,7 +205,7 @@ class Loop(Op):
             v: None
             for v in read
             if v not in at_hand
-            and (v in summed or v not in makers or makers[v].op not in CHEAP)
+            and (v in summed or v not in makers or not is_cheap(makers[v]))
         }
 
         def is_made(v: Var) -> bool:
@@ -209,7 +214,7 @@ class Loop(Op):
             line = makers.get(v)
             return (
                 line is not None
-                and line.op in CHEAP
+                and is_cheap(line)
                 and all(is_made(a) for a in rows.variables(line))
             )
 

@@ -335,6 +335,8 @@ class _Lowering:
 
     def cat(self, parts: Iterable[Operand]) -> Operand:
         parts = list(parts)
+        if len(parts) == 1:
+            return parts[0]
         whole = self.new(sum(p.width for p in parts))
         column = 0
         for part in parts:
@@ -470,16 +472,18 @@ class _Lowering:
     def place(self, where: dict[Item, tuple[int, int]]) -> None:
         """Give every value that is made here a buffer, or leave it to registers."""
         users: dict[Value, dict[Item, None]] = {}
+        parts: set[Value] = set()  # a register's columns can't be read by themselves
         for item in self.items:
             for a in (item.out, *item.reads):
                 users.setdefault(self.root(a.value), {})[item] = None
+            parts.update(self.root(a.value) for a in item.reads if not a.whole)
         for value, items in users.items():
             if value.buffer is not None:
                 continue
             spots = {where[item] for item in items}
             if len({phase for phase, _ in spots}) > 1:
                 kind = ROWS
-            elif len(spots) > 1 or len(value.writers) > 1:
+            elif len(spots) > 1 or len(value.writers) > 1 or value in parts:
                 kind = LOCAL
             else:
                 continue

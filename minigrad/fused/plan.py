@@ -6,6 +6,8 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any
 
+import numpy as np
+
 from ..mode import is_grad_enabled, is_tracing
 from . import frame as frames
 from .checkpoint import Checkpointed, segment_steps
@@ -84,18 +86,36 @@ class Plan:
         whole = self._wholes.get(key)
         if whole is None:
             n, m = self.n_carries, self.n_carries + self.n_xs
-            batch = self.batch or 2
+            stand_in = self._stand_in(ragged)
             like = [
-                ((batch, *t.shape[1:]), t.dtype)
-                if i < n
-                else ((2, batch, *t.shape[2:]), t.dtype)
-                if i < m
-                else (t.shape, t.dtype)
+                (
+                    (stand_in.batch, *t.shape[1:])
+                    if i < n
+                    else (stand_in.n_steps, stand_in.batch, *t.shape[2:])
+                    if i < m
+                    else t.shape,
+                    t.dtype,
+                )
                 for i, t in enumerate(tensors)
             ]
-            whole = Whole(self.run, like, batch, ragged, needed)
+            whole = Whole(self.run, like, stand_in, needed)
             self._wholes[key] = whole
         return whole
+
+    def _stand_in(self, ragged: bool) -> Frame:
+        """A small frame, whose number of rows is the size of nothing else.
+
+        So a shape in what is traced with it is seen to be one of rows that run.
+        """
+        batch = self.batch or 2  # what was lifted has as many rows
+        sizes = {n for v in self.cut.levels for n in v.shape}
+        n_steps = 2
+        while n_steps in sizes or n_steps + batch - 1 in sizes:
+            n_steps += 1
+        if not ragged:
+            return frames.uniform(n_steps, batch, False)
+        lengths = np.array([n_steps] + [1] * (batch - 1))
+        return frames.Ragged(lengths, n_steps, False)
 
     def run(
         self, tensors: Sequence[Any], frame: Frame, recorded: Callable[[Any], bool]

@@ -17,14 +17,15 @@ from .. import _backend, tape
 from ..mode import enable_grad, is_grad_enabled, trace_mode
 from ..op import Arrays, Op
 from ..program import Builder, Instruction, Var
-from .frame import Frame, Ragged, uniform
+from .frame import Frame
 from .loop import plain_derivatives, refuse_mixed_floats
 from .products import gram_over, sum_over
 
 Run = Callable[[Sequence[Any], Frame, Callable[[Any], bool]], list[Any]]
 
 
-PLACE, VALUE, ON, BACK = range(4)  # arguments: a result, itself, the frame, it reversed
+# Arguments: a result, itself, the frame, it reversed, a shape of rows that run.
+PLACE, VALUE, ON, BACK, ROWS = range(5)
 
 
 SUMS = (gram_over, sum_over)  # whose last argument is what they add to
@@ -34,15 +35,14 @@ class Whole(Op):
     """A scan as one op.
 
     run: the scan as ordinary ops; like: the shapes and dtypes of stand-ins for its
-    inputs, for `batch` examples; needed: which of these get a gradient.
+    inputs, which are of frame's size; needed: which of these get a gradient.
     """
 
     def __init__(
         self,
         run: Run,
         like: Sequence[tuple[tuple[int, ...], np.dtype[Any]]],
-        batch: int,
-        ragged: bool,
+        frame: Frame,
         needed: tuple[bool, ...],
     ) -> None:
         super().__init__(self._forward, None, samples=(), registered=False)
@@ -52,10 +52,7 @@ class Whole(Op):
         self.ordinary = run
         self.like = like
         self.needed = needed
-        self.ragged = ragged
-        self.frame: Frame = uniform(2, batch, False)
-        if ragged:
-            self.frame = Ragged(np.array([2] + [1] * (batch - 1)), 2, False)
+        self.frame = frame
         trace = _Trace(self)
         every = (True,) * len(trace.outputs)
         self.n_outputs = len(trace.outputs)
@@ -126,7 +123,14 @@ class Whole(Op):
             ]
         with enable_grad():
             outputs = self.ordinary(tensors, frame, lambda t: t._node is not None)
-        pairs = [(y, g) for y, g in zip(outputs, gs, strict=True) if g is not None]
+        # An output may not depend on what needs a gradient, though the scan does.
+        pairs = [
+            (y, g)
+            for y, g in zip(outputs, gs, strict=True)
+            if g is not None and y._node is not None
+        ]
+        if not pairs:
+            return
         wanted = [i for i, n in enumerate(needed) if n]
         found = tape.grad(
             [y for y, _ in pairs],
@@ -160,6 +164,7 @@ class _Trace:
 
         with trace_mode():
             self.outputs = whole.ordinary(self.leaves, whole.frame, recorded)
+        self.lead = whole.frame.lead
         self.builder = Builder()
         self.inputs = [
             self.builder.name_slot((x._node, 0), x._data) for x in self.leaves
@@ -228,6 +233,8 @@ class _Trace:
                     args.append((BACK if a.reverse else ON, None))
                 elif isinstance(a, Var) and a in places:
                     args.append((PLACE, places[a]))
+                elif self._is_shape_of_rows(a):
+                    args.append((ROWS, a[len(self.lead) :]))
                 else:
                     args.append((VALUE, constants[a] if isinstance(a, Var) else a))
             places.update((v, n + i) for i, v in enumerate(line.outputs))
@@ -235,6 +242,11 @@ class _Trace:
             split = len(args) - line.op.n_params if line.op.variadic else None
             compiled.append((line.op.forward, args, split))
         return compiled, [(i, places[v]) for i, v in results]
+
+    def _is_shape_of_rows(self, a: Any) -> bool:
+        """Whether it is the shape of a stream: of the stand-ins' number of rows."""
+        n = len(self.lead)
+        return isinstance(a, tuple) and len(a) > n and a[:n] == self.lead
 
 
 def execute(
@@ -256,6 +268,8 @@ def execute(
             else frame
             if kind == ON
             else frame.reversed
+            if kind == BACK
+            else (*frame.lead, *a)
             for kind, a in args
         ]
         if split is not None:

@@ -1,0 +1,166 @@
+"""To the bit: chunks are the whole, a row is itself in any batch, on any threads.
+
+numpy's products give a row other bits in another batch, so the plain twin does not
+promise this.
+"""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+import minigrad as mg
+from conformance.policy import EXACT, exact_error
+from minigrad import _backend
+
+from .fused_steps import Recipe, arrays_of, pull, random_recipe, run
+
+pytestmark = pytest.mark.skipif(_backend.PURE, reason="numpy's products promise less")
+
+PLAIN = Recipe(
+    (("gates", 0, 0), ("add", 5, 1), ("product", 6, 0)), (("tanh", 0),), (0,), False
+)
+NORM = Recipe(
+    (("norm", 0, 0), ("softmax", 4, 0), ("mul", 4, 5)), (("leaky", 0),), (0, 1), True
+)
+# What a step captures has a row for each example: it is cut like the batch.
+OWN = ("own", "own one", "mask")
+RECIPES = {"plain": PLAIN, "norm": NORM, **{str(i): random_recipe(i) for i in range(4)}}
+each_recipe = pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
+each_dtype = pytest.mark.parametrize(
+    "dtype", [np.float32, np.float64], ids=["f32", "f64"]
+)
+each_direction = pytest.mark.parametrize("reverse", [False, True], ids=["on", "back"])
+
+
+def same(found, expected):
+    return all(
+        exact_error(a.detach(), b.detach()) == EXACT
+        for a, b in zip(found, expected, strict=True)
+    )
+
+
+def rows(arrays, chosen):
+    """The arrays of some examples."""
+    carries, xs, w = arrays
+    own = {k: a[chosen] if k in OWN else a for k, a in w.items()}
+    return [c[chosen] for c in carries], [x[:, chosen] for x in xs], own
+
+
+@each_recipe
+@each_dtype
+@each_direction
+def test_any_chunks_are_the_whole(recipe, dtype, reverse):
+    n_steps = 11
+    arrays = arrays_of(recipe, n_steps, 3)
+    carries, xs, w = arrays
+    whole, _ = run(recipe, arrays, dtype=dtype, reverse=reverse)
+    n = len(carries)
+    for cuts in ([0, 1, 11], [0, 4, 5, 11], range(12)):
+        pieces = list(pairwise(cuts))
+        state, ys = carries, []
+        for first, last in reversed(pieces) if reverse else pieces:
+            part = state, [x[first:last] for x in xs], w
+            outputs, _ = run(recipe, part, dtype=dtype, reverse=reverse)
+            state = [c.detach().numpy() for c in outputs[:n]]
+            ys.append(outputs[n:])
+        joined = [
+            mg.cat(list(y)) for y in zip(*(ys[::-1] if reverse else ys), strict=True)
+        ]
+        assert same([*map(mg.tensor, state), *joined], whole)
+
+
+@each_recipe
+@each_dtype
+def test_a_row_has_its_bits_in_any_batch(recipe, dtype):
+    arrays = arrays_of(recipe, 5, 33)
+    whole, _ = run(recipe, arrays, dtype=dtype)
+    n = len(recipe.carries)
+    for batch in (1, 2, 3, 7, 8, 16, 17, 32):
+        chosen = slice(33 - batch, None)
+        some, _ = run(recipe, rows(arrays, chosen), dtype=dtype)
+        expected = [y[chosen] if i < n else y[:, chosen] for i, y in enumerate(whole)]
+        assert same(some, expected)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=["f32", "f64"])
+@pytest.mark.parametrize("hidden", [1, 5, 16, 40])
+def test_a_row_of_a_wide_product_has_its_bits_in_any_batch(hidden, dtype):
+    rng = np.random.default_rng(0)
+
+    def draw(*shape):
+        return mg.tensor(rng.standard_normal(shape).astype(dtype) / 4)
+
+    w, u, xs, h = (
+        draw(hidden, hidden),
+        draw(7, hidden),
+        draw(6, 33, 7),
+        draw(33, hidden),
+    )
+
+    def step(h, x):
+        return ((h @ w + x @ u).tanh(),) * 2
+
+    _, whole = mg.scan(step, h, xs)
+    for batch in range(1, 33):
+        _, some = mg.scan(step, h[:batch], xs[:, :batch])
+        assert same([some], [whole[:, :batch]])
+
+
+@each_recipe
+@each_dtype
+@each_direction
+def test_with_lengths_a_row_is_what_it_is_alone(recipe, dtype, reverse):
+    lengths = [4, 0, 7, 1, 7, 3]
+    arrays = arrays_of(recipe, 7, 6)
+    found, _ = run(recipe, arrays, dtype=dtype, lengths=lengths, reverse=reverse)
+    n = len(recipe.carries)
+    for row, length in enumerate(lengths):
+        if not length:
+            continue
+        carries, xs, w = rows(arrays, slice(row, row + 1))
+        part = carries, [x[:length] for x in xs], w
+        alone, _ = run(recipe, part, dtype=dtype, reverse=reverse)
+        expected = [
+            y[row : row + 1] if i < n else y[:length, row : row + 1]
+            for i, y in enumerate(found)
+        ]
+        assert same(alone, expected)
+
+
+@pytest.fixture
+def threads():
+    before = _backend.loop.get_num_threads()
+    yield _backend.loop.set_num_threads
+    _backend.loop.set_num_threads(before)
+
+
+@each_recipe
+@each_dtype
+@pytest.mark.parametrize("ragged", [False, True])
+def test_any_number_of_threads(recipe, dtype, ragged, threads):
+    batch = 29
+    arrays = arrays_of(recipe, 6, batch)
+    lengths = np.arange(batch) % 7 if ragged else None
+    found = []
+    for n in (1, 2, 3, 4):
+        threads(n)
+        outputs, leaves = run(recipe, arrays, dtype=dtype, lengths=lengths)
+        found.append([*outputs, *pull(outputs, leaves)])
+    assert all(same(other, found[0]) for other in found[1:])
+
+
+def test_threads_that_share_large_products(threads):
+    """Sizes at which there is enough to do for several threads."""
+    rng = np.random.default_rng(0)
+    w, u, xs, h = (
+        mg.tensor(rng.standard_normal(s).astype(np.float32) / 8, requires_grad=True)
+        for s in ((96, 96), (50, 96), (20, 48, 50), (48, 96))
+    )
+    found = []
+    for n in (1, 2, 3, 4):
+        threads(n)
+        end, ys = mg.scan(lambda h, x: ((h @ w + x @ u).tanh(),) * 2, h, xs)
+        slopes = mg.grad((ys * ys).sum() + end.sum(), [w, u, xs, h])
+        found.append([end, ys, *slopes])
+    assert all(same(other, found[0]) for other in found[1:])
