@@ -191,7 +191,9 @@ def _run(
 def _is_fusable(carry: State, xs: State) -> bool:
     """Whether the carry is rows of one kind of float, and xs rows for each step."""
     carries, inputs = items(carry), items(xs)
-    if not all(isinstance(t, Tensor) for t in (*carries, *inputs)) or not carries:
+    if not carries or not inputs:
+        return False
+    if not all(isinstance(t, Tensor) for t in (*carries, *inputs)):
         return False
     lead, dtype = inputs[0]._data.shape[:2], carries[0]._data.dtype
     if len(lead) < 2 or 0 in lead or dtype.kind != "f":
