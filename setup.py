@@ -68,7 +68,11 @@ def extension(name: str, flags: Sequence[str] = ()) -> Extension:
 
 setup(
     ext_modules=cythonize(
-        [extension("minigrad._ops"), extension("minigrad._loop", LOOP_FLAGS)],
+        [
+            extension("minigrad._ops"),
+            extension("minigrad._loop", LOOP_FLAGS),
+            extension("minigrad._memory"),
+        ],
         build_dir=f"{BUILD}/cython",
         compiler_directives=DIRECTIVES,
         # Cython compares dates of sources only; a changed directive counts too.

@@ -29,8 +29,11 @@ wrap = chosen.wrap
 
 # Last: the loop's twin reads the table of ops, which needs the names above.
 if TYPE_CHECKING or PURE:
+    from numpy import empty
+
     from . import _loop_py as loop
 else:
     from . import _loop as loop
+    from ._memory import empty
 
-__all__ = ["loop"]
+__all__ = ["empty", "loop"]

@@ -23,6 +23,7 @@ from concurrent.futures import ThreadPoolExecutor, wait
 
 import numpy as np
 
+from ._memory import empty
 from ._loop_py import (
     GRAM_ROWS, LOCAL, NAMES, OPCODES, PRODUCT, READ, ROWS, ROWWISE, STREAM, VECTOR, WRITE,
 )
@@ -371,7 +372,7 @@ def product(x, Packed packed, width):
     if x.dtype != packed.dtype:
         raise DTypeError(f"product: dtypes {x.dtype} and {packed.dtype} must be the same")
     x = np.ascontiguousarray(x, packed.dtype)
-    out = np.empty((*x.shape[: x.ndim - 1], width), packed.dtype)
+    out = empty((*x.shape[: x.ndim - 1], width), packed.dtype)
     if out.size == 0:
         return out
     job.packed = packed
@@ -493,7 +494,7 @@ cdef Py_ssize_t _block(str name, Py_ssize_t block) except -1:
 
 cdef _result(str name, object out, tuple shape, object dtype):
     if out is None:
-        return np.empty(shape, dtype)
+        return empty(shape, dtype)
     if (
         not isinstance(out, np.ndarray) or out.shape != shape or out.dtype != dtype
         or not (out.flags.c_contiguous and out.flags.writeable)
@@ -530,10 +531,12 @@ cdef struct Phase:
     Py_ssize_t column, width
     int stream, last_stream  # of those that it reads
 
-ARITIES = {name: 1 for name in OPCODES} | {"where": 3} | dict.fromkeys(
-    "add sub mul div pow maximum minimum eq ne lt le gt ge logical_and logical_or".split(),
-    2,
-)
+BINARY = "add sub mul div pow maximum minimum eq ne lt le gt ge logical_and logical_or"
+ARITIES = {
+    **dict.fromkeys(OPCODES, 1),
+    **dict.fromkeys([*BINARY.split(), "mulrest"], 2),
+    **dict.fromkeys(["where", "muladd", "add3"], 3),
+}
 REDUCTIONS = ("sum", "amax", "amin")
 
 

@@ -83,12 +83,19 @@ ELEMENTWISE = [
 ]
 """Ops of the table that are opcodes of the same name and arguments."""
 
+COMBINED: dict[str, Callable[..., Array]] = {
+    "muladd": lambda a, b, c: a * b + c,
+    "add3": lambda a, b, c: a + b + c,
+    "mulrest": lambda a, b: a * (1 - b),
+}
+"""Opcodes that do the work of two or three: rows are read and written less often."""
+
 OPCODES = {
     name: i
     for i, name in enumerate(
         # copy(x); spread(x): one column, repeated; the rest reduce x, whose columns
         # are all those of the segment, to one column.
-        [*ELEMENTWISE, "copy", "spread", "sum", "amax", "amin"]
+        [*ELEMENTWISE, *COMBINED, "copy", "spread", "sum", "amax", "amin"]
     )
 }
 """The number of each opcode."""
@@ -285,6 +292,9 @@ def run_opcode(name: str, args: list[Array], width: int) -> Array:
         return np.broadcast_to(args[0], (len(args[0]), width))
     if name in ("sum", "amax", "amin"):
         return OPS[name].forward(args[0], -1, True)
+    if name in COMBINED:
+        with np.errstate(all="ignore"):
+            return COMBINED[name](*args)
     dtype = args[0].dtype
     if name in ("where", "logical_not", "logical_and", "logical_or"):
         n = 1 if name == "where" else 2

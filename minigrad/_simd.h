@@ -808,6 +808,9 @@ EACH(logical_and, NAME(truth)((a != 0) & (b != 0)))
 EACH(logical_or, NAME(truth)((a != 0) | (b != 0)))
 EACH(logical_not, NAME(truth)(a == 0))
 EACH(where, NAME(pick)(a != 0, b, c))
+EACH(muladd, a * b + c)
+EACH(add3, a + b + c)
+EACH(mulrest, a * (C(1) - b))
 EACH(copy, a)
 
 /* An opcode that the library of C computes, in double, one number after the other. */
@@ -898,7 +901,7 @@ static const minigrad_named NAME(opcodes)[] = {
     NAMED(cos) NAMED(tanh) NAMED(sigmoid) NAMED(relu) NAMED(silu) NAMED(softsign)
     NAMED(maximum) NAMED(minimum) NAMED(eq) NAMED(ne) NAMED(lt) NAMED(le) NAMED(gt)
     NAMED(ge) NAMED(logical_and) NAMED(logical_or) NAMED(logical_not) NAMED(where)
-    NAMED(copy) NAMED(spread) NAMED(sum) NAMED(amax) NAMED(amin) {0, 0}
+    NAMED(muladd) NAMED(add3) NAMED(mulrest) NAMED(copy) NAMED(spread) NAMED(sum) NAMED(amax) NAMED(amin) {0, 0}
 };
 
 static const minigrad_kernels NAME(kernels) = {

@@ -97,7 +97,8 @@ class Checkpointed(Op):
             results = self.plain.forward_of(self._cut(tensors, carry, a, b), part)
             carry, found = results[: self.n], results[self.n :]
             if not ys:
-                ys = [np.empty((frame.n_steps, *y.shape[1:]), y.dtype) for y in found]
+                lead = (frame.n_steps,)
+                ys = [_backend.empty((*lead, *y.shape[1:]), y.dtype) for y in found]
             for whole, y in zip(ys, found, strict=True):
                 whole[a:b] = y
         # A view would keep a whole segment.

@@ -121,9 +121,9 @@ class Loop(Op):
             if kind in firsts:
                 arrays[i] = _rows(tensors[firsts[kind] + which], dtype)
             elif kind == "out":
-                arrays[i] = np.empty((*frame.lead, width), dtype)
+                arrays[i] = _backend.empty((*frame.lead, width), dtype)
             elif kind == "scratch":
-                arrays[i] = np.empty((frame.batch, width), dtype)
+                arrays[i] = _backend.empty((frame.batch, width), dtype)
         for k, places in enumerate(code.carries):
             states = self._carry(k, tensors[k], code, frame)
             for i in places:
@@ -155,10 +155,10 @@ class Loop(Op):
 
     def _carry(self, k: int, initial: Any, code: Code, frame: Frame) -> Any:
         if not code.kept[k]:
-            halves = np.empty((2, *initial.shape), initial.dtype)
+            halves = _backend.empty((2, *initial.shape), initial.dtype)
             halves[:] = initial
             return halves
-        states = np.empty((frame.n_steps + 1, *initial.shape), initial.dtype)
+        states = _backend.empty((frame.n_steps + 1, *initial.shape), initial.dtype)
         states[-1 if frame.reverse else 0] = initial
         return states
 

@@ -134,6 +134,7 @@ class _Lowering:
         self.buffers: list[Buffer] = []
         self.items: list[Item] = []
         self.numbers: dict[tuple[float, int], Value] = {}
+        self.ones: set[Value] = set()
         self.fixed: dict[Var, int] = {}
         self.env: dict[Var, Operand] = {}
         self.cats: list[Value] = []
@@ -166,6 +167,8 @@ class _Lowering:
             self.output(j, self.env[v], reads, ragged)
             for j, v in enumerate(program.outputs[n:])
         ]
+        if "combined opcodes" not in left_out():
+            self.combine()
 
     # -- values ----------------------------------------------------------------------
 
@@ -178,6 +181,7 @@ class _Lowering:
         key = (float(x), width)
         if key not in self.numbers:
             self.numbers[key] = self.given(VECTOR, width, "number", float(x)).value
+            self.ones.update([self.numbers[key]] if x == 1 else [])
         return Operand(self.numbers[key], 0, width)
 
     def emit(self, name: str, *args: Any, width: int | None = None) -> Operand:
@@ -367,6 +371,40 @@ class _Lowering:
                 terms = [w[0] for w in sources]
                 item.args = [a for term in terms for a in term.args]
                 self.items = [i for i in self.items if i not in terms]
+
+    def combine(self) -> None:
+        """Two or three opcodes as one, where nobody else reads what is between."""
+        for item in list(self.items):
+            if item.name == "add":
+                for i, a in enumerate(item.args):
+                    inner, other = self.only(a, item), item.args[1 - i]
+                    if inner is not None and inner.name in ("add", "mul"):
+                        item.name = "add3" if inner.name == "add" else "muladd"
+                        item.args = [*inner.args, other]
+                        self.items.remove(inner)
+                        break
+            elif item.name == "mul":
+                for i, a in enumerate(item.args):
+                    inner = self.only(a, item)
+                    if inner is not None and inner.name == "sub" and self.is_one(inner):
+                        item.name = "mulrest"
+                        item.args = [item.args[1 - i], inner.args[1]]
+                        self.items.remove(inner)
+                        break
+
+    def is_one(self, item: Item) -> bool:
+        """Whether its first operand is the number 1."""
+        return item.args[0].value in self.ones
+
+    def only(self, a: Operand, reader: Item) -> Item | None:
+        """The item that makes an operand, if it is made for this reader alone."""
+        value = a.value
+        if value.home is not None or len(value.writers) != 1 or not a.whole:
+            return None
+        once = [b for b in reader.reads if b.value is value]
+        if len(once) != 1 or self.readers(value) != [reader]:
+            return None
+        return value.writers[0]
 
     def readers(self, value: Value) -> list[Item]:
         return [i for i in self.items if any(a.value is value for a in i.reads)]

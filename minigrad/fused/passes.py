@@ -19,7 +19,14 @@ from ..program import Instruction, Program, Var
 from . import rows
 from .products import product
 
-PASSES = ("dead code", "repetition", "merged weights", "merged sums", "hoist")
+PASSES = (
+    "dead code",
+    "repetition",
+    "merged weights",
+    "merged sums",
+    "hoist",
+    "combined opcodes",
+)
 
 _off: ContextVar[frozenset[str]] = ContextVar("passes_off", default=frozenset())
 

@@ -32,11 +32,13 @@ ROUNDED |= {"logical_and", "logical_or", "logical_not"}
 TAME = set(OPCODES) - ROUNDED - {"pow", "div", "log", "log1p", "sqrt", "exp", "expm1"}
 BINARY = {"add", "sub", "mul", "div", "pow", "maximum", "minimum"}
 BINARY |= {"eq", "ne", "lt", "le", "gt", "ge", "logical_and", "logical_or"}
+BINARY |= {"mulrest"}
+TERNARY = {"where", "muladd", "add3"}
 REDUCTIONS = {"sum", "amax", "amin"}
 
 
 def arity(name):
-    return 3 if name == "where" else 2 if name in BINARY else 1
+    return 3 if name in TERNARY else 2 if name in BINARY else 1
 
 
 def instruction(name, out, *operands):
