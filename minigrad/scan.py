@@ -130,10 +130,9 @@ def _explained(title: str, lifted: Lifted, carry: State, xs: State) -> Explanati
 def plan_of(lifted: Lifted, carry: State, xs: State, reverse: bool) -> Plan:
     """The plan for a step on such a carry and such xs: traced now, or found again."""
     carries, inputs = items(carry), items(xs)
-    batch = max(carries[0].shape[0], 2)
+    batch = max(carries[0]._data.shape[0], 2)
     tuples = isinstance(carry, tuple), isinstance(xs, tuple)
-    key = lifted.key and (
-        lifted.key,
+    kind = (
         left_out(),
         tuples,
         carries[0]._data.dtype,
@@ -141,6 +140,11 @@ def plan_of(lifted: Lifted, carry: State, xs: State, reverse: bool) -> Plan:
         *[(x._data.shape[2], x._data.dtype) for x in inputs],
         *[(t._data.shape, t._data.dtype) for t in lifted.tensors],
     )
+    if lifted.latest is not None and lifted.latest[0] == kind:
+        plan: Plan = lifted.latest[1]
+        if plan.batch in (None, batch):
+            return plan
+    key = lifted.key and (lifted.key, kind)
 
     def make() -> Plan:
         t = inputs[0].shape[0] - 1 if reverse else 0
@@ -161,6 +165,8 @@ def plan_of(lifted: Lifted, carry: State, xs: State, reverse: bool) -> Plan:
     plan = _plans.find(key, make)
     if plan.batch not in (None, batch):  # it reads a row for each of so many examples
         plan = _plans.find((key, batch), make)
+    if plan.kept:
+        lifted.latest = kind, plan
     return plan
 
 

@@ -1,11 +1,33 @@
 """A cell's step as `minigrad.scan` takes it: traced once, and fused."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from minigrad.fused.lift import Lifted
 from seq.cell import Cell
 from seq.internals import observed_step
+
+
+_known: WeakKeyDictionary[Any, dict[str, CellStep]] = WeakKeyDictionary()
+
+
+def cell_step(
+    layer: Any,
+    suffix: str,
+    names: tuple[str, ...],
+    params: Mapping[str, Any],
+    data: Mapping[str, Any],
+    per_step: Sequence[str],
+) -> CellStep:
+    """The step of a layer's place; the one of the last call if it is the same."""
+    known = _known.setdefault(layer, {})
+    step = known.get(suffix)
+    if step is None or not step.fits(names, [*params.values(), *data.values()]):
+        step = known[suffix] = CellStep(layer.cell, names, params, data, per_step)
+    return step
 
 
 class CellStep(Lifted):
@@ -36,6 +58,15 @@ class CellStep(Lifted):
         self.key = self.lifted.key and (
             self.lifted.key,
             *(cell, names, self.params, self.data, self.per_step),
+        )
+
+    def fits(self, names: tuple[str, ...], tensors: Sequence[Any]) -> bool:
+        """Whether it is the step on just these tensors still."""
+        return (
+            names == self.names
+            and self.lifted is self.cell.lifted()
+            and len(tensors) + len(self.lifted.tensors) == len(self.tensors)
+            and all(a is b for a, b in zip(tensors, self.tensors, strict=False))
         )
 
     def rebind(self, tensors: Sequence[Any]) -> Any:

@@ -15,7 +15,7 @@ from seq import boundary
 from seq.boundary import Frame, Lengths, State
 from seq.cell import Cell
 from seq.errors import located
-from seq.fused import CellStep
+from seq.fused import CellStep, cell_step
 from seq.internals import Internals, check_names, stack_places
 from seq.parameters import CellModule, check_bool, check_int
 from seq.signature import resolve
@@ -171,7 +171,7 @@ class Recurrent(CellModule):
         """The step of each place."""
         dtype = self.parameter_dtype(mg.float32)
         for suffix in self.places:
-            yield self._step(self.place_parameters(suffix, dtype), {})[0]
+            yield self._step(suffix, self.place_parameters(suffix, dtype), {})[0]
 
     def loop_steps(self) -> Iterator[tuple[str, CellStep, Any, Any]]:
         """Of each place: its name, its step, and stand-ins for its carry and its xs."""
@@ -179,7 +179,8 @@ class Recurrent(CellModule):
         for suffix, sizes in self.places.items():
             frame = Frame({**sizes, "T": 2, "B": 2}, dtype, True)
             data = {n: frame.zeros(shape) for n, shape in self.cell.data.items()}
-            step, now = self._step(self.place_parameters(suffix, dtype), data)
+            params = self.place_parameters(suffix, dtype)
+            step, now = self._step(suffix, params, data)
             carry = boundary.initial_carry(self.cell, None, frame)
             xs = (frame.zeros(("T", "B", "I")), *now)
             yield f"{type(self).__name__}{suffix}", step, carry, xs
@@ -227,9 +228,10 @@ class Recurrent(CellModule):
         Of each step the output is the first; what the names stand for follows.
         """
         layer, backwards = divmod(place, len(self.directions))
-        params = self.place_parameters(list(self.places)[place], x.dtype)
+        suffix = list(self.places)[place]
+        params = self.place_parameters(suffix, x.dtype)
         here = {name: value[place] for name, value in data.items()}
-        step, now = self._step(params, here, names)
+        step, now = self._step(suffix, params, here, names)
         direction = "reverse" if backwards else "forward"
         with located(f"layer {layer}, {direction} direction"):
             carry, ys = mg.scan(
@@ -244,6 +246,7 @@ class Recurrent(CellModule):
 
     def _step(
         self,
+        suffix: str,
         params: Mapping[str, Tensor],
         data: Mapping[str, Tensor],
         names: tuple[str, ...] = (),
@@ -251,7 +254,7 @@ class Recurrent(CellModule):
         """The step of a place, and the data that come with x."""
         per_step = [name for name in data if self.cell.data[name][0] == "T"]
         fixed = {name: value for name, value in data.items() if name not in per_step}
-        step = CellStep(self.cell, names, params, fixed, per_step)
+        step = cell_step(self, suffix, names, params, fixed, per_step)
         return step, [data[name] for name in per_step]
 
     def _write_output(

@@ -126,8 +126,8 @@ LAYERS = [
     layer(
         "input weights of a middle layer are not trained",
         (
-            "params = self.place_parameters(list(self.places)[place], x.dtype)",
-            "params = self.place_parameters(list(self.places)[place], x.dtype)\n"
+            "params = self.place_parameters(suffix, x.dtype)\n        here",
+            "params = self.place_parameters(suffix, x.dtype)\n"
             "        if layer == 1:\n"
             "            params['w_ih'] = params['w_ih'].detach()",
         ),

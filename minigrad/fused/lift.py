@@ -29,6 +29,7 @@ class Lifted:
     """
 
     rows_only = False
+    latest: tuple[Any, Any] | None = None  # a plan that was found, and what for
 
     def __init__(self, step: Callable[..., Any]) -> None:
         self.tensors: list[Tensor] = []
