@@ -18,7 +18,8 @@ from ..mode import enable_grad, is_grad_enabled, trace_mode
 from ..op import Arrays, Op
 from ..program import Builder, Instruction, Var
 from .frame import Frame
-from .loop import plain_derivatives, refuse_mixed_floats
+from .loop import Loop, plain_derivatives, refuse_mixed_floats
+from .rows import variables
 
 Run = Callable[[Sequence[Any], Frame, Callable[[Any], bool]], list[Any]]
 
@@ -94,8 +95,10 @@ class Whole(Op):
             return True
         trace = _Trace(self)
         (lines, results), read = trace.backward(present)
-        if not set(read) <= set(self.saved):
+        again = trace.remade(read, self.saved)
+        if any(isinstance(line.op, Loop) for line in again):
             return False
+        lines = [*again, *lines]
         self.backwards[present] = trace.compiled(lines, self.saved, results)
         return True
 
@@ -192,6 +195,16 @@ class _Trace:
             if isinstance(a, Var) and a in self.ours
         )
         return (lines, results), list(read)
+
+    def remade(self, read: Sequence[Var], saved: Sequence[Var]) -> list[Instruction]:
+        """The forward's lines that make what is read and was not saved."""
+        wanted = set(read).difference(saved)
+        lines = []
+        for line in reversed(self.first):
+            if not wanted.isdisjoint(line.outputs):
+                lines.append(line)
+                wanted.update(set(variables(line)).difference(saved))
+        return lines[::-1]
 
     def forward(self, saved: Sequence[Var]) -> tuple[Any, list[int]]:
         """The lines of the forward, and where its outputs and what is saved stand."""
