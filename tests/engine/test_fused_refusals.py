@@ -1,6 +1,7 @@
 """What a step must not do, and what becomes of one that can't be fused."""
 
 import inspect
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -218,3 +219,20 @@ def test_other_shapes_run_by_themselves(carry, xs):
     end, ys = mg.scan(step, carry, xs)
     assert end.shape == carry.shape and ys.shape == xs.shape
     assert np.array_equal(end, carry.numpy() + xs.numpy().sum(0))
+
+
+@pytest.mark.parametrize("batch", [1, 2, 4])
+@pytest.mark.parametrize("lengths", [None, [3, 1, 0, 2]], ids=["all", "ragged"])
+def test_what_never_changes_may_be_returned(batch, lengths):
+    own = mg.randn(batch, N, generator=3).double().requires_grad_()
+    h, x = mg.ones(batch, N).double(), mg.ones(T, batch, N).double()
+    lengths = lengths and lengths[:batch]
+    for step in (lambda h, x: (h + x, own), lambda h, x: (h + x, own * 2)):
+        found = []
+        for eager in (False, True):
+            with mg.eager_loops() if eager else nullcontext():
+                _, ys = mg.scan(step, h, x, lengths=lengths)
+            found.append([ys, *mg.grad(ys.sum(), [own])])
+        assert all(
+            np.array_equal(a.detach(), b.detach()) for a, b in zip(*found, strict=True)
+        )
