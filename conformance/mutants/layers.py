@@ -126,7 +126,7 @@ LAYERS = [
     layer(
         "input weights of a middle layer are not trained",
         (
-            "params = self.place_parameters(suffix, x.dtype)\n        here",
+            "params = self.place_parameters(suffix, x.dtype)",
             "params = self.place_parameters(suffix, x.dtype)\n"
             "        if layer == 1:\n"
             "            params['w_ih'] = params['w_ih'].detach()",

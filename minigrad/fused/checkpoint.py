@@ -108,9 +108,12 @@ class Checkpointed(Op):
         self, node: Any, gs: Sequence[Any], needed: Sequence[bool], recorded: bool
     ) -> Iterator[tuple[int, Any]]:
         n, n_outputs = self.n, self.plain.n_outputs
-        if recorded:
+        present = (*([True] * n), *(g is not None for g in gs[n:n_outputs]))
+        gradient = None if recorded else self.saving.gradient(present)
+        if gradient is None:
             yield from self.saving.recorded_gradient(node, gs[:n_outputs], needed)
             return
+        lines, results = gradient
         *tensors, frame = node.args
         kept = node.values[n_outputs:]
         back = [None if g is None else g._data for g in gs[:n_outputs]]
@@ -118,7 +121,6 @@ class Checkpointed(Op):
             np.zeros_like(t) if g is None else g
             for t, g in zip(tensors[:n], back[:n], strict=True)
         ]
-        present = (*([True] * n), *(g is not None for g in back[n:]))
         found: dict[int, Any] = {}
         totals: dict[int, Any] = {}
         segments = self._segments(frame)
@@ -126,7 +128,6 @@ class Checkpointed(Op):
             inputs = self._cut(tensors, kept[i * n : (i + 1) * n], a, b)
             saved = self.saving.forward_of(inputs, part)[n_outputs:]
             given = [*carried, *(g[a:b] for g in back[n:] if g is not None)]
-            lines, results = self.saving.gradient(present)
             env = [*inputs, *saved, *given]
             execute(lines, env, part, totals)
             self._collect(results, env, found, tensors, a, b)

@@ -265,7 +265,7 @@ class _Lowering:
             ranks = {len(v.shape) for v in read if v not in self.fixed}
             sizes = {len(v.shape) for v in read if v in self.fixed}
             if len(ranks) > 1 or (ranks == {1} and sizes - {0}):
-                raise NotFusedError(f"{op.name} mixes rows: {line}")
+                raise NotFusedError(f"{op.name} mixes rows: {line}", True)
             return self.elementwise(op.name, args, width)
         if op is ops.cat and rows.last(line.args[-1], len(out.shape)):
             return self.cat(args[:-1])
@@ -309,7 +309,7 @@ class _Lowering:
         x, dim = args[0], args[1]
         dim = dim[0] if isinstance(dim, tuple | list) and len(dim) == 1 else dim
         if not rows.last(dim, len(line.args[0].shape)):
-            raise NotFusedError(f"{name} mixes rows: {line}")
+            raise NotFusedError(f"{name} mixes rows: {line}", True)
         if name in REDUCTIONS:
             return self.emit(name, x)
         top = self.emit("amax", x)
@@ -331,7 +331,7 @@ class _Lowering:
     def split(self, line: Instruction) -> None:
         x = self.env[line.args[0]]
         if not rows.last(line.args[2], len(line.args[0].shape)):
-            raise NotFusedError(f"split mixes rows: {line}")
+            raise NotFusedError(f"split mixes rows: {line}", True)
         column = x.column
         for v in line.outputs:
             self.env[v] = Operand(x.value, column, v.shape[-1])

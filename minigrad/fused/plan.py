@@ -14,7 +14,7 @@ from .checkpoint import Checkpointed, segment_steps
 from .cut import Cut
 from .errors import NotFusedError
 from .frame import Frame
-from .levels import with_products
+from .levels import Level, levels_of, with_products
 from .loop import has_node
 from .lower import Counts
 from .step import Traced
@@ -42,6 +42,10 @@ class Plan:
         counts = Counts(n_carries, n_xs, 0)
         try:
             self.program = with_products(traced.program, counts)
+            levels = levels_of(self.program, counts)
+            for v in self.program.outputs:
+                if levels[v] == Level.FIXED:
+                    raise NotFusedError(f"{v}, which it returns, never changes")
             self.cut = Cut(self.program, counts)
             if self.cut.after:
                 raise NotFusedError(f"it adds up rows: {self.cut.after[0]}", True)

@@ -18,8 +18,9 @@ from ..mode import enable_grad, is_grad_enabled, trace_mode
 from ..op import Arrays, Op
 from ..program import Builder, Instruction, Var
 from .frame import Frame
-from .loop import plain_derivatives, refuse_mixed_floats
+from .loop import Loop, plain_derivatives, refuse_mixed_floats
 from .products import gram_over, sum_over
+from .rows import variables
 
 Run = Callable[[Sequence[Any], Frame, Callable[[Any], bool]], list[Any]]
 
@@ -105,8 +106,10 @@ class Whole(Op):
         if present not in self.gradients:
             trace = _Trace(self)
             (lines, results), read = trace.backward(present)
-            known = set(read) <= set(self.saved)
-            found = trace.compiled(lines, self.saved, results) if known else None
+            again = trace.remade(read, self.saved)
+            found = None
+            if not any(isinstance(line.op, Loop) for line in again):
+                found = trace.compiled([*again, *lines], self.saved, results)
             self.gradients[present] = found
         return self.gradients[present]
 
@@ -205,6 +208,16 @@ class _Trace:
             if isinstance(a, Var) and a in self.ours
         )
         return (lines, results), list(read)
+
+    def remade(self, read: Sequence[Var], saved: Sequence[Var]) -> list[Instruction]:
+        """The forward's lines that make what is read and was not saved."""
+        wanted = set(read).difference(saved)
+        lines = []
+        for line in reversed(self.first):
+            if not wanted.isdisjoint(line.outputs):
+                lines.append(line)
+                wanted.update(set(variables(line)).difference(saved))
+        return lines[::-1]
 
     def forward(self, saved: Sequence[Var]) -> tuple[Any, list[int]]:
         """The lines of the forward, and where its outputs and what is saved stand."""

@@ -19,6 +19,7 @@ from conformance.policy import (
 )
 from minigrad import _backend, _loop_py
 from minigrad.fused.lift import Lifted
+from minigrad.fused.passes import PASSES, without
 from minigrad.fused.plan import Cache
 
 from .fused_steps import (
@@ -203,3 +204,23 @@ def found_by(recipe, arrays, loops, dtype):
     outputs, leaves = run(recipe, arrays, loops=loops, dtype=dtype)
     assert {y.dtype for y in outputs} == {np.dtype(dtype)}
     return together(outputs), together(pull(outputs, leaves))
+
+
+# -- passes ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["none", "ragged"])
+@pytest.mark.parametrize("off", [*((p,) for p in PASSES), PASSES], ids="+".join)
+@pytest.mark.parametrize("number", range(12))
+def test_a_pass_that_is_left_out_changes_nothing(number, off, kind):
+    recipe = random_recipe(number)
+    arrays = arrays_of(recipe, 4, 3, number)
+    results = []
+    for left_out in ((), off):
+        with without(*left_out):
+            assert traced(recipe, arrays).reason is None
+            lengths = lengths_of(kind, 4, 3, number)
+            outputs, leaves = run(recipe, arrays, lengths=lengths)
+            slopes = pull(outputs, leaves, create_graph=True)
+            results.append((outputs, slopes, pull(slopes, leaves, seed=2)))
+    assert all(close(found, expected) for found, expected in zip(*results, strict=True))
