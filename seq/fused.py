@@ -10,7 +10,6 @@ from minigrad.fused.lift import Lifted
 from seq.cell import Cell
 from seq.internals import observed_step
 
-
 _known: WeakKeyDictionary[Any, dict[str, CellStep]] = WeakKeyDictionary()
 
 

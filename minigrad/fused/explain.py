@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from .._loop_py import COMBINED
 from ..program import Instruction, Program
 from .cut import Cut
 from .loop import Loop
@@ -139,4 +140,6 @@ def _cost(loop: Loop, code: Code) -> tuple[int, int, int]:
 
 def _elements(name: str, width: int) -> int:
     """The operations of an opcode, an elementary function counted as one."""
-    return 0 if name in ("product", "copy", "spread") else width
+    if name in ("product", "copy", "spread"):
+        return 0
+    return 2 * width if name in COMBINED else width
