@@ -96,11 +96,11 @@ class Program:
         written: set[int] = set()
         _write(written, self.inputs, "input")
         for line in self.instructions:
-            _read(env, line.args, str(line))
-            _write(written, line.outputs, str(line))
+            _read(env, line.args, line)
+            _write(written, line.outputs, line)
             self._step(line, env)
             for v in line.outputs:
-                _match(v, env[v], str(line))
+                _match(v, env[v], line)
         _read(env, self.outputs, "return")
 
     def _bind(self, values: Sequence[Array]) -> dict[Var, Array]:
@@ -124,7 +124,7 @@ class Program:
             env[v] = value.numpy()
 
 
-def _read(env: dict[Var, Array], args: Sequence[Any], where: str) -> None:
+def _read(env: dict[Var, Array], args: Sequence[Any], where: Any) -> None:
     for arg in args:
         if isinstance(arg, Var) and arg not in env:
             raise ArgumentError(
@@ -132,14 +132,14 @@ def _read(env: dict[Var, Array], args: Sequence[Any], where: str) -> None:
             )
 
 
-def _write(written: set[int], variables: Sequence[Var], where: str) -> None:
+def _write(written: set[int], variables: Sequence[Var], where: Any) -> None:
     for v in variables:
         if v.number in written:
             raise ArgumentError(f"{where}: {v} is written twice")
         written.add(v.number)
 
 
-def _match(v: Var, value: Array, where: str) -> None:
+def _match(v: Var, value: Array, where: Any) -> None:
     if value.shape != v.shape:
         raise ShapeError(f"{where}: {v} must be {v.type}; it has shape {value.shape}")
     if value.dtype != v.dtype:

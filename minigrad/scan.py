@@ -130,7 +130,8 @@ def _explained(title: str, lifted: Lifted, carry: State, xs: State) -> Explanati
 def plan_of(lifted: Lifted, carry: State, xs: State, reverse: bool) -> Plan:
     """The plan for a step on such a carry and such xs: traced now, or found again."""
     carries, inputs = items(carry), items(xs)
-    batch = max(carries[0]._data.shape[0], 2)
+    rows = carries[0]._data.shape[0]
+    batch = max(rows, 2)
     tuples = isinstance(carry, tuple), isinstance(xs, tuple)
     kind = (
         left_out(),
@@ -142,7 +143,7 @@ def plan_of(lifted: Lifted, carry: State, xs: State, reverse: bool) -> Plan:
     )
     if lifted.latest is not None and lifted.latest[0] == kind:
         plan: Plan = lifted.latest[1]
-        if plan.batch in (None, batch):
+        if plan.batch in (None, rows):
             return plan
     key = lifted.key and (lifted.key, kind)
 
@@ -160,11 +161,14 @@ def plan_of(lifted: Lifted, carry: State, xs: State, reverse: bool) -> Plan:
         stand_ins = tuple(ops.zeros_like(c[:1]).expand(batch, -1) for c in carries)
         check_alike("carry", stand_ins if tuples[0] else stand_ins[0], new, t)
         check_alike("y", y, y, t)
-        return Plan(program(), len(carries), len(inputs))
+        plan = Plan(program(), len(carries), len(inputs))
+        if plan.batch is not None and batch > rows:
+            plan.reason = "what it does depends on the number of examples, which is 1"
+        return plan
 
     plan = _plans.find(key, make)
-    if plan.batch not in (None, batch):  # it reads a row for each of so many examples
-        plan = _plans.find((key, batch), make)
+    if plan.batch not in (None, rows):
+        plan = _plans.find(key and (key, rows), make)
     if plan.kept:
         lifted.latest = kind, plan
     return plan

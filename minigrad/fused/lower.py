@@ -247,13 +247,19 @@ class _Lowering:
             return
         out = line.outputs[0]
         if len(out.shape) > 2 or not out.shape:
-            raise NotFusedError(f"{op.name} makes {out.type}, not a row an example")
+            raise self.refusal(line, f"{op.name} makes {out.type}")
         width = out.shape[-1] if len(out.shape) == 2 else 1
         args = [self.env.get(a, a) if isinstance(a, Var) else a for a in line.args]
         lowered = self.lowered(line, args, width)
         if lowered is None:
-            raise NotFusedError(f"{op.name} has no opcode: {line}")
+            raise self.refusal(line, f"{op.name} has no opcode")
         self.env[out] = lowered
+
+    def refusal(self, line: Instruction, why: str) -> NotFusedError:
+        """What to raise of an instruction that has no code."""
+        if rows.keeps_apart(line, self.fixed):
+            return NotFusedError(f"{why}: {line}")
+        return NotFusedError(f"{line.op.name} mixes rows: {line}", True)
 
     def lowered(self, line: Instruction, args: list[Any], width: int) -> Operand | None:
         """The value of an instruction with one output; None if there is no way."""

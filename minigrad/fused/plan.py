@@ -26,7 +26,8 @@ CACHED = 256  # plans; the one that was used least recently makes room
 class Plan:
     """A traced step, ready to run; or, with a `reason`, one that can't be fused.
 
-    batch: the number of examples, if a tensor that was lifted has a row for each.
+    batch: the number of examples, if a tensor that was lifted has a row for each, or if
+    the step does something else with another number.
     kept: whether it will be found again, so that making one op of it is worth while.
     """
 
@@ -35,7 +36,7 @@ class Plan:
         self.reason: str | None = None
         self.mixes_rows = False
         self.kept = False
-        self.batch: int | None = None
+        self.batch = traced.batch
         self.n_carries = n_carries
         self.n_xs = n_xs
         self._wholes: dict[Any, Whole] = {}
@@ -51,9 +52,18 @@ class Plan:
                 raise NotFusedError(f"it adds up rows: {self.cut.after[0]}", True)
             if self.cut.sorted:
                 self.batch = traced.program.inputs[0].shape[0]
+            self._try_derivative()
         except NotFusedError as error:
             self.reason = str(error)
             self.mixes_rows = error.mixes_rows
+
+    def _try_derivative(self) -> None:
+        """Raise NotFusedError now if the gradient will not be fused."""
+        loop = self.cut.loop
+        floats = [v.dtype.kind == "f" for v in self.cut.operands]
+        saving = loop.saving(tuple(floats))
+        present = [True] * len(loop.program.outputs) + [False] * saving.n_hidden
+        saving.derivative(present, floats)
 
     def __call__(
         self, tensors: Sequence[Any], frame: Frame, checkpoint: Any = None

@@ -6,11 +6,14 @@ row of others. The functions here say which instructions keep it so.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import replace
 from typing import Any
 
-from .. import ops
+import numpy as np
+
+from .. import _backend, ops
+from ..errors import MinigradError
 from ..program import Instruction, Var
 from .products import gram, over, product
 
@@ -31,6 +34,35 @@ def mixes(line: Instruction) -> bool:
         x, size = line.args
         return len(size) < len(x.shape) or size[0] != x.shape[0]
     return False
+
+
+def keeps_apart(line: Instruction, fixed: Container[Var]) -> bool:
+    """Whether an op treats each row by itself: by trying, with one row changed."""
+    rng = np.random.default_rng(0)
+    draws = {v: rng.random(v.shape) for v in variables(line)}
+    n = max(v.shape[0] for v in draws if v not in fixed)
+
+    def results(changed: int | None) -> list[Any]:
+        args = list(line.args)
+        for i, a in enumerate(args):
+            if isinstance(a, Var):
+                values = draws[a].copy()
+                if changed is not None and a not in fixed:
+                    values[changed] = 1 - values[changed]
+                args[i] = _backend.wrap(values.astype(a.dtype))
+        made = _backend.apply(line.op, tuple(args))
+        return [y.numpy() for y in (made if isinstance(made, tuple) else (made,))]
+
+    try:
+        before, first, last = results(None), results(0), results(n - 1)
+    except MinigradError:
+        return False
+    return all(
+        a.shape[:1] == (n,)
+        and np.array_equal(a[1:], b[1:], equal_nan=True)
+        and np.array_equal(a[:-1], c[:-1], equal_nan=True)
+        for a, b, c in zip(before, first, last, strict=True)
+    )
 
 
 def along_last(line: Instruction) -> Instruction | None:

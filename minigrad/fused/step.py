@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from .. import _backend, tape
+from .. import _backend, ops, tape
+from ..errors import MinigradError
 from ..mode import step_mode
-from ..program import Builder, Program
+from ..op import Op
+from ..program import Builder, Program, Var
 from ..tensor import Tensor
 from .passes import without_dead_code, without_repetition
 
 Step = Callable[[Any, Any], tuple[Any, Any]]
+SHAPED = {ops.reshape, ops.expand, ops.sum_to, ops.put}
+"""Ops that are told a shape, whose first size may be the number of examples."""
 
 
 @dataclass(frozen=True)
@@ -23,13 +27,15 @@ class Traced:
 
     Inputs are the carry, the xs of one step, what was lifted, and what else the step
     reached, whose tensors are `captured`. Outputs are the carry and the ys; `single`
-    says whether the step returned one tensor, not a tuple, for each.
+    says whether the step returned one tensor, not a tuple, for each. batch: the number
+    of examples, if what the step did with another one differs.
     """
 
     program: Program
     captured: tuple[Tensor, ...]
     single: tuple[bool, bool]
     n_ys: int
+    batch: int | None = None
 
 
 def trace_step(
@@ -42,20 +48,62 @@ def trace_step(
 ) -> tuple[Any, Callable[[], Traced]]:
     """Run step(carry, x, lifted) on stand-ins: (what it returned, make the program).
 
-    tuples: whether the carry and x are given as tuples. batch: of the stand-ins.
+    tuples: whether the carry and x are given as tuples. batch: of the stand-ins. The
+    step is run on one more, too: what then differs depends on the number of examples.
     """
-    leaves = [_leaf((batch, *c.shape[1:]), c.dtype) for c in carry]
-    leaves += [_leaf((batch, *x.shape[2:]), x.dtype) for x in xs]
-    leaves += [_backend.wrap(t._data, _backend.Node()) for t in lifted]
-    n, m = len(carry), len(carry) + len(xs)
-    first = leaves[0]._node.serial
-    given = [
-        tuple(part) if many else part[0]
-        for part, many in zip((leaves[:n], leaves[n:m]), tuples, strict=True)
-    ]
-    with step_mode():
-        result = step(*given, leaves[m:])
-    return result, lambda: _program(result, leaves, first)
+
+    def run(batch: int) -> tuple[Any, list[Any]]:
+        leaves = [_leaf((batch, *c.shape[1:]), c.dtype) for c in carry]
+        leaves += [_leaf((batch, *x.shape[2:]), x.dtype) for x in xs]
+        leaves += [_backend.wrap(t._data, _backend.Node()) for t in lifted]
+        n, m = len(carry), len(carry) + len(xs)
+        given = [
+            tuple(part) if many else part[0]
+            for part, many in zip((leaves[:n], leaves[n:m]), tuples, strict=True)
+        ]
+        with step_mode():
+            return step(*given, leaves[m:]), leaves
+
+    result, leaves = run(batch)
+
+    def make() -> Traced:
+        traced = _program(result, leaves)
+        try:
+            other = _program(*run(batch + 1))
+        except MinigradError:
+            return replace(traced, batch=batch)
+        alike = _alike(traced, other, (batch, batch + 1))
+        return traced if alike else replace(traced, batch=batch)
+
+    return result, make
+
+
+def _alike(a: Traced, b: Traced, batches: tuple[int, int]) -> bool:
+    """Whether two traces are one, but for the number of examples in their shapes."""
+    if len(a.program.instructions) != len(b.program.instructions):
+        return False
+    constants = zip(a.captured, b.captured, strict=False)
+    pairs = zip(a.program.instructions, b.program.instructions, strict=True)
+    return (
+        len(a.captured) == len(b.captured)
+        and all(np.array_equal(x._data, y._data) for x, y in constants)
+        and all(
+            m.op is n.op
+            and len(m.args) == len(n.args)
+            and all(
+                _same(m.op, p, q, batches) for p, q in zip(m.args, n.args, strict=True)
+            )
+            for m, n in pairs
+        )
+    )
+
+
+def _same(op: Op, p: Any, q: Any, batches: tuple[int, int]) -> bool:
+    if isinstance(p, Var):
+        return isinstance(q, Var) and p.number == q.number
+    if op in SHAPED and isinstance(p, tuple | list) and len(p) == len(q):
+        return all(a == b or (a, b) == batches for a, b in zip(p, q, strict=True))
+    return type(p) is type(q) and repr(p) == repr(q)
 
 
 def items(value: Any) -> tuple[Any, ...]:
@@ -78,8 +126,9 @@ class _Before:
         return slot in self.slots or slot[0].serial < self.first  # type: ignore[index]
 
 
-def _program(result: Any, leaves: list[Any], first: int) -> Traced:
+def _program(result: Any, leaves: list[Any]) -> Traced:
     carry, ys = result
+    first = leaves[0]._node.serial
     outputs = [*items(carry), *items(ys)]
     builder = Builder()
     for leaf in leaves:
