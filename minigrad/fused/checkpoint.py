@@ -19,7 +19,7 @@ from ..errors import ArgumentError
 from ..op import Arrays, Op
 from .frame import Frame, Ragged, uniform
 from .loop import refuse_mixed_floats
-from .whole import Whole, execute
+from .whole import Call, Whole
 
 Segment = tuple[int, int, Frame]
 
@@ -68,8 +68,8 @@ class Checkpointed(Op):
 
     def over(self, tensors: Sequence[Any], frame: Frame) -> list[Any]:
         """The outputs."""
-        results = _backend.apply(self, (*tensors, frame))
-        return list(results[: self.plain.n_outputs])
+        results = _backend.apply(self, (*tensors, Call(frame)))
+        return list(results) if isinstance(results, tuple) else [results]
 
     def reconcile(self, raw: list[Any]) -> None:
         """Refuse a mix of floats; masks stay bool."""
@@ -88,13 +88,14 @@ class Checkpointed(Op):
     def _cut(self, tensors: Sequence[Any], carry: Sequence[Any], a: int, b: int) -> Any:
         return [*carry, *(x[a:b] for x in tensors[self.n : self.m]), *tensors[self.m :]]
 
-    def _forward(self, tensors: Arrays, frame: Any) -> tuple[Any, ...]:
+    def _forward(self, tensors: Arrays, call: Any) -> tuple[Any, ...]:
+        frame = call.frame
         carry = tensors[: self.n]
         ys: list[Any] = []
         kept: list[Any] = []
         for a, b, part in self._segments(frame):
             kept += carry
-            results = self.plain.forward_of(self._cut(tensors, carry, a, b), part)
+            results = self.plain.run_forward(self._cut(tensors, carry, a, b), part, {})
             carry, found = results[: self.n], results[self.n :]
             if not ys:
                 lead = (frame.n_steps,)
@@ -102,21 +103,21 @@ class Checkpointed(Op):
             for whole, y in zip(ys, found, strict=True):
                 whole[a:b] = y
         # A view would keep a whole segment.
-        return (*(c.copy() for c in carry), *ys, *(c.copy() for c in kept))
+        call.saved = tuple(c.copy() for c in kept)
+        return (*(c.copy() for c in carry), *ys)
 
     def _joint(
         self, node: Any, gs: Sequence[Any], needed: Sequence[bool], recorded: bool
     ) -> Iterator[tuple[int, Any]]:
         n, n_outputs = self.n, self.plain.n_outputs
-        present = (*([True] * n), *(g is not None for g in gs[n:n_outputs]))
+        present = (*([True] * n), *(g is not None for g in gs[n:]))
         gradient = None if recorded else self.saving.gradient(present)
         if gradient is None:
-            yield from self.saving.recorded_gradient(node, gs[:n_outputs], needed)
+            yield from self.saving.recorded_gradient(node, gs, needed)
             return
-        lines, results = gradient
-        *tensors, frame = node.args
-        kept = node.values[n_outputs:]
-        back = [None if g is None else g._data for g in gs[:n_outputs]]
+        *tensors, call = node.args
+        frame, kept = call.frame, call.saved
+        back = [None if g is None else g._data for g in gs]
         carried = [
             np.zeros_like(t) if g is None else g
             for t, g in zip(tensors[:n], back[:n], strict=True)
@@ -126,11 +127,11 @@ class Checkpointed(Op):
         segments = self._segments(frame)
         for i, (a, b, part) in reversed(list(enumerate(segments))):
             inputs = self._cut(tensors, kept[i * n : (i + 1) * n], a, b)
-            saved = self.saving.forward_of(inputs, part)[n_outputs:]
+            saved = self.saving.run_forward(inputs, part, {})[n_outputs:]
             given = [*carried, *(g[a:b] for g in back[n:] if g is not None)]
-            env = [*inputs, *saved, *given]
-            execute(lines, env, part, totals)
-            self._collect(results, env, found, tensors, a, b)
+            results = gradient.run([*inputs, *saved, *given], part, totals)
+            pairs = list(zip(gradient.inputs, results, strict=True))
+            self._collect(pairs, found, tensors, a, b)
             carried = [found.pop(k, None) for k in range(n)]
             carried = [
                 np.zeros_like(t) if g is None else g
@@ -143,23 +144,22 @@ class Checkpointed(Op):
 
     def _collect(
         self,
-        results: Sequence[tuple[int, int]],
-        env: Sequence[Any],
+        results: Sequence[tuple[int, Any]],
         found: dict[int, Any],
         tensors: Sequence[Any],
         a: int,
         b: int,
     ) -> None:
         """What a segment's backward gave, with that of the segments after it."""
-        for k, at in results:
+        for k, g in results:
             if self.n <= k < self.m:
                 if k not in found:
                     found[k] = np.zeros_like(tensors[k])
-                found[k][a:b] = env[at]
+                found[k][a:b] = g
             elif k in self.apart and k in found:
-                found[k] = found[k] + env[at]
+                found[k] = found[k] + g
             else:
-                found[k] = env[at]
+                found[k] = g
 
 
 def _part(frame: Frame, a: int, b: int) -> Frame:

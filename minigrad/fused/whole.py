@@ -9,6 +9,7 @@ the ordinary ops, the slow twin: they have derivatives of every order.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,17 +20,32 @@ from ..op import Arrays, Op
 from ..program import Builder, Instruction, Var
 from .frame import Frame
 from .loop import Loop, plain_derivatives, refuse_mixed_floats
-from .products import gram_over, sum_over
+from .routine import Routine, routine
 from .rows import variables
 
 Run = Callable[[Sequence[Any], Frame, Callable[[Any], bool]], list[Any]]
 
 
 # Arguments: a result, itself, the frame, it reversed, a shape of rows that run.
-PLACE, VALUE, ON, BACK, ROWS = range(5)
+class Call:
+    """One call: its frame, and what the forward keeps for the gradient."""
+
+    __slots__ = ("frame", "saved")
+
+    def __init__(self, frame: Frame) -> None:
+        self.frame = frame
+        self.saved: tuple[Any, ...] = ()
+
+    def __repr__(self) -> str:
+        return repr(self.frame)
 
 
-SUMS = (gram_over, sum_over)  # whose last argument is what they add to
+@dataclass(frozen=True)
+class Gradient:
+    """run(inputs + saved + cotangents, ...): the gradients of `inputs`, by index."""
+
+    run: Routine
+    inputs: tuple[int, ...]
 
 
 class Whole(Op):
@@ -57,59 +73,52 @@ class Whole(Op):
         trace = _Trace(self)
         every = (True,) * len(trace.outputs)
         self.n_outputs = len(trace.outputs)
-        _, read = trace.backward(every) if any(needed) else ((), [])
+        read = trace.backward(every)[2] if any(needed) else []
         self.saved = read
-        self.lines, self.results = trace.forward(read)
-        self.gradients: dict[tuple[bool, ...], Any] = {}
+        self.run_forward = trace.forward(read)
+        self.gradients: dict[tuple[bool, ...], Gradient | None] = {}
 
     def over(self, tensors: Sequence[Any], frame: Frame) -> list[Any]:
         """The outputs."""
-        return list(_backend.apply(self, (*tensors, frame))[: self.n_outputs])
+        results = _backend.apply(self, (*tensors, Call(frame)))
+        return list(results) if isinstance(results, tuple) else [results]
 
     def reconcile(self, raw: list[Any]) -> None:
         """Refuse a mix of floats; masks stay bool."""
         refuse_mixed_floats(raw)
 
-    def forward_of(self, tensors: Sequence[Any], frame: Frame) -> tuple[Any, ...]:
-        """The arrays of the outputs, and of what the gradient reads."""
-        env = list(tensors)
-        execute(self.lines, env, frame)
-        return tuple(env[i] for i in self.results)
-
-    def _forward(self, tensors: Arrays, frame: Any) -> tuple[Any, ...]:
-        return self.forward_of(tensors, frame)
+    def _forward(self, tensors: Arrays, call: Any) -> tuple[Any, ...]:
+        results = self.run_forward(tensors, call.frame, {})
+        call.saved = results[self.n_outputs :]
+        return results[: self.n_outputs]
 
     def _joint(
         self, node: Any, gs: Sequence[Any], needed: Sequence[bool], recorded: bool
     ) -> Iterator[tuple[int, Any]]:
-        gs = gs[: self.n_outputs]
         gradient = None if recorded else self.gradient(tuple(g is not None for g in gs))
         if gradient is None:
             yield from self.recorded_gradient(node, gs, needed)
             return
-        lines, results = gradient
-        *env, frame = node.args
-        env += node.values[self.n_outputs :]
-        env += [g._data for g in gs if g is not None]
-        execute(lines, env, frame)
-        for i, at in results:
+        *given, call = node.args
+        given += call.saved
+        given += [g._data for g in gs if g is not None]
+        found = gradient.run(given, call.frame, {})
+        for i, g in zip(gradient.inputs, found, strict=True):
             if needed[i]:
-                yield i, _backend.wrap(np.asarray(env[at]))
+                yield i, _backend.wrap(np.asarray(g))
 
-    def gradient(self, present: tuple[bool, ...]) -> Any:
-        """(lines, results) of the gradient for cotangents of the outputs present.
+    def gradient(self, present: tuple[bool, ...]) -> Gradient | None:
+        """The gradient for cotangents of the outputs present.
 
-        The lines read the inputs, what was saved and the cotangents, in this order;
-        results are pairs of an input and the place of its gradient. None if the
-        gradient reads what isn't kept.
+        None if it reads what isn't kept and would have to be run again.
         """
         if present not in self.gradients:
             trace = _Trace(self)
-            (lines, results), read = trace.backward(present)
+            lines, results, read = trace.backward(present)
             again = trace.remade(read, self.saved)
             found = None
             if not any(isinstance(line.op, Loop) for line in again):
-                found = trace.compiled([*again, *lines], self.saved, results)
+                found = trace.gradient([*again, *lines], self.saved, results)
             self.gradients[present] = found
         return self.gradients[present]
 
@@ -118,7 +127,8 @@ class Whole(Op):
     ) -> Iterator[tuple[int, Any]]:
         """The gradient by ordinary ops; recorded if the mode says so."""
         recorded = is_grad_enabled()
-        (*tensors, frame), _ = tape.read_back(node, recorded)
+        (*tensors, call), _ = tape.read_back(node, recorded)
+        frame = call.frame
         if not recorded:
             tensors = [
                 _backend.wrap(t._data, _backend.Node()) if n else t
@@ -178,8 +188,10 @@ class _Trace:
         self.first = [self.builder.line(n) for n in reversed(nodes) if n.args]
         self.ours = {v for line in self.first for v in line.outputs}
 
-    def backward(self, present: Sequence[bool]) -> tuple[Any, list[Var]]:
-        """((lines, results), the forward's variables that they read)."""
+    def backward(
+        self, present: Sequence[bool]
+    ) -> tuple[list[Instruction], list[tuple[int, Var]], list[Var]]:
+        """(lines, (input, gradient) pairs, the forward's variables that are read)."""
         outputs = [y for y, p in zip(self.outputs, present, strict=True) if p]
         inputs = [x for x, n in zip(self.leaves, self.needed, strict=True) if n]
         seeds = [
@@ -207,7 +219,7 @@ class _Trace:
             for a in line.args
             if isinstance(a, Var) and a in self.ours
         )
-        return (lines, results), list(read)
+        return lines, results, list(read)
 
     def remade(self, read: Sequence[Var], saved: Sequence[Var]) -> list[Instruction]:
         """The forward's lines that make what is read and was not saved."""
@@ -219,80 +231,26 @@ class _Trace:
                 wanted.update(set(variables(line)).difference(saved))
         return lines[::-1]
 
-    def forward(self, saved: Sequence[Var]) -> tuple[Any, list[int]]:
-        """The lines of the forward, and where its outputs and what is saved stand."""
-        outputs = [*map(self.builder.slot, self.outputs), *saved]
-        lines, results = self._numbered(
-            self.first, self.inputs, list(enumerate(outputs))
-        )
-        return lines, [at for _, at in results]
+    def forward(self, saved: Sequence[Var]) -> Routine:
+        """The forward: its outputs, and what is saved."""
+        results = [*map(self.builder.slot, self.outputs), *saved]
+        return self._routine(self.first, self.inputs, results)
 
-    def compiled(self, lines: Any, saved: Sequence[Var], results: Any) -> Any:
-        """The lines of the backward, and where its results stand."""
-        return self._numbered(lines, [*self.inputs, *saved, *self.seeds], results)
+    def gradient(
+        self,
+        lines: Sequence[Instruction],
+        saved: Sequence[Var],
+        results: Sequence[tuple[int, Var]],
+    ) -> Gradient:
+        """The backward: (an input, its gradient) are the results."""
+        inputs = [*self.inputs, *saved, *self.seeds]
+        run = self._routine(lines, inputs, [v for _, v in results])
+        return Gradient(run, tuple(i for i, _ in results))
 
-    def _numbered(
-        self, lines: Sequence[Instruction], inputs: Sequence[Var], results: Any
-    ) -> tuple[list[Any], list[tuple[int, int]]]:
-        """Lines as (function, arguments, number of outputs), by places in a list."""
-        constants = self.builder.captured
-        places = {v: i for i, v in enumerate(inputs)}
-        compiled = []
-        n = len(inputs)
-        for line in lines:
-            args: list[tuple[int, Any]] = []
-            for a in line.args:
-                if isinstance(a, Frame):  # the stand-in's, which runs forward
-                    args.append((BACK if a.reverse else ON, None))
-                elif isinstance(a, Var) and a in places:
-                    args.append((PLACE, places[a]))
-                elif self._is_shape_of_rows(a):
-                    args.append((ROWS, a[len(self.lead) :]))
-                else:
-                    args.append((VALUE, constants[a] if isinstance(a, Var) else a))
-            places.update((v, n + i) for i, v in enumerate(line.outputs))
-            n += len(line.outputs)
-            split = len(args) - line.op.n_params if line.op.variadic else None
-            compiled.append((line.op.forward, args, split))
-        return compiled, [(i, places[v]) for i, v in results]
-
-    def _is_shape_of_rows(self, a: Any) -> bool:
-        """Whether it is the shape of a stream: of the stand-ins' number of rows."""
-        n = len(self.lead)
-        return isinstance(a, tuple) and len(a) > n and a[:n] == self.lead
-
-
-def execute(
-    lines: Sequence[Any],
-    env: list[Any],
-    frame: Frame,
-    totals: dict[int, Any] | None = None,
-) -> None:
-    """Run the lines; each adds its results to env.
-
-    totals: of the lines that add up rows, the sums so far, which go on.
-    """
-    for i, (function, args, split) in enumerate(lines):
-        values = [
-            env[a]
-            if kind == PLACE
-            else a
-            if kind == VALUE
-            else frame
-            if kind == ON
-            else frame.reversed
-            if kind == BACK
-            else (*frame.lead, *a)
-            for kind, a in args
-        ]
-        if split is not None:
-            values = [values[:split], *values[split:]]
-        if totals is not None and function in SUMS:
-            values[-1] = totals.get(i)
-            totals[i] = result = function(*values)
-        else:
-            result = function(*values)
-        if type(result) is tuple:
-            env += result
-        else:
-            env.append(result)
+    def _routine(
+        self,
+        lines: Sequence[Instruction],
+        inputs: Sequence[Var],
+        results: Sequence[Var],
+    ) -> Routine:
+        return routine(lines, inputs, results, self.lead, self.builder.captured)
