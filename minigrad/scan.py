@@ -203,15 +203,20 @@ def _is_fusable(carry: State, xs: State) -> bool:
     carries, inputs = items(carry), items(xs)
     if not carries or not inputs:
         return False
-    if not all(isinstance(t, Tensor) for t in (*carries, *inputs)):
-        return False
+    for t in (*carries, *inputs):
+        if not isinstance(t, Tensor):
+            return False
     lead, dtype = inputs[0]._data.shape[:2], carries[0]._data.dtype
     if len(lead) < 2 or 0 in lead or dtype.kind != "f":
         return False
-    return all(
-        c._data.ndim == 2 and c._data.shape[0] == lead[1] and c._data.dtype == dtype
-        for c in carries
-    ) and all(x._data.ndim == 3 and x._data.shape[:2] == lead for x in inputs)
+    for c in carries:
+        shape = c._data.shape
+        if len(shape) != 2 or shape[0] != lead[1] or c._data.dtype != dtype:
+            return False
+    for x in inputs:
+        if x._data.ndim != 3 or x._data.shape[:2] != lead:
+            return False
+    return True
 
 
 def _loop(

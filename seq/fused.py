@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Mapping, Sequence
 from typing import Any
 from weakref import WeakKeyDictionary
@@ -61,12 +62,12 @@ class CellStep(Lifted):
 
     def fits(self, names: tuple[str, ...], tensors: Sequence[Any]) -> bool:
         """Whether it is the step on just these tensors still."""
-        return (
-            names == self.names
-            and self.lifted is self.cell.lifted()
-            and len(tensors) + len(self.lifted.tensors) == len(self.tensors)
-            and all(a is b for a, b in zip(tensors, self.tensors, strict=False))
-        )
+        known = self.tensors
+        if names != self.names or self.lifted is not self.cell.lifted():
+            return False
+        if len(tensors) + len(self.lifted.tensors) != len(known):
+            return False
+        return not any(map(operator.is_not, tensors, known))
 
     def rebind(self, tensors: Sequence[Any]) -> Any:
         """The step with other tensors."""

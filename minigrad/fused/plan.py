@@ -76,11 +76,11 @@ class Plan:
         steps = None if checkpoint is None else segment_steps(checkpoint, frame)
         if is_tracing():
             return self.run(tensors, frame, has_node)
-        recorded = is_grad_enabled()
-        needed = tuple(
-            recorded and t._node is not None and t._data.dtype.kind == "f"
-            for t in tensors
-        )
+        needed = (False,) * len(tensors)
+        if is_grad_enabled():
+            needed = tuple(
+                [t._node is not None and t._data.dtype.kind == "f" for t in tensors]
+            )
         if steps is not None and steps < frame.n_steps and any(needed):
             plain = self._whole(tensors, frame.ragged, (False,) * len(needed))
             saving = self._whole(tensors, frame.ragged, needed)
