@@ -213,10 +213,7 @@ def _is_fusable(carry: State, xs: State) -> bool:
         shape = c._data.shape
         if len(shape) != 2 or shape[0] != lead[1] or c._data.dtype != dtype:
             return False
-    for x in inputs:
-        if x._data.ndim != 3 or x._data.shape[:2] != lead:
-            return False
-    return True
+    return all(x._data.ndim == 3 and x._data.shape[:2] == lead for x in inputs)
 
 
 def _loop(

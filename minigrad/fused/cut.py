@@ -18,9 +18,9 @@ from . import frame as frames
 from . import rows
 from .errors import NotFusedError
 from .frame import Frame
+from .items import Counts
 from .levels import Level, levels_of
 from .loop import Loop
-from .lower import Counts
 from .passes import checked, left_out, live
 from .products import over, product
 

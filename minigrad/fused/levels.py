@@ -8,7 +8,7 @@ from enum import IntEnum
 from .. import ops
 from ..program import Instruction, Program, Var
 from . import rows
-from .lower import Counts
+from .items import Counts
 from .passes import checked, with_merged_products
 from .products import product
 

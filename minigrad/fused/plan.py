@@ -14,9 +14,9 @@ from .checkpoint import Checkpointed, segment_steps
 from .cut import Cut
 from .errors import NotFusedError
 from .frame import Frame
+from .items import Counts
 from .levels import Level, levels_of, with_products
 from .loop import has_node
-from .lower import Counts
 from .step import Traced
 from .whole import Whole
 
