@@ -20,6 +20,7 @@ from .errors import (
     check_callable,
     describe,
 )
+from .fused.checkpoint import check_checkpoint
 from .fused.explain import Explanation, explain_plan
 from .fused.frame import Ragged, uniform
 from .fused.lift import Lifted
@@ -65,6 +66,7 @@ def scan(
     """
     if not isinstance(step, Lifted):
         check_callable(step, "scan: step")
+    check_checkpoint(checkpoint)
     lifted = step if isinstance(step, Lifted) else Lifted(step)
     if _is_fusable(carry, xs) and not _eager.get() and not get_watching():
         plan = plan_of(lifted, carry, xs, reverse)
