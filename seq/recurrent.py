@@ -121,8 +121,8 @@ class Recurrent(CellModule):
         (num_layers * num_directions, T, B, ...), 0 beyond an example's length. A name
         that the equations use twice has the value that it has at the end.
 
-        checkpoint: a number of steps, or "sqrt": keep the states so often only, and run
-        the steps between again in the backward, as `minigrad.scan` says.
+        checkpoint: a number of steps, at least 1, or "sqrt": keep the states so often
+        only, and run the steps between again in the backward, as `minigrad.scan` says.
 
         Raises ShapeError, DTypeError, ArgumentError or IndexRangeError (lengths),
         naming the argument, or the layer and the direction.
