@@ -50,6 +50,8 @@ cdef class Block:
 
     def __dealloc__(self):
         global _used, _held
+        if self.data == NULL:  # there was no memory
+            return
         _used -= self.size
         if _used + _held + self.size <= _most:
             _held += self.size

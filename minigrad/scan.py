@@ -20,6 +20,7 @@ from .errors import (
     check_callable,
     describe,
 )
+from .fused.checkpoint import check_checkpoint
 from .fused.explain import Explanation, explain_plan
 from .fused.frame import Ragged, uniform
 from .fused.lift import Lifted
@@ -45,18 +46,23 @@ def scan(
 ) -> tuple[Any, Any]:
     """Run `step` along the leading axis of xs: (carry, ys).
 
-    step: (carry, x) -> (carry, y), each a Tensor or a tuple of Tensors.
+    step: (carry, x) -> (carry, y), each a Tensor or a tuple of Tensors. It is traced
+    once, with the values hidden, and fused if it can be (see `explain`); what it reads
+    from outside gets gradients too.
     carry: the initial state, (B, ...) each; its shapes and dtypes stay the same.
     xs: (T, B, ...) each, T at least 1. ys: (T, B, ...) each, in the order of xs.
     lengths: (B,) int64 in 0..T. Past its length a row keeps its carry and its y is 0;
     its x is never looked at. In reverse, a row starts at its own end.
     reverse: from the last step to the first.
-    checkpoint: a number of steps, or "sqrt" for the square root of T: keep the carry so
-    often, and run the steps between again in the backward. It takes less memory, and a
-    forward more; the gradient has the same bits, with lengths up to rounding.
+    checkpoint: a number of steps, at least 1, or "sqrt" for the square root of T: keep
+    the carry so often, and run the steps between again in the backward. It takes less
+    memory, and a forward more; the gradient has the same bits, but for rounding with
+    lengths, and of tensors of the step with a row for each example. Without effect on
+    a step that isn't fused, and on gradients that are themselves recorded.
 
     Raises ShapeError, DTypeError, ArgumentError or IndexRangeError for what does not
-    fit; an error in `step` passes through.
+    fit, GraphError for a step that looks at values, draws random numbers or reads an
+    array; an error in `step` passes through.
 
     >>> import minigrad as mg
     >>> carry, ys = mg.scan(lambda c, x: (c + x, c), mg.zeros(1), mg.ones(3, 1))
@@ -65,6 +71,7 @@ def scan(
     """
     if not isinstance(step, Lifted):
         check_callable(step, "scan: step")
+    check_checkpoint(checkpoint)
     lifted = step if isinstance(step, Lifted) else Lifted(step)
     if _is_fusable(carry, xs) and not _eager.get() and not get_watching():
         plan = plan_of(lifted, carry, xs, reverse)
@@ -83,7 +90,16 @@ def scan(
 def eager_loops() -> Iterator[None]:
     """Inside, `scan` runs every op of every step by itself: the slow twin.
 
-    For a step that must look at values, or to be compared with the fused loop.
+    For a step that must look at values, or to be compared with the fused loop, from
+    which it differs by rounding. It holds for layers too, and for this thread only; a
+    stream is not affected.
+
+    >>> import minigrad as mg
+    >>> def step(h, x):
+    ...     return (h + x if x.sum() > 1 else h), h
+    >>> with mg.eager_loops():
+    ...     mg.scan(step, mg.zeros(1, 2), mg.ones(3, 1, 2))[0]
+    tensor([[3., 3.]])
     """
     token = _eager.set(True)
     try:
@@ -97,10 +113,12 @@ def explain(
 ) -> tuple[Explanation, ...]:
     """What becomes of a step, or of each step of a layer, when it is scanned.
 
-    step: what `scan` takes, with carry and xs of the shapes to come; or a layer, which
-    knows its own. Each explanation prints as text: the program before and after the
-    passes, what was cut out of the loop, its phases, what a step costs, whether the
-    trace is reused, and which op keeps it from being fused, if one does.
+    step: what `scan` takes, with carry and xs of the shapes and dtypes to come; or a
+    layer, which knows its own, for an explanation of each layer and direction. Each
+    prints as text: the program before and after the passes, what was cut out of the
+    loop, its phases, what a step costs, whether the trace is reused, and which op keeps
+    it from being fused, if one does. Its `reason` and `uncached` are None if all is
+    well; `forward` and `backward` are the two loops, None if it isn't fused.
 
     Raises what `scan` raises, ArgumentError for a step without carry and xs.
 

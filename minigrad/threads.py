@@ -6,10 +6,10 @@ from . import _backend
 
 
 def set_num_threads(n: int) -> None:
-    """Use at most n threads, n >= 1, where there is enough to do for them.
+    """Use at most n threads, an int >= 1, where there is enough to do for them.
 
-    The results are the same to the last bit for any n. Raises ArgumentError for what is
-    no such number.
+    It holds for the whole process. The results are the same to the last bit for any n.
+    Raises ArgumentError for what is no such number.
 
     >>> set_num_threads(2)
     >>> get_num_threads()

@@ -121,8 +121,8 @@ class Recurrent(CellModule):
         (num_layers * num_directions, T, B, ...), 0 beyond an example's length. A name
         that the equations use twice has the value that it has at the end.
 
-        checkpoint: a number of steps, or "sqrt": keep the states so often only, and run
-        the steps between again in the backward, as `minigrad.scan` says.
+        checkpoint: a number of steps, at least 1, or "sqrt": keep the states so often
+        only, and run the steps between again in the backward, as `minigrad.scan` says.
 
         Raises ShapeError, DTypeError, ArgumentError or IndexRangeError (lengths),
         naming the argument, or the layer and the direction.
@@ -157,8 +157,14 @@ class Recurrent(CellModule):
         """The layer fed one step at a time, from numpy to numpy.
 
         batch: the number of examples, None for one without a batch axis; hx: the
-        initial state as `forward` takes it. Raises ArgumentError for two directions and
-        for a cell that takes data.
+        initial state as `forward` takes it, Tensors or arrays. A step takes an array
+        (batch, input_size) of the layer's dtype, or numbers, and returns the output
+        (batch, size), with the bits that it has in the whole sequence. The weights are
+        those of now, dropout is off, and no gradient is kept. `state` of what is
+        returned is the state, which can be assigned; `reset()` makes it zeros.
+
+        Raises ArgumentError for two directions, for a cell that takes data or can't be
+        fused and for a bad batch; for hx what `forward` raises.
 
         >>> from seq.cells import mgu
         >>> stream = Recurrent(mgu, 3, 5).stream()

@@ -41,6 +41,12 @@ class Stream:
                 f"stream: cell {layer.cell.name!r} takes the data "
                 f"{sorted(layer.cell.data)} at each call, which a stream does not"
             )
+        is_int = isinstance(batch, int | np.integer) and not isinstance(batch, bool)
+        if batch is not None and not (is_int and batch >= 1):
+            raise ArgumentError(
+                f"stream: batch must be an int >= 1, or None for one example without "
+                f"a batch axis; got {batch!r}"
+            )
         batched = batch is not None
         sizes = {**layer.places["_l0"], "T": 1, "B": 1 if batch is None else batch}
         dtype = layer.parameter_dtype(mg.float32)
@@ -60,13 +66,14 @@ class Stream:
     def __call__(self, x: Array) -> Array:
         """The output of the next step: (B, size) for x (B, input_size), no B unbatched.
 
-        x: an array of the layer's dtype, or numbers. Raises ShapeError or DTypeError;
-        the state is then as before.
+        x: an array of the layer's dtype, or numbers, which are converted. The output is
+        an array of its own, of the layer's dtype. Raises ShapeError, DTypeError or, for
+        what are no numbers, ArgumentError; the state is then as before.
         """
         if type(x) is not np.ndarray or x.shape != self._shape:
             x = self._read(x)
         try:
-            np.copyto(self._x, x, "safe")
+            np.copyto(self._x, x, "equiv")
         except TypeError:
             raise DTypeError(
                 f"stream: x is {x.dtype}, the layer {self._x.dtype}; convert one of "
@@ -78,7 +85,11 @@ class Stream:
 
     @property
     def state(self) -> Any:
-        """The state after the last step, as h_n of the layer, in numpy; assignable."""
+        """The state after the last step, as h_n of the layer, in numpy: a copy.
+
+        Assign it, or anything that the layer takes as hx, to go on from there; None is
+        zeros. Raises what the layer raises for a bad hx; the state is then as before.
+        """
         carries = zip(*(s.carry() for s in self._steppers), strict=True)
         h_n = tuple(np.stack(states) for states in carries)
         if not self._frame.batched:
@@ -110,7 +121,14 @@ class Stream:
             yield stepper
 
     def _read(self, x: Any) -> Array:
-        array = x if isinstance(x, np.ndarray) else np.asarray(x, self._x.dtype)
+        if isinstance(x, Tensor):
+            x = x.numpy()
+        try:
+            array = x if isinstance(x, np.ndarray) else np.asarray(x, self._x.dtype)
+        except (TypeError, ValueError):
+            raise ArgumentError(
+                f"stream: x must be an array of the shape {self._shape}, or numbers"
+            ) from None
         if array.shape != self._shape:
             raise ShapeError(
                 f"stream: x must have the shape {self._shape}, got {array.shape}"

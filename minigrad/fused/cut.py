@@ -43,7 +43,7 @@ class Cut:
         needed = live(lines, program.outputs)
         self.before = [n for n in needed if self._level(n) <= Level.ROW]
         mixed = [n for n in needed if self._level(n) == Level.MIXED]
-        self.after = [rows.over_time(n) for n in mixed]
+        self.after = self._sums(mixed)
         inner = [n for n in needed if Level.ROW < self._level(n) < Level.MIXED]
         self.stacked = [] if "hoist" in left_out() else self._hoisted(inner)
         products = {v for n in self.stacked if n.op is over[product] for v in n.outputs}
@@ -104,6 +104,16 @@ class Cut:
             for v in rows.variables(line)
             if Level.FIXED < self.levels[v] < Level.MIXED
         ]
+
+    def _sums(self, lines: Sequence[Instruction]) -> list[Instruction]:
+        """What adds up rows, on whole sequences."""
+        number = max((v.number for v in self.levels), default=0)
+        sums: list[Instruction] = []
+        for line in lines:
+            sums += rows.sums_over_time(line, number + 1)
+            number += 2
+        self.levels.update((v, Level.MIXED) for n in sums for v in n.outputs)
+        return sums
 
     def _hoisted(self, lines: Sequence[Instruction]) -> list[Instruction]:
         """The products of x and what feeds them, for any axes in front."""

@@ -83,8 +83,10 @@ class Plan:
             )
         if steps is not None and steps < frame.n_steps and any(needed):
             plain = self._whole(tensors, frame.ragged, (False,) * len(needed))
-            saving = self._whole(tensors, frame.ragged, needed)
             n, m = self.n_carries, self.n_carries + self.n_xs
+            # A segment hands the gradient of its carry to the one before.
+            asked = (True,) * n + needed[n:]
+            saving = self._whole(tensors, frame.ragged, asked)
             inputs = self.program.inputs
             apart = [i for i, v in enumerate(inputs) if v in self.cut.sorted]
             return Checkpointed(plain, saving, n, m, apart, steps).over(tensors, frame)

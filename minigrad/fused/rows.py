@@ -84,14 +84,30 @@ def along_last(line: Instruction) -> Instruction | None:
 def over_time(line: Instruction) -> Instruction:
     """A product or a sum over rows, for the rows of all steps."""
     if line.op is ops.sum_to:
-        if len(line.args[1]) != 1:
-            return line
         return replace(line, op=over[ops.sum_to], args=(line.args[0], FRAME, None))
     if line.op is gram:
         return replace(line, op=over[gram], args=(*line.args, FRAME, None))
     if line.op is product:
         return replace(line, op=over[product], args=(*line.args, FRAME))
     return line
+
+
+def sums_over_time(line: Instruction, number: int) -> list[Instruction]:
+    """What adds up rows, for the rows of all steps; new variables from `number` on.
+
+    Rows are added up first, and their columns, for a tensor of fewer, come after: so a
+    sum can go on from segment to segment of a sequence.
+    """
+    out, width = line.outputs[0], line.args[0].shape[-1]
+    if line.op is not ops.sum_to or out.shape == (width,):
+        return [over_time(line)]
+    total = Var(number, (width,), out.dtype)
+    lines = [replace(over_time(line), outputs=(total,))]
+    if len(out.shape) < 2:
+        return [*lines, Instruction(ops.sum_to, (total, out.shape), (out,))]
+    few = Var(number + 1, out.shape[1:], out.dtype)
+    lines.append(Instruction(ops.sum_to, (total, few.shape), (few,)))
+    return [*lines, Instruction(ops.reshape, (few, out.shape), (out,))]
 
 
 def last(dim: Any, ndim: int) -> bool:

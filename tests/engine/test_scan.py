@@ -1,5 +1,7 @@
 """scan: a loop written by hand says what it means."""
 
+from contextlib import nullcontext
+
 import numpy as np
 import pytest
 
@@ -193,3 +195,18 @@ def test_lengths_may_be_any_integers(kind):
     given = kind([2, 0, 3])
     _, ys = mg.scan(plain, mg.tensor(START), mg.tensor(XS), given)
     assert np.array_equal(ys.detach().numpy().any((0, 2)), [True, False, True])
+
+
+@pytest.mark.parametrize("shape", [(), (1,), (1, 1), (1, H), (H,), (B, 1)], ids=str)
+@each_length
+def test_a_captured_tensor_gets_a_gradient_of_its_shape(shape, lengths):
+    v = leaf(np.random.default_rng(1).standard_normal(shape))
+    found = []
+    for eager in (False, True):
+        with mg.eager_loops() if eager else nullcontext():
+            end, ys = mg.scan(
+                lambda h, x: ((h * v + x).tanh(), h * v), leaf(START), leaf(XS), lengths
+            )
+        found += mg.grad((ys * ys).sum() + end.sum(), v)
+    assert found[0].shape == shape
+    assert relative_error(*found) <= FLOAT64_RTOL

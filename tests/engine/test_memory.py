@@ -1,0 +1,215 @@
+"""Memory that is used again: never while somebody looks at it, never too much of it."""
+
+import gc
+import threading
+
+import numpy as np
+import pytest
+
+from minigrad import _backend
+
+if _backend.PURE:
+    pytest.skip("the plain twin takes numpy's memory", allow_module_level=True)
+
+from minigrad._memory import LEAST, empty, held
+
+LARGE = (LEAST, 3)
+HUGE = (3 << 20, 2)
+each_shape = pytest.mark.parametrize("shape", [LARGE, HUGE], ids=["large", "huge"])
+
+
+def base(array):
+    """What holds the memory: numpy's array, or a block."""
+    while isinstance(array, np.ndarray) and array.base is not None:
+        array = array.base
+    return array
+
+
+def is_ours(array):
+    return not isinstance(base(array), np.ndarray)
+
+
+def place(array):
+    """Where the array's block is; where in the block it begins varies."""
+    return array.ctypes.data // 4096
+
+
+def is_same_block(array, at):
+    return abs(place(array) - at) <= 1
+
+
+# -- arrays ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", ["f4", "f8", "i8", "?"])
+@pytest.mark.parametrize(
+    "shape",
+    [LARGE, (LEAST,), (1, LEAST, 1), (2, 3, LEAST), (*(2,) * 7, LEAST), HUGE],
+    ids=str,
+)
+def test_it_is_an_array_like_any_other(shape, dtype):
+    array = empty(shape, np.dtype(dtype))
+    assert type(array) is np.ndarray and is_ours(array)
+    assert array.shape == shape and array.dtype == dtype
+    assert array.flags.c_contiguous and array.flags.writeable and array.flags.aligned
+    assert array.strides == np.zeros(shape, dtype).strides
+    assert array.ctypes.data % 64 == 0
+    array[:] = 1
+    assert array.sum() == array.size
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [(), (1,), (3, 4), (0,), (0, LEAST), (LEAST, 0), (LEAST // 4 - 1,)],
+    ids=str,
+)
+def test_small_ones_are_numpys(shape):
+    before = held()
+    array = empty(shape, np.float32)
+    assert array.shape == shape and array.dtype == np.float32
+    assert not is_ours(array) and held() == before
+
+
+def test_so_are_those_of_many_dimensions():
+    shape = (*(2,) * 8, LEAST)
+    array = empty(shape, np.float32)
+    assert array.shape == shape and not is_ours(array)
+
+
+def test_too_much_is_a_memory_error_that_leaves_all_as_it_was():
+    used = held()[0]
+    with pytest.raises(MemoryError):
+        empty((1 << 45,), np.float64)
+    assert held()[0] == used
+    again = empty(LARGE, np.float32)
+    again[:] = 1
+    assert again.sum() == again.size
+
+
+# -- used again ------------------------------------------------------------------------
+
+
+@each_shape
+def test_a_block_is_used_again(shape):
+    array = empty(shape, np.float32)
+    at = place(array)
+    for dtype in (np.float32, np.int32, np.float32):  # of a size, whatever is in it
+        del array
+        array = empty(shape, dtype)
+        assert is_same_block(array, at)
+
+
+@each_shape
+@pytest.mark.parametrize(
+    "view",
+    [
+        lambda a: a[5:7],
+        lambda a: a.T,
+        lambda a: a.reshape(-1)[::2][1:],
+        lambda a: a.view(np.int32),
+        np.asarray,
+        memoryview,
+    ],
+    ids=["rows", "transposed", "strided", "as integers", "itself", "memoryview"],
+)
+def test_but_not_while_there_is_a_view_of_it(shape, view):
+    array = empty(shape, np.float32)
+    array[:] = 7
+    at, looks = place(array), view(array)
+    expected = np.array(looks)
+    del array
+    other = empty(shape, np.float32)
+    other[:] = 8
+    assert not is_same_block(other, at)
+    assert np.array_equal(looks, expected)
+    del looks
+    assert is_same_block(empty(shape, np.float32), at)
+
+
+def test_sizes_that_differ_a_little_find_the_same_block():
+    array = empty((1000, 100), np.float32)
+    at = place(array)
+    del array
+    assert is_same_block(empty((1010, 100), np.float32), at)
+
+
+def test_neighbours_begin_at_other_places_of_a_page():
+    arrays = [empty(LARGE, np.float32) for _ in range(16)]
+    assert len({a.ctypes.data % 4096 for a in arrays}) > 8
+
+
+# -- how much --------------------------------------------------------------------------
+
+
+def test_what_is_used_and_what_waits_are_counted():
+    used, waiting, _ = held()
+    array = empty(LARGE, np.float32)
+    now, _, most = held()
+    assert array.nbytes <= now - used <= 1.25 * array.nbytes + 4096 and most >= now
+    del array
+    after, then, _ = held()
+    assert after == used and then >= min(waiting, now - used)
+
+
+def test_no_more_is_held_than_was_ever_used():
+    rng = np.random.default_rng(0)
+    arrays, before = [], held()
+    for _ in range(2000):
+        if len(arrays) > 12 or (arrays and rng.random() < 0.5):
+            del arrays[rng.integers(len(arrays))]
+        else:
+            size = int(LEAST * 10 ** rng.uniform(0, 2))
+            arrays.append(empty((size,), np.bool_))
+        used, waiting, most = held()
+        assert used + waiting <= most
+        assert sum(a.nbytes for a in arrays) <= used - before[0]
+    arrays.clear()
+    assert held()[0] == before[0]
+
+
+def test_what_waits_in_other_sizes_makes_room():
+    """A size that nobody asks for again does not stay for ever."""
+    keep = empty(LARGE, np.float32)
+    used, _, most = held()
+    first = empty((max(most - used, 16 * LEAST),), np.bool_)
+    size = held()[0] - used
+    del first
+    assert held()[1] >= size
+    second = empty((size // 2,), np.bool_)
+    assert held()[1] < size
+    del second, keep
+
+
+def test_arrays_in_a_cycle_are_given_back():
+    gc.collect()
+    used = held()[0]
+    loop = [empty(LARGE, np.float32)]
+    loop.append(loop)
+    del loop
+    gc.collect()
+    assert held()[0] == used
+
+
+def test_threads_get_memory_of_their_own():
+    used = held()[0]
+    wrong = []
+
+    def work(seed):
+        rng = np.random.default_rng(seed)
+        mine = []
+        for i in range(300):
+            array = empty((LEAST // 8 * int(rng.integers(1, 4)),), np.float64)
+            array[:] = seed * 1000 + i
+            mine.append((array, seed * 1000 + i))
+            if len(mine) > 4:
+                array, value = mine.pop(int(rng.integers(len(mine))))
+                if (array != value).any():
+                    wrong.append(value)
+
+    workers = [threading.Thread(target=work, args=(seed,)) for seed in range(4)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert not wrong
+    assert held()[0] == used
