@@ -6,14 +6,21 @@ means; `check` derives every type anew.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from . import _backend, tape
-from .errors import ArgumentError, DTypeError, GraphError, ShapeError, describe
+from .errors import (
+    ArgumentError,
+    DTypeError,
+    GraphError,
+    ShapeError,
+    check_callable,
+    describe,
+)
 from .mode import trace_mode
 from .op import Op
 from .tensor import Tensor
@@ -157,6 +164,9 @@ def linearise(
     Raises GraphError if a backward pass has let go of the graph, ArgumentError for an
     input that is not recorded.
     """
+    for given, name in ((outputs, "outputs"), (inputs, "inputs")):
+        if isinstance(given, Tensor) or not isinstance(given, Iterable):
+            raise ArgumentError(f"linearise: {name} must be a list of tensors")
     for x in (*outputs, *inputs):
         tape.check_tensor(x, "linearise: each output and input")
     slots = {(x._node, x._slot) for x in inputs if x._node}
@@ -239,6 +249,7 @@ def trace(fn: Callable[..., Any], *inputs: Tensor) -> tuple[Program, list[Array]
       %2: float32[] = sum(%1, None, False)
       return %2
     """
+    check_callable(fn, "trace: fn")
     for x in inputs:
         tape.check_tensor(x, "trace: each input")
     leaves = [_backend.wrap(x._data, _backend.Node()) for x in inputs]

@@ -71,8 +71,7 @@ class Checkpointed(Op):
 
     def over(self, tensors: Sequence[Any], frame: Frame) -> list[Any]:
         """The outputs."""
-        results = _backend.apply(self, (*tensors, Call(frame)))
-        return list(results) if isinstance(results, tuple) else [results]
+        return self.saving.outputs_of(_backend.apply(self, (*tensors, Call(frame))))
 
     def reconcile(self, raw: list[Any]) -> None:
         """Refuse a mix of floats; masks stay bool."""

@@ -73,6 +73,7 @@ class Whole(Op):
         trace = _Trace(self)
         every = (True,) * len(trace.outputs)
         self.n_outputs = len(trace.outputs)
+        self.depends = [not any(needed) or trace.recorded(y) for y in trace.outputs]
         read = trace.backward(every)[2] if any(needed) else []
         self.saved = read
         self.run_forward = trace.forward(read)
@@ -80,8 +81,16 @@ class Whole(Op):
 
     def over(self, tensors: Sequence[Any], frame: Frame) -> list[Any]:
         """The outputs."""
-        results = _backend.apply(self, (*tensors, Call(frame)))
-        return list(results) if isinstance(results, tuple) else [results]
+        return self.outputs_of(_backend.apply(self, (*tensors, Call(frame))))
+
+    def outputs_of(self, results: Sequence[Any]) -> list[Any]:
+        """The results, of which some don't depend on what needs a gradient."""
+        if all(self.depends):
+            return list(results)
+        return [
+            y if depends else _backend.wrap(y._data)
+            for y, depends in zip(results, self.depends, strict=True)
+        ]
 
     def reconcile(self, raw: list[Any]) -> None:
         """Refuse a mix of floats; masks stay bool."""
@@ -175,6 +184,7 @@ class _Trace:
                 tape.reachable([t._node])
             )
 
+        self.recorded = recorded
         with trace_mode():
             self.outputs = whole.ordinary(self.leaves, whole.frame, recorded)
         self.lead = whole.frame.lead
