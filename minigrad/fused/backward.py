@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -29,60 +28,70 @@ class Backward:
         self, forward: Loop, present: Sequence[bool], needed: Sequence[bool]
     ) -> None:
         program, c = forward.program, forward.counts.carries
-        self.n_carries = c
-        states = [v.dtype.kind == "f" for v in program.outputs[:c]]
-        self.present = present
-        found = pullback(program, [*states, *present[c:]], forward.wanted(needed))
-        n_streams, n_rows = forward.counts.streams, forward.counts.rows
-        lines, numbers = self._with_remade(forward, found)
-        carries = list(found.cotangents[:c])
-        after: list[Var] = []
+        floats = [v.dtype.kind == "f" for v in program.outputs[:c]]
+        found = pullback(program, [*floats, *present[c:]], forward.wanted(needed))
+        fresh = _Fresh(forward.program, found)
+        lines = [*_remade(forward, found, fresh), *found.lines]
+        carries, after = list(found.cotangents[:c]), []
         for seed, gradient in zip(carries, found.gradients[:c], strict=True):
             if gradient is None:
-                gradient = next(numbers)(seed)
+                gradient = fresh(seed)
                 lines.append(Instruction(ops.zeros_like, (seed,), (gradient,)))
             after.append(gradient)
+        self.n_carries = c
+        # Of each gradient: of which input, and which of the results.
+        self.finals = [(i, i) for i in range(c) if needed[i]]
+        self.asked: list[tuple[int, int]] = []
         asked: list[Var] = []
-        self.places: list[tuple[int, str, int]] = [
-            (i, "carry", i) for i in range(c) if needed[i]
-        ]
-        first_row = c + n_streams
-        self.totals: list[int] = []
+        first_row = c + forward.counts.streams
+        last_row = first_row + forward.counts.rows
         for i, gradient in enumerate(found.gradients[c:], c):
             if gradient is None or not needed[i]:
                 continue
-            if first_row <= i < first_row + n_rows:
-                make = next(numbers)
-                total, grown = make(gradient), next(numbers)(gradient)
+            if first_row <= i < last_row:  # added up in a carry: the rows stay apart
+                total, grown = fresh(gradient), fresh(gradient)
                 lines.append(Instruction(ops.add, (total, gradient), (grown,)))
-                self.places.append((i, "carry", len(carries)))
-                self.totals.append(i)
+                self.finals.append((i, len(carries)))
                 carries.append(total)
                 after.append(grown)
             else:
-                self.places.append((i, "output", len(asked)))
+                self.asked.append((i, len(asked)))
                 asked.append(gradient)
+        self.totals = [i for i, at in self.finals if at >= c]
         outputs = (*after, *asked)
         lines = live(lines, outputs)
+        self._find_inputs(forward, lines, outputs, (first_row, last_row))
+        self.given = [i for i, p in enumerate(present) if p and i >= c]
+        inputs = [*carries, *found.cotangents[c:]]
+        inputs += [program.inputs[i] for i in self.streams]
+        inputs += [program.outputs[i] for i in self.hidden]
+        inputs += [program.inputs[i] for i in (*self.rows, *self.fixed)]
+        n_streams = len(self.given) + len(self.streams) + len(self.hidden)
+        derived = Program(tuple(inputs), tuple(lines), outputs)
+        counts = Counts(len(carries), n_streams, len(self.rows))
+        self.cut = Cut(without_repetition(derived), counts)
+
+    def _find_inputs(
+        self,
+        forward: Loop,
+        lines: Sequence[Instruction],
+        outputs: Sequence[Var],
+        rows_at: tuple[int, int],
+    ) -> None:
+        """What is read of the forward's inputs, and of its outputs."""
+        program, c = forward.program, forward.counts.carries
         read = {v for n in lines for v in rows.variables(n)} | set(outputs)
-        streams = [v for v in program.inputs[c:first_row] if v in read]
-        hidden = [v for v in dict.fromkeys(program.outputs[c:]) if v in read]
-        hidden = [v for v in hidden if v not in streams and v not in program.inputs[c:]]
-        in_rows = [
-            v for v in program.inputs[first_row : first_row + n_rows] if v in read
+        first, last = rows_at
+        used = [i for i, v in enumerate(program.inputs) if v in read and i >= c]
+        self.streams = [i for i in used if i < first]
+        self.rows = [i for i in used if first <= i < last]
+        self.fixed = [i for i in used if i >= last]
+        inputs = set(program.inputs[c:])
+        self.hidden = [
+            c + program.outputs[c:].index(v)
+            for v in dict.fromkeys(program.outputs[c:])
+            if v in read and v not in inputs
         ]
-        fixed = [v for v in program.inputs[first_row + n_rows :] if v in read]
-        given = [i for i, p in enumerate(present) if p and i >= c]
-        self.given = given
-        self.streams = [program.inputs.index(v) for v in streams]
-        self.hidden = [c + program.outputs[c:].index(v) for v in hidden]
-        self.rows = [program.inputs.index(v) for v in in_rows]
-        self.fixed = [program.inputs.index(v) for v in fixed]
-        inputs = (*carries, *found.cotangents[c:], *streams, *hidden, *in_rows, *fixed)
-        n_given = len(given) + len(streams) + len(hidden)
-        counts = Counts(len(carries), n_given, len(in_rows))
-        program = without_repetition(Program(inputs, tuple(lines), outputs))
-        self.cut = Cut(program, counts)
 
     def __call__(
         self, gs: Sequence[Any], ys: Sequence[Any], xs: Sequence[Any], frame: Frame
@@ -102,52 +111,40 @@ class Backward:
             *(xs[i] for i in self.fixed),
         ]
         results = self.cut(inputs, frame.reversed, has_node)
-        n = self.cut.counts.carries
-        for i, kind, at in self.places:
-            yield i, results[at if kind == "carry" else n + at]
-
-    def _with_remade(
-        self, forward: Loop, found: Pullback
-    ) -> tuple[list[Instruction], Iterator[Any]]:
-        """The derivative's lines, after those that make cheap forward values again."""
-        c = forward.counts.carries
-        at_hand = {*forward.program.inputs[c:], *forward.program.outputs[c:]}
-        makers = {v: n for n in forward.program.instructions for v in n.outputs}
-        read = [v for n in found.lines for v in rows.variables(n)]
-        remade: set[Var] = set()
-        left = [v for v in read if v in makers and v not in at_hand]
-        while left:
-            line = makers[left.pop()]
-            if remade.isdisjoint(line.outputs):
-                remade.update(line.outputs)
-                left += [
-                    v for v in rows.variables(line) if v in makers and v not in at_hand
-                ]
-        ordered = [n for n in forward.program.instructions if n.outputs[0] in remade]
-        number = max(v.number for v in self._all(forward.program, found.lines, found))
-        numbers = (functools.partial(_like, n) for n in itertools.count(number + 1))
-        # A split that makes again one of its outputs makes the others again too.
-        lines = [
-            replace(
-                n,
-                outputs=tuple(
-                    next(numbers)(v) if v in at_hand else v for v in n.outputs
-                ),
-            )
-            for n in ordered
-        ]
-        return [*lines, *found.lines], numbers
-
-    @staticmethod
-    def _all(
-        program: Program, lines: Sequence[Instruction], found: Pullback
-    ) -> list[Var]:
-        return [
-            *program.inputs,
-            *found.cotangents,
-            *(v for n in (*program.instructions, *lines) for v in n.outputs),
-        ]
+        for i, at in self.finals:
+            yield i, results[at]
+        for i, at in self.asked:
+            yield i, results[self.cut.counts.carries + at]
 
 
-def _like(number: int, v: Var) -> Var:
-    return Var(number, v.shape, v.dtype)
+class _Fresh:
+    """fresh(v): a new variable like v, which nobody has yet."""
+
+    def __init__(self, program: Program, found: Pullback) -> None:
+        lines = (*program.instructions, *found.lines)
+        made = [v for line in lines for v in line.outputs]
+        known = [*program.inputs, *found.cotangents, *made]
+        self.numbers = itertools.count(1 + max(v.number for v in known))
+
+    def __call__(self, v: Var) -> Var:
+        return replace(v, number=next(self.numbers))
+
+
+def _remade(forward: Loop, found: Pullback, fresh: _Fresh) -> list[Instruction]:
+    """The forward's lines that make cheap values again, which the derivative reads."""
+    program, c = forward.program, forward.counts.carries
+    at_hand = {*program.inputs[c:], *program.outputs[c:]}
+    makers = {v: n for n in program.instructions for v in n.outputs}
+    wanted: set[Var] = set()
+    left = [v for n in found.lines for v in rows.variables(n)]
+    while left:
+        v = left.pop()
+        if v in makers and v not in at_hand and v not in wanted:
+            wanted.update(makers[v].outputs)
+            left += rows.variables(makers[v])
+    # A split that makes again one of its outputs makes the others again too.
+    return [
+        replace(n, outputs=tuple(fresh(v) if v in at_hand else v for v in n.outputs))
+        for n in program.instructions
+        if n.outputs[0] in wanted
+    ]
