@@ -268,7 +268,7 @@ def test_every_opcode_is_the_twins(name, width, dtype):
     for x in args:
         x[:, rng.integers(0, width, 2)] = rng.choice(special, (9, 2))
     results = []
-    n = 3 if name == "where" else 2 if name in BINARY else 1
+    n = 3 if name in TERNARY else 2 if name in BINARY else 1
     operands = [v for i in range(3) for v in ([i, 0] if i < n else [-1, -1])]
     for twin in (_loop, _loop_py):
         out = np.zeros((9, width), dtype)
@@ -284,7 +284,8 @@ def test_every_opcode_is_the_twins(name, width, dtype):
 
 
 BINARY = {"add", "sub", "mul", "div", "pow", "maximum", "minimum"}
-BINARY |= {"eq", "ne", "lt", "le", "gt", "ge", "logical_and", "logical_or"}
+BINARY |= {"eq", "ne", "lt", "le", "gt", "ge", "logical_and", "logical_or", "mulrest"}
+TERNARY = {"where", "muladd", "add3"}
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
