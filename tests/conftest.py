@@ -1,10 +1,15 @@
 """What tests of several rooms share."""
 
+import signal
 from collections.abc import Iterator
 
 import pytest
 
 from minigrad.op import OPS
+
+# A shell has what it runs in the background ignore Ctrl-C, and its children too: the
+# tests that press it would wait for ever.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture
