@@ -1,14 +1,15 @@
 """Bugs in equations."""
 
+from typing import Any
+
 from .mutant import Mutant
 from .planting import Edit
 
 
-def cell(name: str, *edits: Edit, shipped: str = "") -> Mutant:
+def cell(name: str, *edits: Edit, **facts: Any) -> Mutant:
     """A bug in the equations of the cell whose name the mutant's begins with."""
-    return Mutant(
-        name, "seq.cells", edits, cases=f"^{name.split(':')[0]}/", shipped=shipped
-    )
+    cases = f"^{name.split(':')[0]}/"
+    return Mutant(name, "seq.cells", edits, cases=cases, **facts)
 
 
 # The lines of the LSTM and the GRU stand in variants of them too: an edit names
@@ -31,10 +32,10 @@ RNN = "    return tanh(x @ w_ih.T + b_ih + h @ w_hh.T + b_hh)\n"
 GIVE = '    return h, c\n\n\n@cell(torch="torch.nn.LSTM")\ndef lstm_proj('
 
 
-def lstm(name: str, old: str, new: str, shipped: str = "") -> Mutant:
+def lstm(name: str, old: str, new: str, **facts: Any) -> Mutant:
     """A bug in one line of the LSTM."""
     assert LSTM.count(old) == 1, name
-    return cell(f"lstm: {name}", (LSTM, LSTM.replace(old, new)), shipped=shipped)
+    return cell(f"lstm: {name}", (LSTM, LSTM.replace(old, new)), **facts)
 
 
 def gru(name: str, old: str, new: str, shipped: str = "") -> Mutant:
@@ -138,12 +139,14 @@ CELLS = [
         "biases trained by the last row of the batch only",
         " + b_hh, 4",
         " + (b_hh.detach() + (b_hh - b_hh.detach()) * (x[:, :1] == x[-1, :1])), 4",
+        eager=True,
     ),
     lstm(
         "the batch leaks into a row",
         "h = sigmoid(o)",
         "h = 1e-9 * x.mean() + sigmoid(o)",
         shipped="outputs that depend on the batch (pytorch#180744)",
+        eager=True,
     ),
     lstm(
         "wrong from the second derivative on",

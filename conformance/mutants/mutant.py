@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import minigrad
 import seq
 from minigrad.op import OPS
 
@@ -37,10 +38,13 @@ class Mutant:
     owner: Any = None  # of the function that is edited in place
     function: str = ""
     optimiser: bool = False
+    eager: bool = False  # refused by the fused loop: run step by step, it shows
 
     def killer(self) -> Result | None:
         """The first check that rejects the bug; None if it survives."""
         with contextlib.ExitStack() as stack:
+            if self.eager:
+                stack.enter_context(minigrad.eager_loops())
             if self.owner is not None:
                 planted = mutated_function(self.owner, self.function, self.edits)
                 stack.enter_context(planted)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from conformance.policy import ULP
-from minigrad import _loop, _loop_py
+from minigrad import _backend, _loop, _loop_py
 from minigrad._loop_py import OPCODES, ROWS, ROWWISE
 from minigrad.errors import ArgumentError, DTypeError, ShapeError
 
@@ -349,6 +349,7 @@ def forced(name, *args):
     )
 
 
+@pytest.mark.skipif(_backend.PURE, reason="the plain twin has no instructions")
 @pytest.mark.parametrize("name", ["avx512", "avx2", "baseline"])
 def test_every_instruction_set(name):
     """This file again, on the set that is named."""
@@ -365,6 +366,7 @@ def test_every_instruction_set(name):
         assert done.returncode == 0, done.stdout
 
 
+@pytest.mark.skipif(_backend.PURE, reason="the plain twin has no instructions")
 def test_an_unknown_instruction_set():
     done = forced("mmx", "-c", "import minigrad")
     assert done.returncode == 1
