@@ -714,7 +714,7 @@ INLINE VECTOR NAME(exp)(VECTOR x)
 }
 
 /* 1 / (1 + e) or e / (1 + e) of e = e**-|x|, so that nothing overflows. What rounding
-   the sum, e and the quotient lost is given back: 2.4 ulp are below 1 then, which shows
+   the sum, e and the quotient lost is given back: 2.4 ulp are about 1 then, which shows
    in the gradients of gates, where terms cancel. */
 INLINE VECTOR NAME(sigmoid)(VECTOR x)
 {

@@ -1,7 +1,7 @@
 """The lines of a program as one Python function on arrays.
 
-A list of lines that is walked costs about as much as the ops of a small layer; the same
-lines as code cost a third of that.
+This, and keeping what a gradient reads out of the op's outputs, took an LSTM at
+(T,B,I,H) = (32,1,32,32) from 161 to 140 us, forward and backward.
 """
 
 from __future__ import annotations

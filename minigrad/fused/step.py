@@ -122,8 +122,8 @@ class _Before:
         self.slots = slots
         self.first = first
 
-    def __contains__(self, slot: object) -> bool:
-        return slot in self.slots or slot[0].serial < self.first  # type: ignore[index]
+    def __contains__(self, slot: Any) -> bool:
+        return slot in self.slots or slot[0].serial < self.first
 
 
 def _program(result: Any, leaves: list[Any]) -> Traced:
