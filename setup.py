@@ -69,6 +69,8 @@ def extension(name: str, flags: Sequence[str] = ()) -> Extension:
 setup(
     ext_modules=cythonize(
         [
+            extension("minigrad._tape"),
+            extension("minigrad._arithmetic"),
             extension("minigrad._ops"),
             extension("minigrad._loop", LOOP_FLAGS),
             extension("minigrad._memory"),

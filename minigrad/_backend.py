@@ -3,29 +3,47 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 PURE = os.environ.get("MINIGRAD_PURE", "0") not in ("", "0")
 
 if TYPE_CHECKING or PURE:
-    from . import _ops_py as chosen
+    from . import _ops_py as kernels
+    from . import _tape_py as chosen
 else:
-    from . import _ops as chosen
+    from . import _ops as kernels
+    from . import _tape as chosen
+
+add_rows = kernels.add_rows
+exp = kernels.exp
+sigmoid = kernels.sigmoid
 
 Node = chosen.Node
 OpCore = chosen.OpCore
 TensorCore = chosen.TensorCore
-add_rows = chosen.add_rows
 apply = chosen.apply
-exp = chosen.exp
 get_mode = chosen.get_mode
 get_watching = chosen.get_watching
 set_mode = chosen.set_mode
+set_operators = chosen.set_operators
+set_tape = chosen.set_tape
 set_tensor_class = chosen.set_tensor_class
 set_watcher = chosen.set_watcher
 set_watching = chosen.set_watching
-sigmoid = chosen.sigmoid
+walk = chosen.walk
 wrap = chosen.wrap
+
+
+def small(name: str) -> Callable[..., Any] | None:
+    """The kernel for few numbers, if the hot path is compiled; its twin is numpy."""
+    if PURE:
+        return None
+    from . import _arithmetic
+
+    found: Callable[..., Any] = getattr(_arithmetic, name)
+    return found
+
 
 # Last: the loop's twin reads the table of ops, which needs the names above.
 if TYPE_CHECKING or PURE:

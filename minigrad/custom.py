@@ -100,7 +100,7 @@ def _leaf(value: Any) -> Any:
 
 
 def _message(op: Op, inputs: list[Any], found: Mismatch, what: str) -> str:
-    names = op.input_names()
+    names = op.names
     by = found.input - len(inputs)
     if by >= 0:
         name = f"the cotangent of output {by}"

@@ -53,6 +53,7 @@ class Op(_backend.OpCore):
         floating: bool = False,
         composite: bool = False,
         registered: bool = True,
+        small: Callable[..., Any] | None = None,
     ) -> None:
         self.name = forward.__name__.lstrip("_")
         self.__name__ = self.name
@@ -67,10 +68,12 @@ class Op(_backend.OpCore):
         self.is_composite = composite
         self.run: Callable[..., Any] = forward if composite else self
         self.differentiable = False
-        self.vjps: dict[str, Callable[..., Any]] = {}
+        self.vjps = {}
+        self.small = small
         self.signature = inspect.signature(forward)
-        self.joint: Callable[..., Any] | None = None
+        self.joint = None
         self._read_signature()
+        self.prepare()
         if registered:
             OPS[self.name] = self
 
@@ -82,6 +85,7 @@ class Op(_backend.OpCore):
         self.positions = tuple(
             i for i, k in enumerate(kinds) if k in ("Array", "Arrays", "Index")
         )
+        self.names = tuple(self.params[i] for i in self.positions)
         self.promoting = tuple(i for i, k in enumerate(kinds) if k == "Array")
         self.sequences = tuple(
             i for i, p in enumerate(parameters) if "Sequence" in str(p.annotation)
@@ -112,15 +116,11 @@ class Op(_backend.OpCore):
 
     def vjp(self, **vjps: Callable[..., Any]) -> None:
         """State the VJP of each input that has one, by the input's name."""
-        unknown = set(vjps) - {self.params[i] for i in self.positions}
+        unknown = set(vjps).difference(self.names)
         if unknown:
             raise ArgumentError(f"{self.name}.vjp: no input is named {sorted(unknown)}")
         self.vjps = vjps
         self.differentiable = True
-
-    def input_names(self) -> tuple[str, ...]:
-        """The names of the array inputs, in order."""
-        return tuple(self.params[i] for i in self.positions)
 
     def bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...]:
         """Arguments in the signature's order, defaults filled in, sequences spread."""

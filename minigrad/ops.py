@@ -127,7 +127,13 @@ def widely(function: np.ufunc, x: Array) -> Array:
 # -- arithmetic ----------------------------------------------------------------------
 
 
-@op("torch.add", samples=pairs, errors=unfit, elementwise=True)
+@op(
+    "torch.add",
+    samples=pairs,
+    errors=unfit,
+    elementwise=True,
+    small=kernels.small("add"),
+)
 def add(x: Array, y: Array) -> Array:
     """x + y."""
     return np.add(x, y)
@@ -136,7 +142,13 @@ def add(x: Array, y: Array) -> Array:
 add.vjp(x=lambda g, z, x, y: g, y=lambda g, z, x, y: g)
 
 
-@op("torch.sub", samples=pairs, errors=unfit, elementwise=True)
+@op(
+    "torch.sub",
+    samples=pairs,
+    errors=unfit,
+    elementwise=True,
+    small=kernels.small("sub"),
+)
 def sub(x: Array, y: Array) -> Array:
     """x - y."""
     return np.subtract(x, y)
@@ -145,7 +157,13 @@ def sub(x: Array, y: Array) -> Array:
 sub.vjp(x=lambda g, z, x, y: g, y=lambda g, z, x, y: -g)
 
 
-@op("torch.mul", samples=pairs, errors=unfit, elementwise=True)
+@op(
+    "torch.mul",
+    samples=pairs,
+    errors=unfit,
+    elementwise=True,
+    small=kernels.small("mul"),
+)
 def mul(x: Array, y: Array) -> Array:
     """x * y."""
     return np.multiply(x, y)
@@ -165,6 +183,7 @@ mul.vjp(x=lambda g, z, x, y: g * y, y=lambda g, z, x, y: g * x)
     errors=unfit,
     elementwise=True,
     floating=True,
+    small=kernels.small("div"),
 )
 def div(x: Array, y: Array) -> Array:
     """x / y."""

@@ -54,21 +54,6 @@ class Tensor(_backend.TensorCore):
 
     # -- what it is -------------------------------------------------------------------
 
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """The size of each dim."""
-        return self._data.shape
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """float32, float64, int64 or bool, as a numpy dtype."""
-        return self._data.dtype
-
-    @property
-    def ndim(self) -> int:
-        """The number of dims."""
-        return self._data.ndim
-
     def numel(self) -> int:
         """The number of elements."""
         return self._data.size
@@ -184,11 +169,6 @@ class Tensor(_backend.TensorCore):
         return type(self), (self._data, None, self.requires_grad)
 
     # -- gradients --------------------------------------------------------------------
-
-    @property
-    def requires_grad(self) -> bool:
-        """Whether what is computed from it is recorded."""
-        return self._node is not None
 
     def requires_grad_(self, requires_grad: bool = True) -> Tensor:
         """Start or stop recording what is computed from a leaf."""
@@ -364,18 +344,12 @@ def _mask(value: Any) -> Any:
     return value
 
 
-_KNOWN = (Tensor, np.ndarray, np.generic, bool, int, float)
+_KNOWN = (np.ndarray, np.generic, bool, int, float)
 
 
-def _operator(run: Any, reflected: bool = False) -> Any:
-    """The method for a binary operator; other people's types get their turn."""
-
-    def method(self: Tensor, other: Any) -> Any:
-        if not isinstance(other, _KNOWN) and find_handler(other) is None:
-            return NotImplemented
-        return run(other, self) if reflected else run(self, other)
-
-    return method
+def _is_operand(value: Any) -> bool:
+    """Whether a Tensor takes it in arithmetic; other people's types get their turn."""
+    return isinstance(value, _KNOWN) or find_handler(value) is not None
 
 
 def _rebind(self: Tensor, other: Any) -> Any:
@@ -394,18 +368,15 @@ def _logical(run: Any) -> Any:
 
 
 _backend.set_tensor_class(Tensor)
-for _name, _run in {
-    "add": ops.add,
-    "sub": ops.sub,
-    "mul": ops.mul,
-    "truediv": ops.div,
-    "pow": ops.pow,
-    "matmul": ops.matmul,
-    "and": _logical(ops.logical_and),
-    "or": _logical(ops.logical_or),
-}.items():
-    setattr(Tensor, f"__{_name}__", _operator(_run))
-    setattr(Tensor, f"__r{_name}__", _operator(_run, reflected=True))
+for _name in ("add", "sub", "mul", "truediv", "pow", "matmul", "and", "or"):
     setattr(Tensor, f"__i{_name}__", _rebind)
-for _name in ("eq", "ne", "lt", "le", "gt", "ge"):
-    setattr(Tensor, f"__{_name}__", _operator(OPS[_name]))
+_backend.set_operators(
+    {
+        "truediv": ops.div,
+        "and": _logical(ops.logical_and),
+        "or": _logical(ops.logical_or),
+        **{name: OPS[name] for name in ("add", "sub", "mul", "pow", "matmul")},
+        **{name: OPS[name] for name in ("eq", "ne", "lt", "le", "gt", "ge")},
+    },
+    _is_operand,
+)

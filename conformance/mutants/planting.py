@@ -129,13 +129,14 @@ def mutated_op(
 ) -> Iterator[None]:
     """The op with another forward or other VJPs, inside."""
     op = OPS[name]
-    before = op.forward, op.vjps
-    op.forward = forward or op.forward
+    before = op.forward, op.vjps, op.small
+    if forward is not None:
+        op.forward, op.small = forward, None
     op.vjps = {**op.vjps, **(vjps or {})}
     try:
         yield
     finally:
-        op.forward, op.vjps = before
+        op.forward, op.vjps, op.small = before
 
 
 @contextlib.contextmanager
