@@ -31,6 +31,7 @@ set_tape = chosen.set_tape
 set_tensor_class = chosen.set_tensor_class
 set_watcher = chosen.set_watcher
 set_watching = chosen.set_watching
+signature = chosen.signature
 walk = chosen.walk
 wrap = chosen.wrap
 
@@ -47,11 +48,10 @@ def small(name: str) -> Callable[..., Any] | None:
 
 # Last: the loop's twin reads the table of ops, which needs the names above.
 if TYPE_CHECKING or PURE:
-    from numpy import empty
-
     from . import _loop_py as loop
+    from ._memory_py import empty, lay_out
 else:
     from . import _loop as loop
-    from ._memory import empty
+    from ._memory import empty, lay_out
 
-__all__ = ["empty", "loop"]
+__all__ = ["empty", "lay_out", "loop"]

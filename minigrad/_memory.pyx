@@ -5,7 +5,7 @@ A training step allocates and frees tens of megabytes. From the system they come
 pages to be cleared, one fault each 4 KB. Without that, and with arrays that begin at
 different places of a page, the backward of an LSTM at (T,B,I,H) = (50,32,64,128) took
 4.0 ms instead of 4.8; at (100,64,256,512) the gain was lost in the noise. What is freed here waits for the next array of its size instead, as
-long as no more is held than was in use at once before. The twin of `empty` is numpy's.
+long as no more is held than was in use at once before. `_memory_py.py` is the plain twin.
 """
 
 cimport cython
@@ -30,7 +30,8 @@ cdef extern from *:
     void *aligned_alloc(size_t alignment, size_t size)
     void minigrad_huge(void *memory, size_t size)
 
-LEAST = 1 << 16  # bytes: below, the C library is quick enough
+cdef size_t _least = 1 << 16  # bytes: below, the C library is quick enough
+LEAST = _least
 cdef size_t HUGE = 1 << 22  # from here on, pages of 2 MB are worth asking for
 
 cdef dict _waiting = {}  # blocks by size
@@ -82,17 +83,26 @@ cdef _make_room(size_t size):
 
 def empty(shape, dtype):
     """An array of any values, C-contiguous."""
-    global _used, _held, _most, _turn
-    cdef Block block
-    cdef cnp.ndarray array
-    cdef object kind = np.dtype(dtype)
-    cdef size_t size = kind.itemsize
     cdef cnp.npy_intp dims[8]
     cdef int i, n = len(shape)
-    for i in range(n):
-        size *= <size_t>shape[i]
-    if size < LEAST or n > 8:
+    cdef object kind = np.dtype(dtype)
+    if n > 8:
         return np.empty(shape, kind)
+    for i in range(n):
+        dims[i] = shape[i]
+    return _empty(n, dims, kind)
+
+
+cdef cnp.ndarray _empty(int n, cnp.npy_intp *dims, object kind):
+    global _used, _most, _held, _turn
+    cdef Block block
+    cdef cnp.ndarray array
+    cdef size_t size = kind.itemsize
+    cdef int i, number = kind.num
+    for i in range(n):
+        size *= <size_t>dims[i]
+    if size < _least:
+        return cnp.PyArray_SimpleNew(n, dims, number)
     size = _rounded(size + SHIFTS)
     block = Block.__new__(Block)
     if _waiting.get(size):
@@ -110,9 +120,7 @@ def empty(shape, dtype):
     block.shift = _turn % 16 * 256
     _used += size
     _most = max(_most, _used)
-    for i in range(n):
-        dims[i] = shape[i]
-    array = cnp.PyArray_SimpleNewFromData(n, dims, kind.num, <char *>block.data + block.shift)
+    array = cnp.PyArray_SimpleNewFromData(n, dims, number, <char *>block.data + block.shift)
     Py_INCREF(block)  # the array takes one
     cnp.PyArray_SetBaseObject(array, block)
     return array
@@ -127,3 +135,52 @@ cdef size_t _whole(size_t size):
 def held():
     """Bytes that are used by arrays, that wait, and the most that were ever used."""
     return _used, _held, _most
+
+
+# -- the arrays of a loop --------------------------------------------------------------
+
+
+def lay_out(list arrays, given, made, tuple carries, tuple kept, tensors, frame):
+    cdef cnp.npy_intp dims[4]
+    cdef cnp.npy_intp n_lead, batch = frame.batch
+    cdef Py_ssize_t place, which, k
+    cdef int n
+    cdef bint is_stream, reverse = frame.reverse
+    cdef tuple lead = frame.lead
+    cdef cnp.ndarray initial = tensors[0], states
+    cdef object dtype = initial.dtype
+    arrays = list(arrays)
+    for place, which in given:
+        arrays[place] = _rows(tensors[which], dtype)
+    for place, is_stream, width in made:
+        if is_stream:
+            n = len(lead)
+            for k in range(n):
+                dims[k] = lead[k]
+        else:
+            n = 1
+            dims[0] = batch
+        dims[n] = width
+        arrays[place] = _empty(n + 1, dims, dtype)
+    for k in range(len(carries)):
+        initial = tensors[k]
+        dims[0] = <cnp.npy_intp>frame.n_steps + 1 if kept[k] else 2
+        dims[1], dims[2] = cnp.PyArray_DIM(initial, 0), cnp.PyArray_DIM(initial, 1)
+        states = _empty(3, dims, dtype)
+        if kept[k]:
+            states[dims[0] - 1 if reverse else 0] = initial
+        else:
+            states[:] = initial
+        for place in carries[k]:
+            arrays[place] = states
+    return arrays
+
+
+cdef object _rows(cnp.ndarray array, object dtype):
+    if (
+        cnp.PyArray_NDIM(array)
+        and cnp.PyArray_IS_C_CONTIGUOUS(array)
+        and array.dtype == dtype
+    ):
+        return array
+    return np.ascontiguousarray(array, dtype)

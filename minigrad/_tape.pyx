@@ -7,6 +7,7 @@ hold the two together.
 
 cimport cython
 cimport numpy as cnp
+from cpython.bytes cimport PyBytes_FromStringAndSize
 from cpython.contextvars cimport PyContextVar_Reset, PyContextVar_Set
 from cpython.contextvars cimport get_value_no_default
 from cpython.object cimport PyObject, PyTypeObject
@@ -341,6 +342,27 @@ cpdef object wrap(object data, Node node=None, Py_ssize_t slot=0):
     tensor._node = node
     tensor._slot = slot
     return tensor
+
+
+def signature(tensors):
+    cdef long long facts[8 * 40]
+    cdef Py_ssize_t n = 0, i
+    cdef cnp.ndarray array
+    if len(tensors) > 32:
+        return None
+    for tensor in tensors:
+        if not isinstance(tensor, TensorCore):
+            return None
+        array = (<TensorCore>tensor)._data
+        if cnp.PyArray_NDIM(array) > 6:
+            return None
+        facts[n] = 8 * cnp.PyArray_TYPE(array) + cnp.PyArray_NDIM(array)
+        facts[n + 1] = (<TensorCore>tensor)._node is not None
+        n += 2
+        for i in range(cnp.PyArray_NDIM(array)):
+            facts[n] = cnp.PyArray_DIM(array, i)
+            n += 1
+    return PyBytes_FromStringAndSize(<char *>facts, n * sizeof(long long))
 
 
 cdef inline bint _is_float(object array):

@@ -226,6 +226,16 @@ def wrap(data: Array, node: Node | None = None, slot: int = 0) -> Any:
     return tensor
 
 
+def signature(tensors: Sequence[Any]) -> Any:
+    """Equal for tensors of equal shapes and dtypes, of which the same have a node.
+
+    None for what has no signature, such as anything that isn't a Tensor.
+    """
+    if not all(isinstance(t, TensorCore) for t in tensors):
+        return None
+    return tuple((t.shape, t.dtype, t._node is not None) for t in tensors)
+
+
 def apply(op: OpCore, args: tuple[Any, ...]) -> Any:
     """Run `op` on bound arguments and record it if a gradient may be asked for."""
     raw = list(args)

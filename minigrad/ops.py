@@ -672,7 +672,7 @@ def detach(x: Array) -> Array:
 @op("torch.zeros_like", samples=unary, errors=not_numeric, elementwise=True)
 def zeros_like(x: Array) -> Array:
     """Zeros of the shape and dtype of x."""
-    return np.zeros_like(x)
+    return np.zeros(x.shape, x.dtype)
 
 
 # -- products ------------------------------------------------------------------------
@@ -925,7 +925,7 @@ log_softmax.vjp(x=lambda g, y, x, dim: g - exp(y) * sum(g, dim, True))
 )
 def reshape(x: Array, shape: Sequence[int]) -> Array:
     """The same elements in row-major order; one size may be -1."""
-    return np.reshape(x, shape)
+    return x.reshape(tuple(shape))
 
 
 reshape.vjp(x=lambda g, y, x, shape: reshape(g, x.shape))
@@ -941,7 +941,7 @@ reshape.vjp(x=lambda g, y, x, shape: reshape(g, x.shape))
 )
 def permute(x: Array, dims: Sequence[int]) -> Array:
     """The dims in another order."""
-    return np.transpose(x, tuple(dims))
+    return x.transpose(tuple(dims))
 
 
 permute.vjp(

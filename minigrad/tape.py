@@ -50,7 +50,8 @@ def grad(
         raise ArgumentError("grad: give an input to differentiate by")
     seeds = [None] * len(outputs) if grad_outputs is None else _listed(grad_outputs)
     for i, x in enumerate(inputs):
-        check_tensor(x, f"grad: input {i}")
+        if not isinstance(x, TensorCore):
+            check_tensor(x, f"grad: input {i}")
         if x._node is None:
             raise GraphError(
                 f"grad: input {i} does not require grad; create it with "

@@ -20,7 +20,7 @@ Lengths = Sequence[int] | np.ndarray[Any, Any] | Tensor | int
 _PLACES = "num_layers * num_directions"
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Frame:
     """What the shapes of one call are made of.
 
@@ -52,12 +52,8 @@ class Frame:
 
     def zeros(self, shape: Shape) -> Tensor:
         """Zeros of the shape that the symbols say."""
-        return _zeros((*self.places, *resolve(shape, self.sizes)), self.dtype)
-
-
-@functools.lru_cache(32)
-def _zeros(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Tensor:
-    return mg.zeros(*shape, dtype=dtype)
+        sizes = (*self.places, *resolve(shape, self.sizes))
+        return mg.zeros(*sizes, dtype=self.dtype)
 
 
 def as_tensor(what: str, value: Any) -> Tensor:
@@ -87,9 +83,10 @@ def initial_carry(cell: Cell, hx: Any, frame: Frame) -> tuple[Tensor, ...]:
 
     hx: a Tensor if the carry is one state, else a tuple of Tensors.
     """
-    shapes = {name: ("B", *cell.shapes[name]) for name in cell.carry}
     if hx is None:
-        return tuple(frame.zeros(shape) for shape in shapes.values())
+        leading = frame.places, tuple(frame.sizes.items())
+        return _zero_carry(cell, *leading, frame.dtype)
+    shapes = {name: ("B", *cell.shapes[name]) for name in cell.carry}
     single = len(shapes) == 1
     given = (hx,) if single else hx
     if not isinstance(given, tuple | list) or len(given) != len(shapes):
@@ -101,6 +98,17 @@ def initial_carry(cell: Cell, hx: Any, frame: Frame) -> tuple[Tensor, ...]:
         carry.append(frame.fit(what, value, shapes[name]))
         check_dtype(what, carry[-1], frame.dtype)
     return tuple(carry)
+
+
+@functools.lru_cache(32)
+def _zero_carry(
+    cell: Cell,
+    places: tuple[int, ...],
+    sizes: tuple[tuple[str, int], ...],
+    dtype: np.dtype[Any],
+) -> tuple[Tensor, ...]:
+    frame = Frame(dict(sizes), dtype, True, places)
+    return tuple(frame.zeros(("B", *cell.shapes[name])) for name in cell.carry)
 
 
 def initial_carries(cell: Cell, hx: Any, frame: Frame) -> list[tuple[Tensor, ...]]:

@@ -1,14 +1,10 @@
 """Saying where an error happened."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 from minigrad.anomaly import within
 from minigrad.errors import MinigradError, NonFiniteError
 
 
-@contextmanager
-def located(where: str) -> Iterator[None]:
+class located(within):
     """Put `where` in front of the message of an error raised inside.
 
     It is also the place that detect_anomaly names, and remembers for the backward.
@@ -19,11 +15,13 @@ def located(where: str) -> Iterator[None]:
     ...
     minigrad.errors.MinigradError: layer 1: no such gate
     """
-    with within(where):
-        try:
-            yield
-        except NonFiniteError:
-            raise  # it has said where
-        except MinigradError as error:
-            error.args = (f"{where}: {error}",)
-            raise
+
+    __slots__ = ()
+
+    def __exit__(self, *raised: object) -> None:
+        super().__exit__(*raised)
+        error = raised[1]
+        if isinstance(error, NonFiniteError):
+            return  # it has said where
+        if isinstance(error, MinigradError):
+            error.args = (f"{self.place}: {error}",)

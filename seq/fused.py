@@ -23,7 +23,9 @@ def cell_step(
     per_step: Sequence[str],
 ) -> CellStep:
     """The step of a layer's place; the one of the last call if it is the same."""
-    known = _known.setdefault(layer, {})
+    known = _known.get(layer)
+    if known is None:
+        known = _known[layer] = {}
     step = known.get(suffix)
     if step is None or not step.fits(names, [*params.values(), *data.values()]):
         step = known[suffix] = CellStep(layer.cell, names, params, data, per_step)

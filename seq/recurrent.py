@@ -269,7 +269,9 @@ class Recurrent(CellModule):
         """Outputs and last states, as the caller's layout has them."""
         output = boundary.from_time_major(x, frame.batched, self.batch_first)
         h_n = tuple(
-            mg.stack(states) if len(states) > 1 else states[0][None]
+            mg.stack(states)
+            if len(states) > 1
+            else states[0].reshape(1, *states[0].shape)
             for states in zip(*carries, strict=True)
         )
         if not frame.batched:

@@ -30,6 +30,7 @@ class Lifted:
 
     rows_only = False
     latest: tuple[Any, Any] | None = None  # a plan that was found, and what for
+    repeat: Any = None  # the last call, to be made again
 
     def __init__(self, step: Callable[..., Any]) -> None:
         self.tensors: list[Tensor] = []

@@ -56,7 +56,7 @@ class Loop(Op):
         self.differentiable = True
         self.joint = self._joint
         self._variants: dict[tuple[bool, ...], Loop] = {}
-        self._machines: dict[Any, tuple[Code, Any, Any]] = {}
+        self._machines: dict[Any, tuple[Any, ...]] = {}
         self._backwards: dict[Any, Any] = {}
         lower(program, counts, False)
 
@@ -110,27 +110,16 @@ class Loop(Op):
         self, tensors: Sequence[Any], frame: Frame, ragged: bool
     ) -> tuple[Code, Any, list[Any], list[Any]]:
         """The code, its machine, and the arrays and weights to run it on."""
-        dtype = tensors[0].dtype
-        code, machine, numbers = self._machine(dtype, ragged)
-        c, n_streams, n_rows = self.counts
-        firsts = {"stream": c, "row": c + n_streams, "vector": c + n_streams + n_rows}
-        arrays: list[Any] = list(numbers)
-        for i, kind, which, width in code.places:
-            if kind in firsts:
-                arrays[i] = _rows(tensors[firsts[kind] + which], dtype)
-            elif kind == "out":
-                arrays[i] = _backend.empty((*frame.lead, width), dtype)
-            elif kind == "scratch":
-                arrays[i] = _backend.empty((frame.batch, width), dtype)
-        for k, places in enumerate(code.carries):
-            states = self._carry(k, tensors[k], code, frame)
-            for i in places:
-                arrays[i] = states
-        fixed = tensors[firsts["vector"] :]
+        code, machine, numbers, given, made = self._machine(tensors[0].dtype, ragged)
+        arrays = _backend.lay_out(
+            numbers, given, made, code.carries, code.kept, tensors, frame
+        )
+        fixed = tensors[sum(self.counts) :]
         weights = [_backend.loop.pack(fixed[i]) for i in code.weights]
         return code, machine, arrays, weights
 
-    def _machine(self, dtype: np.dtype[Any], ragged: bool) -> tuple[Code, Any, Any]:
+    def _machine(self, dtype: np.dtype[Any], ragged: bool) -> tuple[Any, ...]:
+        """The code, its machine, and what `lay_out` makes its arrays from."""
         key = dtype, ragged
         if key not in self._machines:
             with without(*self.off):
@@ -148,17 +137,22 @@ class Loop(Op):
                 np.full(b.width, b.which, dtype) if b.what == "number" else None
                 for b in code.buffers
             ]
-            self._machines[key] = code, machine, numbers
+            c, n_streams, n_rows = self.counts
+            first = {
+                "stream": c,
+                "row": c + n_streams,
+                "vector": c + n_streams + n_rows,
+            }
+            given = [
+                (i, first[what] + k) for i, what, k, _ in code.places if what in first
+            ]
+            made = [
+                (i, what == "out", width)
+                for i, what, _, width in code.places
+                if what in ("out", "scratch")
+            ]
+            self._machines[key] = code, machine, numbers, given, made
         return self._machines[key]
-
-    def _carry(self, k: int, initial: Any, code: Code, frame: Frame) -> Any:
-        if not code.kept[k]:
-            halves = _backend.empty((2, *initial.shape), initial.dtype)
-            halves[:] = initial
-            return halves
-        states = _backend.empty((frame.n_steps + 1, *initial.shape), initial.dtype)
-        states[-1 if frame.reverse else 0] = initial
-        return states
 
     def _final(self, k: int, states: Any, code: Code, frame: Frame) -> Any:
         if code.kept[k]:
@@ -237,13 +231,6 @@ class Loop(Op):
             with without(*self.off):
                 self._backwards[key] = Backward(self, *key)
         return self._backwards[key]
-
-
-def _rows(array: Any, dtype: np.dtype[Any]) -> Any:
-    """The array as a machine reads it: masks as numbers, rows one after the other."""
-    if array.ndim and array.dtype == dtype and array.flags.c_contiguous:
-        return array
-    return np.ascontiguousarray(array, dtype)
 
 
 _plain: ContextVar[bool] = ContextVar("plain", default=False)

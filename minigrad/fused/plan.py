@@ -76,25 +76,29 @@ class Plan:
         steps = None if checkpoint is None else segment_steps(checkpoint, frame)
         if is_tracing():
             return self.run(tensors, frame, has_node)
-        needed = (False,) * len(tensors)
-        if is_grad_enabled():
-            needed = tuple(
-                [t._node is not None and t._data.dtype.kind == "f" for t in tensors]
-            )
+        needed = self.needed(tensors)
         if steps is not None and steps < frame.n_steps and any(needed):
-            plain = self._whole(tensors, frame.ragged, (False,) * len(needed))
+            plain = self.whole(tensors, frame.ragged, (False,) * len(needed))
             n, m = self.n_carries, self.n_carries + self.n_xs
             # A segment hands the gradient of its carry to the one before.
             asked = (True,) * n + needed[n:]
-            saving = self._whole(tensors, frame.ragged, asked)
+            saving = self.whole(tensors, frame.ragged, asked)
             inputs = self.program.inputs
             apart = [i for i, v in enumerate(inputs) if v in self.cut.sorted]
             return Checkpointed(plain, saving, n, m, apart, steps).over(tensors, frame)
         if not self.kept:
             return self.run(tensors, frame, has_node)
-        return self._whole(tensors, frame.ragged, needed).over(tensors, frame)
+        return self.whole(tensors, frame.ragged, needed).over(tensors, frame)
 
-    def _whole(
+    def needed(self, tensors: Sequence[Any]) -> tuple[bool, ...]:
+        """Which of them a gradient may be asked for."""
+        if not is_grad_enabled():
+            return (False,) * len(tensors)
+        return tuple(
+            [t._node is not None and t._data.dtype.kind == "f" for t in tensors]
+        )
+
+    def whole(
         self, tensors: Sequence[Any], ragged: bool, needed: tuple[bool, ...]
     ) -> Whole:
         """One op of it, for such tensors."""
