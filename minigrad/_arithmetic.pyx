@@ -45,7 +45,7 @@ cdef object _few(Kind kind, object x, object y):
     cdef double number = 0.0
     cdef cnp.ndarray a, b, out
     if not isinstance(x, cnp.ndarray):
-        if not _is_plain(x):
+        if not _is_plain(x) or not isinstance(y, cnp.ndarray):
             return None
         number = x
         return _with_number(kind, <cnp.ndarray>y, number, True)

@@ -92,6 +92,7 @@ class Op(_backend.OpCore):
         )
         stars = [i for i, p in enumerate(parameters) if p.kind is p.VAR_POSITIONAL]
         self.star = stars[0] if stars else None  # where a call may give any number
+        self.by_position = all(p.kind is p.POSITIONAL_OR_KEYWORD for p in parameters)
         self.returns_tuple = "tuple" in str(self.signature.return_annotation)
         self.n_params = len(kinds) - len(self.positions)
         self.n_args = len(kinds)
@@ -151,6 +152,8 @@ class Op(_backend.OpCore):
 
     def invoke(self, values: Sequence[Any]) -> Any:
         """Call the forward on values in the signature's order."""
+        if self.by_position:
+            return self.forward(*values)
         named = dict(zip(self.params, values, strict=True))
         bound = inspect.BoundArguments(self.signature, named)
         return self.forward(*bound.args, **bound.kwargs)
@@ -263,8 +266,41 @@ def composite(
     def enter(forward: Callable[..., Any]) -> Callable[..., Any]:
         entry = Op(forward, torch, composite=True, **facts)
 
+        # By the number of arguments that stand by position: what may follow by name, if
+        # the call is plain, and no input is among it.
+        others = [
+            frozenset(
+                name
+                for i, name in enumerate(entry.params)
+                if i >= n and i not in entry.positions
+            )
+            for n in range(entry.n_args + 1)
+        ]
+
+        def is_plain(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+            """Whether it is a call on Tensors, with nothing to convert or to refuse."""
+            n = len(args)
+            if entry.star is not None or not entry.n_needed <= n <= entry.n_args:
+                return False
+            if kwargs and not others[n].issuperset(kwargs):
+                return False
+            for i in entry.positions:
+                if i < n and not isinstance(args[i], _backend.TensorCore):
+                    return False
+            return True
+
         @functools.wraps(forward)
         def call(*args: Any, **kwargs: Any) -> Any:
+            try:
+                if is_plain(args, kwargs):
+                    return forward(*args, **kwargs)
+                return converted(args, kwargs)
+            except MinigradError:
+                raise
+            except NUMPY_ERRORS as error:
+                raise translate(entry.name, args, error) from error
+
+        def converted(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
             values = list(entry.bind(args, kwargs))
             for position in entry.positions:
                 starred = position == entry.star
@@ -279,12 +315,7 @@ def composite(
                     for value in given
                 )
                 values[position] = tensors if starred else tensors[0]
-            try:
-                return entry.invoke(values)
-            except MinigradError:
-                raise
-            except NUMPY_ERRORS as error:
-                raise translate(entry.name, args, error) from error
+            return entry.invoke(values)
 
         entry.run = call
         return call

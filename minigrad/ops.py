@@ -983,8 +983,9 @@ def sum_to(x: Array, size: Sequence[int]) -> Array:
     pairs = list(zip(x.shape[max(lead, 0) :], size, strict=False))
     if lead < 0 or any(n not in (1, m) for m, n in pairs):
         raise ShapeError(f"sum_to: {tuple(size)} can't be broadcast to {x.shape}")
-    ones = tuple(lead + i for i, (m, n) in enumerate(pairs) if n == 1 and m != 1)
-    summed = np.sum(x, axis=(*range(lead), *ones), keepdims=True)
+    axes = [i for i in range(lead) if x.shape[i] != 1]
+    axes += [lead + i for i, (m, n) in enumerate(pairs) if n == 1 and m != 1]
+    summed = np.add.reduce(x, axis=tuple(axes), keepdims=True) if axes else x
     return summed.reshape(tuple(size))
 
 
@@ -1153,7 +1154,7 @@ def split(
     if isinstance(sizes, int | np.integer):
         if sizes < 1:
             raise ArgumentError(f"split: the size must be positive, not {sizes}")
-        stops = list(range(sizes, n, sizes))
+        stops = [*range(sizes, n, sizes), n]
     else:
         stops = list(itertools.accumulate(map(operator.index, sizes)))
         if not stops or stops[-1] != n or min(sizes) < 0:
@@ -1161,8 +1162,10 @@ def split(
             raise ShapeError(
                 f"split: sections {list(sizes)} add up to {total}; dim {dim} has {n}"
             )
-        del stops[-1]
-    return tuple(np.split(x, stops, axis=dim))
+    lead = (slice(None),) * axis_of(dim, x.ndim)
+    return tuple(
+        x[(*lead, slice(a, b))] for a, b in zip([0, *stops], stops, strict=False)
+    )
 
 
 split.vjp(
