@@ -40,6 +40,7 @@ class OwnLayer:
     options: Callable[[Mapping[str, Any]], bool]  # whether it can be made so
     keywords: frozenset[str]  # of its call: "lengths", "dropout_masks"
     tape: Tape
+    made: bool = False  # one layer, copied, and only evaluated
 
     def can(self, case: LayerCase) -> bool:
         """Whether the layer takes what the case needs."""
@@ -64,8 +65,8 @@ class OwnLayer:
         if generator is not None:
             given["generator"] = generator
         layer = self.make(*sizes, **given)
-        state = LIKE[self.like] == ("lstm", "lstm_proj")
-        return Adapted(_in_dtype(layer, dtype), self.tape, 2 if state else 1)
+        states = 2 if self.like == "torch.nn.LSTM" else 1
+        return Adapted(_in_dtype(layer, dtype), self.tape, states, self.made)
 
 
 @dataclass(frozen=True)
@@ -75,6 +76,7 @@ class Adapted:
     layer: Any
     tape: Tape
     states: int
+    made: bool
 
     def __call__(self, x: Any, hx: Any, **options: Any) -> Any:
         args = (x,) if hx is None else (x, hx)
@@ -95,7 +97,7 @@ class Adapted:
 
     def train(self) -> Adapted:
         """As the layer's own."""
-        return replace(self, layer=self.layer.train())
+        return self if self.made else replace(self, layer=self.layer.train())
 
     def eval(self) -> Adapted:
         """As the layer's own."""
@@ -207,7 +209,8 @@ def _instance(layer: Any, like: str) -> OwnLayer:
     if getattr(layer, "nonlinearity", "tanh") == "relu":
         name, own["nonlinearity"] = "rnn_relu", "relu"
     options = {**KINDS[name].options, **_changed(own)}
-    sizes = {**SIZES, "I": width, "H": hidden, "P": output}
+    sizes = {**SIZES, "I": width, "H": hidden}
+    sizes |= {"P": output} if "proj_size" in own else {}
     kept = {key: options[key] for key in KINDS[name].options}
     kind = replace(KINDS[name], options=kept, sizes=sizes, output=output)
 
@@ -223,6 +226,7 @@ def _instance(layer: Any, like: str) -> OwnLayer:
         lambda needed: needed == _changed(own),
         _call_keywords(layer) - {"dropout_masks"},
         tape_of(layer) or MINIGRAD,
+        made=True,
     )
 
 

@@ -12,6 +12,7 @@ from ..kinds import kind_of
 from ..result import Result
 from ..tape import measure
 from .cases import make_inputs, widened
+from .report import DRIFT
 from .vectors import Vector
 
 
@@ -30,7 +31,7 @@ def torch_pair(case: LayerCase, seed: int) -> Pair:
 def drift(vector: Vector) -> Iterator[Result]:
     """The installed PyTorch against the one that was recorded."""
     case = vector.case
-    judge = Judge("PyTorch now", case.id, case.dtype, case.family, {})
+    judge = Judge(DRIFT, case.id, case.dtype, case.family, {})
     for what, tensors in compute(case, vector.data).items():
         for name, array in tensors.items():
             recorded = vector.expected[what][name]

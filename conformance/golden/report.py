@@ -12,6 +12,7 @@ from ..cases import LayerCase
 from ..kinds import SIZES, Kind, kind_of
 from ..result import Result
 
+DRIFT = "PyTorch now"  # the group of what has drifted, the last one
 HEADER = ("", "cases", "checks", "float64", "float32", "PyTorch's", "verdict")
 
 SNIPPET = """\
@@ -37,7 +38,7 @@ def by_group(results: Iterable[Result]) -> dict[str, list[Result]]:
     groups: dict[str, list[Result]] = {}
     for result in results:
         groups.setdefault(result.group, []).append(result)
-    return groups
+    return dict(sorted(groups.items(), key=lambda item: item[0] == DRIFT))
 
 
 def worst(results: Sequence[Result], dtype: str) -> float:
