@@ -124,6 +124,13 @@ def test_seq_agrees(case, mode, dtype):
     assert ("other layout" in relations) == (dtype == "float64")
 
 
+def test_the_modes_are_two():
+    """Not in their last bits the same."""
+    vector = golden.load("lstm/L3/T7/h0/f64")
+    fused, eager = ([r.error for r in check_vector(vector, mode=m)] for m in MODES)
+    assert len(fused) == len(eager) and fused != eager
+
+
 def test_without_a_batch_is_checked():
     results = check_vector(golden.load("lstm/L1/T7/h0/f64"))
     assert any(result.check.startswith("without a batch") for result in results)

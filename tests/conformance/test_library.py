@@ -200,7 +200,7 @@ class Arrays(Plain):
                 "A value",
             ],
         ),
-        (Wide, ["shape of output", "the shape is (7, 4, 10), not (7, 4, 5)"]),
+        (Wide, ["1 of 2 checks", "the shape is (7, 4, 10), not (7, 4, 5)"]),
         (Narrow, ["value output", "the dtype is float32, not float64"]),
         (
             NotANumber,
