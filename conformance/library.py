@@ -44,6 +44,11 @@ def check_layer(layer: Any, like: str, case: str | None = None) -> Summary:
     """See `conformance.check_layer`."""
     own = own_layer(layer, like)
     every = _layer_cases(own)
+    if not every:
+        raise ArgumentError(
+            f"no case that is recorded is of a layer such as {own.name}, made with its "
+            "options; PyTorch, where it is installed, computes others"
+        )
     chosen = [c for c in every if case in (None, c.id)]
     if not chosen:
         raise ArgumentError(f"{case!r} is none of case_ids(layer, like={like!r})")

@@ -62,9 +62,9 @@ class Vector:
 
 
 @cache
-def manifest(folder: Path = FOLDER) -> dict[str, Any]:
+def manifest() -> dict[str, Any]:
     """What manifest.json states: versions, sizes, kinds, cases and their shapes."""
-    found: dict[str, Any] = json.loads((folder / MANIFEST).read_text("utf-8"))
+    found: dict[str, Any] = json.loads((FOLDER / MANIFEST).read_text("utf-8"))
     return found
 
 

@@ -10,7 +10,7 @@ import torch
 
 import minigrad as mg
 import seq
-from conformance import case_ids, check_layer, custom, library, own_layer
+from conformance import case_ids, check_layer, custom, library
 from conformance.cases import LayerCase
 from minigrad.errors import ArgumentError
 
@@ -287,8 +287,7 @@ def test_a_case_that_a_cell_does_not_have():
 
 
 def test_without_pytorch_the_recorded_cases_decide(monkeypatch):
-    for module in (library, own_layer):
-        monkeypatch.setitem(module.__dict__, "installed", lambda name: False)
+    monkeypatch.setattr(library, "installed", lambda name: False)
     ids = case_ids(Plain, GRU)
     assert "gru/L1/T7/h0/f64" in ids and not any("unbatched" in c for c in ids)
     checks = check_layer(Plain, GRU, "gru/L1/T7/h0/f64").checks
@@ -297,6 +296,8 @@ def test_without_pytorch_the_recorded_cases_decide(monkeypatch):
     assert check_layer(seq.GRU(3, 5, 2), GRU).cases > 2
     with pytest.raises(ArgumentError, match="maps 4 to 6; without PyTorch"):
         check_layer(seq.GRU(4, 6), GRU)
+    with pytest.raises(ArgumentError, match="no case that is recorded is of a layer"):
+        check_layer(seq.GRU(3, 5, 3, batch_first=True), GRU)
 
 
 def test_in_somebody_elses_pytest_each_case_is_a_test(tmp_path):
