@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from minigrad.errors import MissingExtraError
@@ -17,12 +17,21 @@ if TYPE_CHECKING:
 
 NEEDED = ("torch", "mpmath", "rich", "tqdm")
 
-__all__ = ["case_data", "check", "require", "run"]
+__all__ = ["case_data", "case_ids", "check", "check_layer", "require", "run"]
 
 
-def require() -> None:
+def installed(name: str) -> bool:
+    """Whether a package can be imported."""
+    try:
+        importlib.import_module(name)
+    except ImportError:
+        return False
+    return True
+
+
+def require(names: Iterable[str] = NEEDED) -> None:
     """Raise MissingExtraError unless everything is installed that this needs."""
-    for name in NEEDED:
+    for name in names:
         try:
             importlib.import_module(name)
         except ImportError as error:
@@ -32,12 +41,17 @@ def require() -> None:
             ) from error
 
 
-def check(cell: Any, data: Mapping[str, Callable[..., Any]] | None = None) -> Summary:
+def check(
+    cell: Any,
+    data: Mapping[str, Callable[..., Any]] | None = None,
+    case: str | None = None,
+) -> Summary:
     """Hold a cell of your own to everything that the built-in layers are held to.
 
     cell: what `seq.cell` makes. data: for the names that the cell is given at each call
     or step, functions (rng, shape) -> array that draw them; without one, floats from
-    0 to 1. Floats are differentiated, booleans and integers are not.
+    0 to 1. Floats are differentiated, booleans and integers are not. case: one of
+    `case_ids(cell)`, to check it alone.
 
     Proved, for stacks of 1 to 3 layers (of 1, if a state or the output has the input's
     size), both directions, lengths, dropout, both layouts and both dtypes: that every
@@ -56,7 +70,48 @@ def check(cell: Any, data: Mapping[str, Callable[..., Any]] | None = None) -> Su
     require()
     from . import custom
 
-    return custom.check(cell, data)
+    return custom.check(cell, data, case=case)
+
+
+def check_layer(layer: Any, like: str, case: str | None = None) -> Summary:
+    """Hold a layer of your own to torch.nn.RNN, torch.nn.GRU or torch.nn.LSTM.
+
+    layer: what makes one (a class or a function), called with an input size, a hidden
+    size and those of PyTorch's options that it takes; or a layer that is made. Either
+    way a minigrad.nn.Module or a torch.nn.Module, whose parameters have PyTorch's
+    names and which is called as `output, h_n = layer(x, hx)`. What it takes decides
+    which cases it is asked for: a layer without `bidirectional` has one direction;
+    lengths and dropout masks go to a layer whose `forward` takes `lengths` and
+    `dropout_masks`, as those of `seq` do. A layer that is made is checked in its own
+    configuration and sizes, in evaluation. case: one of `case_ids(layer, like)`.
+
+    Proved: what `check` lists, as far as it can be asked for; of a layer on PyTorch's
+    tensors not what joins minigrad's. Without PyTorch, against the golden vectors.
+
+    Raises an AssertionError that says what differed, where and by how much, and
+    ArgumentError for what is no layer. A layer that raises NotImplementedError can't do
+    a case: it is left out, or, if nothing is left, skipped (unittest.SkipTest, which
+    pytest knows). Returns a summary, which prints as a sentence.
+    """
+    from . import library
+
+    return library.check_layer(layer, like, case)
+
+
+def case_ids(layer: Any, like: str | None = None) -> list[str]:
+    """The ids of the cases of a cell, or of a layer that is like one of PyTorch's.
+
+    For a test of your own, in which each case has its id:
+
+        @pytest.mark.parametrize("case", case_ids(MyGRU, like="torch.nn.GRU"))
+        def test_my_gru(case):
+            check_layer(MyGRU, like="torch.nn.GRU", case=case)
+
+    Raises ArgumentError as `check_layer` does.
+    """
+    from . import library
+
+    return library.case_ids(layer, like)
 
 
 def run(case: str, check: str | None = None) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from minigrad.errors import MissingExtraError
 
-from . import require
+from . import NEEDED, installed, require
 
 WIDTH = 136  # what the tables need
 SHOWN = 5  # failures that are printed in full
@@ -22,14 +22,24 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run, list or record; the exit status is 0, 1 for a failure or 2 for bad usage."""
     parser = make_parser()
     options = parser.parse_args(argv)
+    recording = options.command == "record"
+    if not recording and (options.golden or not installed("torch")):
+        from .golden.command import main as run_golden
+
+        return run_golden(parser, options)
     try:
-        require()
+        require((*NEEDED, "safetensors") if recording else NEEDED)
     except MissingExtraError as error:
         print(error, file=sys.stderr)
         return 2
-    if options.command == "record":
+    if recording:
+        import torch
+
+        from .golden.record import record as record_golden
         from .record import record
 
+        torch.set_num_threads(1)  # the tensors are too small for more
+        record_golden()
         record()
         return 0
     names = _selected(parser, options)
@@ -50,7 +60,12 @@ def make_parser() -> argparse.ArgumentParser:
         nargs="?",
         choices=["run", "record"],
         default="run",
-        help="run the checks, or record PyTorch's own float32 errors anew",
+        help="run the checks, or record golden vectors and float32 errors anew",
+    )
+    parser.add_argument(
+        "--golden",
+        action="store_true",
+        help="against the recorded vectors: so it is where PyTorch isn't installed",
     )
     parser.add_argument(
         "--filter", metavar="TEXT", default="", help="only ids that match (a regex)"

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+import functools
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import seq
+from minigrad.errors import ArgumentError
 
 from . import checks, policy
 from .cases import LayerCase, covering
 from .judge import worst_errors
 from .kinds import SIZES, Draw, Kind, kind_of_cell
+from .messages import explain
 from .result import Result
 
 STRENGTH = 2  # every pair of values of two axes occurs
@@ -44,23 +47,57 @@ class Summary:
 
 
 def check(
-    cell: Any, data: Mapping[str, Draw] | None = None, subject: Any = seq
+    cell: Any,
+    data: Mapping[str, Draw] | None = None,
+    subject: Any = seq,
+    case: str | None = None,
 ) -> Summary:
     """See `conformance.check`."""
     kind = kind_of_cell(cell, data or {})
+    every = own_cases(cell, kind)
+    chosen = [c for c in every if case in (None, c.id)]
+    if not chosen:
+        raise ArgumentError(f"{case!r} is none of conformance.case_ids({kind.name})")
+    errors: policy.Errors = {}
+    if any(c.dtype == "float32" for c in chosen):
+        drawn = tuple((data or {}).items())
+        errors = {kind.name: _cell_errors(cell, drawn, subject, tuple(every))}
+    ran: list[Result] = []
+    for one in chosen:
+        results = list(checks.check_layer(one, subject, kind, errors))
+        if not all(result.passed for result in results):
+            raise ConformanceError(_message(cell, one, results))
+        ran += results
+    return summarise(kind.name, ran)
+
+
+def own_cases(cell: Any, kind: Kind) -> list[LayerCase]:
+    """The cases of a cell: each pair of values; no stacks of what can't be stacked."""
     deep = stackable(cell, kind)
-    cases = [c for c in covering((kind.name,), STRENGTH) if deep or c.layers == 1]
-    errors = {kind.name: own_errors(cases, kind, subject)}
-    worst = dict.fromkeys(("float64", "float32"), 0.0)
-    count = 0
-    for result in _results(cases, kind, subject, errors):
-        count += 1
-        if not result.passed:
-            raise ConformanceError(_message(result, cell))
-        if result.family:
-            worst[result.dtype] = max(worst[result.dtype], result.error)
-    own = max(errors[kind.name].values())
-    return Summary(kind.name, len(cases), count, **worst, torch_float32=own)
+    return [c for c in covering((kind.name,), STRENGTH) if deep or c.layers == 1]
+
+
+def summarise(name: str, results: Sequence[Result]) -> Summary:
+    """What so many results, all passed, come to."""
+    worst = {
+        dtype: max(
+            (r.error for r in results if r.family and r.dtype == dtype), default=0
+        )
+        for dtype in ("float64", "float32")
+    }
+    own = max(result.torch_error or 0.0 for result in results)
+    count = len({result.case for result in results})
+    return Summary(name, count, len(results), **worst, torch_float32=own)
+
+
+@functools.cache  # each case of a test asks for them again
+def _cell_errors(
+    cell: Any,
+    drawn: tuple[tuple[str, Draw], ...],
+    subject: Any,
+    cases: tuple[LayerCase, ...],
+) -> dict[str, float]:
+    return own_errors(cases, kind_of_cell(cell, dict(drawn)), subject)
 
 
 def own_errors(
@@ -75,13 +112,6 @@ def own_errors(
     )
 
 
-def _results(
-    cases: Sequence[LayerCase], kind: Kind, subject: Any, errors: policy.Errors
-) -> Iterator[Result]:
-    for case in cases:
-        yield from checks.check_layer(case, subject, kind, errors)
-
-
 def stackable(cell: Any, kind: Kind) -> bool:
     """Whether the states, the data and the output have one size in every layer."""
     shapes = [*kind.carry.values(), *(shape for shape, _ in kind.data.values())]
@@ -89,9 +119,6 @@ def stackable(cell: Any, kind: Kind) -> bool:
     return wider == kind.output and not any("I" in shape for shape in shapes)
 
 
-def _message(result: Result, cell: Any) -> str:
-    return (
-        f"{result}\n\nTo see it alone:\n\n"
-        "from conformance import check\n"
-        f"check({cell.name})  # raises at {result.case}"
-    )
+def _message(cell: Any, case: LayerCase, results: Sequence[Result]) -> str:
+    code = f"from conformance import check\ncheck({cell.name}, case={case.id!r})"
+    return explain(cell.name, results, code)

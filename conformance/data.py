@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from .cases import LayerCase
-from .kinds import SIZES, Kind
+from .kinds import Kind
 
 Array = np.ndarray[Any, Any]
 Arrays = dict[str, Array]
@@ -70,7 +70,7 @@ def make_data(case: LayerCase, kind: Kind, seed: int = 0) -> Data:
         return (rng.standard_normal(tuple(shape)) * scale).astype(case.dtype)
 
     states = state_shapes(case, kind)
-    inputs = {"x": draw(laid_out(case, SIZES["I"]))}
+    inputs = {"x": draw(laid_out(case, kind, kind.sizes["I"]))}
     if case.state:
         inputs |= {f"{name}_0": draw(shape) for name, shape in states.items()}
     given = {name: draw_data(rng, kind, name, case) for name in kind.data}
@@ -106,7 +106,7 @@ def draw_data(
     """What the cell is given at each call: for each layer and direction, time first."""
     shape, draw = kind.data[name]
     words = shape.split() if case.batched else shape.replace("B", "").split()
-    sizes = {**SIZES, "T": case.steps}
+    sizes = {**kind.sizes, "T": case.steps}
     lead = case.layers * case.directions
     return np.asarray(draw(rng, (lead, *resolve(" ".join(words), sizes))))
 
@@ -122,35 +122,37 @@ def padding(case: LayerCase, lengths: Array) -> Array:
     return past.T if case.batch_first else past
 
 
-def laid_out(case: LayerCase, size: int) -> tuple[int, ...]:
+def laid_out(case: LayerCase, kind: Kind, size: int) -> tuple[int, ...]:
     """The shape of sequences of vectors of `size`, in the case's layout."""
     if not case.batched:
         return (case.steps, size)
-    lead = (SIZES["B"], case.steps) if case.batch_first else (case.steps, SIZES["B"])
+    batch, steps = kind.sizes["B"], case.steps
+    lead = (batch, steps) if case.batch_first else (steps, batch)
     return (*lead, size)
 
 
 def output_shape(case: LayerCase, kind: Kind) -> tuple[int, ...]:
     """The shape of the output, and of a mask between two layers."""
-    return laid_out(case, case.directions * kind.output)
+    return laid_out(case, kind, case.directions * kind.output)
 
 
 def state_shapes(case: LayerCase, kind: Kind) -> dict[str, tuple[int, ...]]:
     """The shape of each part of the state, initial or final; never batch-first."""
-    batch = (SIZES["B"],) if case.batched else ()
+    batch = (kind.sizes["B"],) if case.batched else ()
     lead = (case.layers * case.directions, *batch)
-    return {name: (*lead, *resolve(shape, SIZES)) for name, shape in kind.carry.items()}
+    carry = kind.carry.items()
+    return {name: (*lead, *resolve(shape, kind.sizes)) for name, shape in carry}
 
 
 def parameter_shapes(case: LayerCase, kind: Kind) -> dict[str, tuple[int, ...]]:
     """The shape of every parameter, under PyTorch's names and in its order."""
     found = {}
     for layer in range(case.layers):
-        below = SIZES["I"] if layer == 0 else case.directions * kind.output
+        below = kind.sizes["I"] if layer == 0 else case.directions * kind.output
         for suffix in suffixes(case, layer):
             for name, shape in kind.parameters.items():
                 if case.bias or not name.startswith("bias_"):
-                    found[name + suffix] = resolve(shape, {**SIZES, "I": below})
+                    found[name + suffix] = resolve(shape, {**kind.sizes, "I": below})
     return found
 
 

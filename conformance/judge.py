@@ -87,7 +87,7 @@ class Judge:
             return ""
         if actual.shape != reference.shape:
             return f"the shape is {actual.shape}, not {reference.shape}"
-        return _worst_place(actual, reference)
+        return _places(actual, reference, limit)
 
     def _result(
         self,
@@ -133,10 +133,22 @@ def worst_errors(pairs: Iterable[Pair]) -> dict[str, float]:
     return found
 
 
-def _worst_place(actual: Array, reference: Array) -> str:
-    """Where two tensors of one shape differ most, and what they hold there."""
+def _places(actual: Array, reference: Array, limit: float) -> str:
+    """Where two tensors of one shape differ most, and from where on they do."""
+    a, r = actual.astype(np.float64), reference.astype(np.float64)
     with np.errstate(all="ignore"):
-        gap = np.abs(actual.astype(np.float64) - reference.astype(np.float64))
-    flat = int(np.argmax(np.where(np.isnan(gap), np.inf, gap)))
-    place = [int(i) for i in np.unravel_index(flat, reference.shape)]
-    return f"at {place} it is {actual.flat[flat]!r}, not {reference.flat[flat]!r}"
+        gap = np.abs(a - r)
+    gap = np.where((a == r) | (np.isnan(a) & np.isnan(r)), 0.0, gap)
+    gap = np.where(np.isnan(gap), np.inf, gap)
+    scale = np.abs(r[np.isfinite(r)]).max(initial=0.0) or 1.0
+    off = np.flatnonzero(gap > limit * scale)
+    worst = int(np.argmax(gap))
+    text = f"at {_place(worst, r)} it is {actual.flat[worst]!r}"
+    text += f", not {reference.flat[worst]!r}"
+    if off.size > 1:
+        text += f"; {off.size} of {r.size} are off, from {_place(int(off[0]), r)} on"
+    return text
+
+
+def _place(flat: int, array: Array) -> list[int]:
+    return [int(i) for i in np.unravel_index(flat, array.shape)]

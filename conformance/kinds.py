@@ -36,6 +36,7 @@ class Kind:
     source: bool = False
     data: Mapping[str, tuple[str, Draw]] = field(default_factory=dict)  # "T B H", draw
     output: int = SIZES["H"]  # the size of one direction's output
+    sizes: Mapping[str, int] = field(default_factory=SIZES.copy)
 
     @property
     def reference(self) -> str:
@@ -51,7 +52,7 @@ class Kind:
         else:
             make = functools.partial(subject.Recurrent, self.find_cell(subject))
         options = {**case.options, **self.options}
-        sizes = (SIZES["I"], SIZES["H"])
+        sizes = (self.sizes["I"], self.sizes["H"])
         return make(*sizes, **options, dtype=case.dtype, generator=generator)
 
     def find_cell(self, subject: Any) -> Callable[..., Any]:

@@ -48,18 +48,21 @@ def run(case: LayerCase, kind: Kind, data: Data, subject: Any = None) -> Run:
 
 @functools.cache
 def module(
-    name: str, size: int = SIZES["I"], options: tuple[tuple[str, Any], ...] = ()
+    name: str,
+    size: int = SIZES["I"],
+    options: tuple[tuple[str, Any], ...] = (),
+    hidden: int = SIZES["H"],
 ) -> torch.nn.Module:
     """A layer of torch.nn, without weights: they are given at each call."""
     make = getattr(torch.nn, name)
-    made: torch.nn.Module = make(size, SIZES["H"], **dict(options), device="meta")
+    made: torch.nn.Module = make(size, hidden, **dict(options), device="meta")
     return made
 
 
 def load(case: LayerCase, kind: Kind, state: Any) -> dict[str, Any]:
     """What PyTorch's module holds after it loaded a state dict of the subject's."""
     options = {**case.options, **kind.options}
-    sizes = (SIZES["I"], SIZES["H"])
+    sizes = (kind.sizes["I"], kind.sizes["H"])
     dtype = getattr(torch, case.dtype)
     made = getattr(torch.nn, kind.module)(*sizes, **options, dtype=dtype)
     made.load_state_dict(state)
@@ -75,7 +78,8 @@ def _call(layer: torch.nn.Module, parameters: Tensors, *args: Any) -> tuple[T, S
 
 def _by_module(case: LayerCase, kind: Kind, leaves: Tensors) -> tuple[T, State]:
     options = {**case.options, **kind.options}
-    layer = module(kind.module, options=tuple(options.items()))
+    sizes = kind.sizes
+    layer = module(kind.module, sizes["I"], tuple(options.items()), sizes["H"])
     parameters = {name: leaves[name] for name, _ in layer.named_parameters()}
     state = tuple(leaves[f"{n}_0"] for n in kind.carry) if case.state else None
     return _call(layer, parameters, leaves["x"], state)
@@ -133,7 +137,8 @@ class _Inputs:
 
     def state(self, place: int) -> State:
         if not self.case.state:
-            sizes = [resolve(shape, SIZES) for shape in self.kind.carry.values()]
+            carry = self.kind.carry.values()
+            sizes = [resolve(shape, self.kind.sizes) for shape in carry]
             return tuple(self.x.new_zeros(self.x.shape[1], *size) for size in sizes)
         found = (self.leaves[f"{name}_0"][place] for name in self.kind.carry)
         return tuple(s if self.case.batched else s.unsqueeze(0) for s in found)
@@ -206,7 +211,8 @@ def _by_one_module(
     kind: Kind, parameters: Tensors, x: T, state: State, _: Tensors
 ) -> tuple[T, State]:
     options = {**kind.options, "bias": "bias_ih" in parameters}
-    layer = module(kind.module, x.shape[-1], tuple(options.items()))
+    width, hidden = x.shape[-1], kind.sizes["H"]
+    layer = module(kind.module, width, tuple(options.items()), hidden)
     named = {f"{name}_l0": value for name, value in parameters.items()}
     output, last = _call(layer, named, x, tuple(s.unsqueeze(0) for s in state))
     return output, tuple(s.squeeze(0) for s in last)

@@ -28,6 +28,7 @@ FLOAT32_FACTOR = 2.0
 FLOAT32_FLOOR = 4 * 2.0**-24
 ULP = 2.0
 EXACT = 0.0
+SETTLED = 1e-13  # a recorded tensor that a new one agrees with stays as it was
 SEEDS = 16
 # Truncation falls with the step and rounding rises; a kink between the two points
 # spoils a large step only. The best step is what the method can say.

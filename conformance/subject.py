@@ -35,7 +35,8 @@ def run(
 ) -> Run:
     """The case on the subject; `forward` is another way to the same outputs."""
     layer = build(case, kind, data, subject, generator)
-    tape = STRIDED if case.strided else MINIGRAD
+    # A subject on other tensors than minigrad's says so.
+    tape = getattr(subject, "tape", STRIDED if case.strided else MINIGRAD)
     inputs = tape.leaves(data.inputs)
     parameters = dict(layer.named_parameters())
     leaves = {**inputs, **{name: parameters[name] for name in data.parameters}}

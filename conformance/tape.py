@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 
 import minigrad as mg
 
@@ -49,13 +48,25 @@ def _read(tensor: Any) -> Array:
     return array
 
 
+def _torch_tensor(array: Array, requires_grad: bool) -> Any:
+    import torch  # only here: what is recorded is checked where there's no PyTorch
+
+    return torch.tensor(array, requires_grad=requires_grad)
+
+
+def _torch_grad(*args: Any, **options: Any) -> tuple[Any, ...]:
+    import torch
+
+    return torch.autograd.grad(*args, **options)
+
+
 MINIGRAD = Tape(lambda a, grad: mg.Tensor(a, requires_grad=grad), _read, mg.grad)
 STRIDED = Tape(_strided, _read, mg.grad)
 TORCH = Tape(
-    lambda a, grad: torch.tensor(a, requires_grad=grad),
+    _torch_tensor,
     # Some of PyTorch's zeros have no storage, and are numpy's only by force.
     lambda tensor: tensor.numpy(force=True),
-    torch.autograd.grad,
+    _torch_grad,
 )
 
 

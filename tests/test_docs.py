@@ -9,7 +9,8 @@ from .documents import ROOT, run_document
 
 GUIDES = [ROOT / "docs" / f"{name}.md" for name in ("how-it-works", "add-an-op")]
 GUIDES += [ROOT / "docs" / "add-a-cell.md", ROOT / "docs" / "fused-loop.md"]
-LINES = {"fused-loop": 120}  # two screens; one for the others
+GUIDES += [ROOT / "docs" / "golden-vectors.md"]
+LINES = {"fused-loop": 120, "golden-vectors": 150}  # screens; one for the others
 
 
 @pytest.mark.usefixtures("op_table")

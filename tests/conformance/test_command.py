@@ -46,7 +46,7 @@ def test_without_pytorch_it_names_the_extra(monkeypatch, capsys):
 
     monkeypatch.setattr(builtins, "__import__", absent)
     monkeypatch.setattr("importlib.import_module", absent)
-    assert main(["--list"]) == 2
+    assert main(["record"]) == 2
     assert 'pip install "minigrad[conformance]"' in capsys.readouterr().err
 
 

@@ -62,7 +62,8 @@ def test_a_cell_that_torch_gets_wrong_too_is_found_by_differences():
         check(deaf)
     text = str(raised.value)
     assert "FAILED deaf/L1/T7/f64: differences: " in text
-    assert "check(deaf)" in text
+    assert "check(deaf, case='deaf/L1/T7/f64')" in text
+    assert "checks of deaf/L1/T7/f64 failed" in text and "is detached" in text
 
 
 def test_a_cell_that_counts_its_calls_is_found():
