@@ -2,10 +2,20 @@
 
 from .cells import CELLS
 from .layers import LAYERS, LOOP
-from .mutant import Mutant
+from .lowering import LOWERING
+from .mutant import Mutant, with_family
 from .ops import OPS
 from .optimisers import OPTIMISERS
 
-__all__ = ["MUTANTS", "Mutant"]
+__all__ = ["FAMILIES", "MUTANTS", "Mutant"]
 
-MUTANTS = [*CELLS, *LAYERS, *LOOP, *OPS, *OPTIMISERS]
+FAMILIES = {
+    "equations": CELLS,
+    "layers": LAYERS,
+    "loop over time": LOOP,
+    "ops": OPS,
+    "optimisers": OPTIMISERS,
+    "lowering": LOWERING,
+}
+
+MUTANTS = [m for family, some in FAMILIES.items() for m in with_family(family, some)]

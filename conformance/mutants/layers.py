@@ -53,6 +53,29 @@ LAYERS = [
         cases="drop",
     ),
     layer(
+        "dropout scaled by what is kept, not by its inverse",
+        (
+            "x, self.dropout, mask=mask,",
+            "x * (1 - self.dropout) ** 2, self.dropout, mask=mask,",
+        ),
+        cases="/drop/",
+    ),
+    layer(
+        "the dropout mask inverted",
+        ("mask=mask,", "mask=None if mask is None else mg.logical_not(mask),"),
+        cases="/drop/",
+    ),
+    layer(
+        "dropout before the first layer too",
+        (
+            "                if layer:\n",
+            "                if not layer:\n"
+            "                    x = self._drop(x, None)\n"
+            "                if layer:\n",
+        ),
+        cases="drop",
+    ),
+    layer(
         "dropout in eval mode",
         ("if not self.training or (", "if False or ("),
         cases="drop",
@@ -85,6 +108,41 @@ LAYERS = [
         "the initial state of the first place for all",
         ("                h_0[place],", "                h_0[0],"),
         cases="h0",
+    ),
+    layer(
+        "the initial state of the next place",
+        ("                h_0[place],", "                h_0[place - 1],"),
+        cases="(L[23]|bi).*h0",
+    ),
+    layer(
+        "the initial state forgotten",
+        (
+            "                h_0[place],",
+            "                tuple(0 * state for state in h_0[place]),",
+        ),
+        cases="h0",
+    ),
+    layer(
+        "each layer goes on from the state of the one below",
+        (
+            "                h_0[place],",
+            "                h_0[place] if not place else"
+            " tuple(a + 0.1 * b for a, b in zip(h_0[place], h_0[place - 1])),",
+        ),
+        cases="L[23].*h0",
+    ),
+    layer(
+        "the final states of the last place for all",
+        (
+            "in zip(*carries, strict=True)",
+            "in zip(*carries[-1:] * len(carries), strict=True)",
+        ),
+        cases="L[23]|bi",
+    ),
+    layer(
+        "the weights of the first layer in the last",
+        ("list(self.places)[place]", "list(self.places)[place if place != 2 else 1]"),
+        cases="L3/(?!bi)",
     ),
     layer(
         "directions exchanged in the initial state",
@@ -135,6 +193,62 @@ LAYERS = [
         cases="L[23]",
     ),
     Mutant(
+        "layer: lengths sorted, the batch not",
+        "seq.boundary",
+        (
+            (
+                'return checked_lengths(given, frame.sizes["T"], frame.sizes["B"])',
+                "return np.sort("
+                'checked_lengths(given, frame.sizes["T"], frame.sizes["B"]))',
+            ),
+        ),
+        cases="lengths",
+    ),
+    Mutant(
+        "layer: no state is a state of ones",
+        "seq.boundary",
+        (("_zeros((*self.places,", "1 + _zeros((*self.places,"),),
+        cases="T7/f",
+    ),
+    Mutant(
+        "single step: the state of one example for all",
+        "seq.one_step",
+        (
+            (
+                "carry = boundary.initial_carry(self.cell, hx, frame)\n",
+                "carry = boundary.initial_carry(self.cell, hx, frame)\n"
+                "            carry = tuple(0 * s + s[:1] for s in carry)\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "single step: the new state is the old one",
+        "seq.one_step",
+        (("carry, found = observed", "_, found = observed"),),
+    ),
+    Mutant(
+        "single step: no gradient reaches the state",
+        "seq.one_step",
+        (
+            (
+                "carry = boundary.initial_carry(self.cell, hx, frame)\n",
+                "carry = boundary.initial_carry(self.cell, hx, frame)\n"
+                "            carry = tuple(s.detach() for s in carry)\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "single step: a relative error of 1e-11",
+        "seq.one_step",
+        (
+            (
+                "            internals = dict(",
+                "            carry = tuple(s * (1 + 1e-11) for s in carry)\n"
+                "            internals = dict(",
+            ),
+        ),
+    ),
+    Mutant(
         "layer: h_0 and c_0 exchanged",
         "seq.boundary",
         (("    return tuple(carry)\n", "    return tuple(reversed(carry))\n"),),
@@ -180,6 +294,26 @@ LOOP = [
     ),
     loop("outputs the wrong way round", ("ys.append(", "ys.insert(0, ")),
     loop(
+        "each step sees the input of the one before",
+        (
+            "x = frames[t] if isinstance(xs, tuple) else frames[t][0]",
+            "x = frames[max(t - 1, 0)]",
+        ),
+    ),
+    loop(
+        "the state is carried on in float32",
+        (KEEP, f"{KEEP}        carry = tuple(s.float().to(s.dtype) for s in carry)\n"),
+    ),
+    loop(
+        "a relative error of 1e-11 a step",
+        (KEEP, f"{KEEP}        carry = tuple(s * (1 + 1e-11) for s in carry)\n"),
+    ),
+    loop(
+        "h goes on where c should",
+        (KEEP, f"{KEEP}        carry = tuple(carry[:1] * len(carry))\n"),
+        cases="^lstm/",
+    ),
+    loop(
         "outputs are one step late",
         ("ys.append(_choose(rows, y, None))", "ys.append((ys[-1:] or [y])[0])"),
     ),
@@ -211,10 +345,26 @@ LOOP = [
         cases="lengths",
     ),
     loop(
-        "lengths off by one",
+        "lengths one too many",
         (
             "np.arange(n_steps)[:, None] < checked",
             "np.arange(n_steps)[:, None] <= checked",
+        ),
+        cases="lengths",
+    ),
+    loop(
+        "lengths one too few",
+        (
+            "np.arange(n_steps)[:, None] < checked",
+            "np.arange(1, n_steps + 1)[:, None] < checked",
+        ),
+        cases="lengths",
+    ),
+    loop(
+        "the longest example's length for all",
+        (
+            "np.arange(n_steps)[:, None] < checked",
+            "np.arange(n_steps)[:, None] < np.full_like(checked, checked.max())",
         ),
         cases="lengths",
     ),

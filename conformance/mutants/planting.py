@@ -12,11 +12,17 @@ import inspect
 import sys
 import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from types import ModuleType
+from types import CodeType, ModuleType
 from typing import Any
 
 import minigrad
-from minigrad.op import OPS
+import seq
+from minigrad import _backend, _loop_py
+from minigrad.fused import frame
+from minigrad.fused.plan import Cache
+from minigrad.op import Op
+
+scan: Any = importlib.import_module("minigrad.scan")  # in minigrad, it is the function
 
 Edit = tuple[
     str, str
@@ -123,12 +129,11 @@ def _fresh(package: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def mutated_op(
-    name: str,
+    op: Op,
     forward: Callable[..., Any] | None = None,
     vjps: Mapping[str, Callable[..., Any]] | None = None,
 ) -> Iterator[None]:
     """The op with another forward or other VJPs, inside."""
-    op = OPS[name]
     before = op.forward, op.vjps
     op.forward = forward or op.forward
     op.vjps = {**op.vjps, **(vjps or {})}
@@ -140,14 +145,49 @@ def mutated_op(
 
 @contextlib.contextmanager
 def mutated_function(owner: Any, name: str, edits: Sequence[Edit]) -> Iterator[None]:
-    """A module's function, or a class's method, from its edited source, inside."""
-    original = inspect.getattr_static(owner, name)
-    function = inspect.unwrap(original)
+    """A module's function, or a class's method, from its edited source, inside.
+
+    Its code is exchanged, not its name: who has imported it runs the edited code too.
+    """
+    static = inspect.getattr_static(owner, name)
+    function = inspect.unwrap(getattr(static, "fget", static))
     source = edited(textwrap.dedent(inspect.getsource(function)), edits)
-    namespace = dict(function.__globals__)
-    exec(compile(source, function.__code__.co_filename, "exec"), namespace)
-    setattr(owner, name, namespace[name])
+    module = compile(source, function.__code__.co_filename, "exec")
+    original = function.__code__
+    function.__code__ = next(
+        code
+        for code in module.co_consts
+        if isinstance(code, CodeType) and code.co_name == function.__name__
+    )
     try:
         yield
     finally:
-        setattr(owner, name, original)
+        function.__code__ = original
+
+
+@contextlib.contextmanager
+def fresh_plans() -> Iterator[None]:
+    """No step that was traced outside is known inside, nor the other way round."""
+
+    def forget() -> None:
+        scan._plans = Cache()
+        frame.uniform.cache_clear()
+        for cell in seq.CELLS.values():
+            cell._lifted = None
+
+    forget()
+    try:
+        yield
+    finally:
+        forget()
+
+
+@contextlib.contextmanager
+def plain_machine() -> Iterator[None]:
+    """Loops are run by the plain twin of the compiled machine, inside."""
+    original = _backend.loop
+    _backend.loop = _loop_py
+    try:
+        yield
+    finally:
+        _backend.loop = original
