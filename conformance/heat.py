@@ -20,8 +20,11 @@ def column_of(check: str) -> str:
     """
     if " in eval mode" in check:
         return "eval mode"
-    head = check.partition(":")[0] if ":" in check else check.split(" ")[0]
-    return re.sub(r"^(lengths |reverse )?(first|then) ", "", head) or check
+    head, colon, _ = check.partition(":")
+    if colon:
+        return re.sub(r"^(lengths |reverse )?(first|then) ", "", head)
+    tensor = re.match(r"(value|second|grad\(\w+\)|after \d+|clipped|norm) ", check)
+    return tensor[1] if tensor else check
 
 
 def ulps(result: Result) -> float:

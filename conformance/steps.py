@@ -116,7 +116,13 @@ def _partial(w: Tensors, version: int) -> Step:
 
 
 def _function(w: Tensors, version: int) -> Step:
-    f = (lambda x: x * 2.0, lambda x: x * x)[version]
+    def double(x: Any) -> Any:
+        return x * 2.0
+
+    def square(x: Any) -> Any:
+        return x * x
+
+    f = (double, square)[version]
     return lambda h, x: mg.tanh(f(x) + h)
 
 
@@ -143,6 +149,11 @@ def _two_products(w: Tensors, version: int) -> Step:
 def _rows(w: Tensors, version: int) -> Step:
     own, v = w["own"], w["v"]
     return lambda h, x: mg.tanh(h * own + x * mg.sigmoid(own)) * v
+
+
+def _rows_and_weights(w: Tensors, version: int) -> Step:
+    own, a = w["own"], w["a"]
+    return lambda h, x: mg.tanh((x * own) @ a + h)
 
 
 def _columns(w: Tensors, version: int) -> Step:
@@ -222,17 +233,9 @@ def _batch(w: Tensors, version: int) -> Step:
 STEPS = tuple(
     StepCase(make.__name__.strip("_").replace("_", "-"), make)
     for make in (
-        *(_number, _flag, _word, _list, _default, _partial, _function, _tensors),
-        *(_dict, _two_terms, _two_products, _rows, _columns, _pieces, _softmax),
-        *(
-            _reductions,
-            _numbers,
-            _differences,
-            _choices,
-            _bounds,
-            _functions,
-            _column,
-            _batch,
-        ),
+        *(_number, _flag, _word, _list, _default, _partial, _function, _batch),
+        *(_tensors, _dict, _two_terms, _two_products, _column),
+        *(_rows, _rows_and_weights, _columns, _pieces, _softmax, _reductions),
+        *(_numbers, _differences, _choices, _bounds, _shared, _functions),
     )
 )

@@ -367,13 +367,10 @@ ITEMS = [
         ("return item.args[0].value in items.ones", "return True"),
     ),
     fault(
-        "what others read is combined away",
+        "the sum's other term is multiplied",
         combine,
-        "_only",
-        (
-            "if len(once) != 1 or items.readers(value) != [reader]:",
-            "if len(once) != 1 or items.readers(value)[-1:] != [reader]:",
-        ),
+        "combine",
+        ("[*inner.args, other]", "[other, *inner.args]"),
     ),
 ]
 
@@ -448,16 +445,6 @@ LOWER = [
         lower._Lowering,
         "phases",
         ("for a in item.reads for w", "for a in item.reads[:1] for w"),
-    ),
-    fault(
-        "products one column narrow",
-        lower._Lowering,
-        "product_code",
-        (
-            "return [PRODUCT, *self.at(item.out),",
-            "place, column = self.at(item.out)\n"
-            "    return [PRODUCT, place, max(column - 1, 0),",
-        ),
     ),
 ]
 
@@ -650,10 +637,10 @@ SEGMENTS = [
         "states kept at the ends of segments, not where they begin",
         checkpoint.Checkpointed,
         "_forward",
-        ("            kept += carry\n", ""),
+        ("        kept += carry\n", ""),
         (
             "results[: self.n], results[self.n :]\n",
-            "results[: self.n], results[self.n :]\n            kept += carry\n",
+            "results[: self.n], results[self.n :]\n        kept += carry\n",
         ),
     ),
     fault(
@@ -720,16 +707,13 @@ STREAMS = [
         ("halves[:] = state", "halves[0] = state"),
     ),
     fault(
-        "the product with the first input for all steps",
-        stream.Stream,
-        "_chain",
-        ("without(*UNHOISTED)", 'without("merged sums")'),
-    ),
-    fault(
-        "sums of products merged, and so other bits",
-        stream.Stream,
-        "_chain",
-        ("without(*UNHOISTED)", 'without("hoist")'),
+        "the first input for all steps",
+        stepper.Stepper,
+        "__init__",
+        (
+            "zip(names[n : n + len(xs)], xs, strict=True)",
+            "zip(names[n : n + len(xs)], [x.copy() for x in xs], strict=True)",
+        ),
     ),
     fault(
         "the layers' states in reverse order",
@@ -743,12 +727,6 @@ STREAMS = [
         "__call__",
         ("return self._output.copy()", "return self._output"),
     ),
-    fault(
-        "the state is the arrays that the next step overwrites",
-        stepper.Stepper,
-        "carry",
-        ("halves[self._steps.turn].copy()", "halves[self._steps.turn]"),
-    ),
 ]
 
 MACHINE = [
@@ -756,26 +734,23 @@ MACHINE = [
         "a row between two threads is nobody's",
         "_step",
         (
-            "        code = iter(self.code)\n",
-            "        n = max(len(r) for r in rows) // 2\n"
-            "        if n > 1 and not hasattr(self, 'part'):\n"
-            "            self.part = True\n"
-            "            for part in (slice(0, n - 1), slice(n, None)):\n"
-            "                some = [r if k == VECTOR else r[part]"
+            "    code = iter(self.code)\n",
+            "    n = max(len(r) for r in rows) // 2\n"
+            "    if n > 1 and not hasattr(self, 'part'):\n"
+            "        self.part = True\n"
+            "        for part in (slice(0, n - 1), slice(n, None)):\n"
+            "            some = [r if k == VECTOR else r[part]"
             " for r, k in zip(rows, self.kinds)]\n"
-            "                self._step(some, weights)\n"
-            "            del self.part\n"
-            "            return\n"
-            "        code = iter(self.code)\n",
+            "            self._step(some, weights)\n"
+            "        del self.part\n"
+            "        return\n"
+            "    code = iter(self.code)\n",
         ),
     ),
     machine(
         "the second thread reads the first one's rows of a sequence",
         "_rows",
-        (
-            "            first = start\n",
-            "            first = start - start % (2 * n)\n",
-        ),
+        ("        first = start\n", "        first = start - start % (2 * n)\n"),
     ),
     machine(
         "the steps of a sequence in the order of running",

@@ -34,6 +34,7 @@ from .planting import (
 
 VJPs = Mapping[str, Callable[..., Any]]
 Units = dict[str, Callable[[], Iterable[Result]]]
+ENOUGH = 30  # crashes
 
 
 @dataclass(frozen=True)
@@ -108,14 +109,19 @@ def unit_of(case: str, mutant: Mutant) -> str:
 
 
 def _wrong_number(results: Iterable[Result]) -> Result | None:
-    """The first failure that compared something; if there's none, what raised."""
-    crash = None
+    """The first failure that compared something; if there's none, what raised.
+
+    What has raised so often will go on to.
+    """
+    crashes: list[Result] = []
     for result in results:
         if not (result.passed or result.raised):
             return result
         if not result.passed:
-            crash = crash or result
-    return crash
+            crashes.append(result)
+            if len(crashes) == ENOUGH:
+                break
+    return crashes[0] if crashes else None
 
 
 def with_family(family: str, mutants: Iterable[Mutant]) -> Iterator[Mutant]:

@@ -152,13 +152,14 @@ def mutated_function(owner: Any, name: str, edits: Sequence[Edit]) -> Iterator[N
     static = inspect.getattr_static(owner, name)
     function = inspect.unwrap(getattr(static, "fget", static))
     source = edited(textwrap.dedent(inspect.getsource(function)), edits)
-    module = compile(source, function.__code__.co_filename, "exec")
+    if function.__closure__:  # `super()` refers to the class around it
+        inner = textwrap.indent(source, "    ")
+        source = f"def around():\n    __class__ = None\n{inner}"
+    code = compile(source, function.__code__.co_filename, "exec")
+    while code.co_name != function.__name__:
+        code = next(c for c in code.co_consts if isinstance(c, CodeType))
     original = function.__code__
-    function.__code__ = next(
-        code
-        for code in module.co_consts
-        if isinstance(code, CodeType) and code.co_name == function.__name__
-    )
+    function.__code__ = code
     try:
         yield
     finally:
