@@ -30,7 +30,6 @@ from minigrad.op import OPS
 def test_the_suite_rejects(mutant: Mutant) -> None:
     found = adequacy.verdict(mutant.name)
     assert found.passed, f"{found}: {found.killer}"
-    assert found.as_recorded, f"python -m conformance record --mutants: {found.killer}"
 
 
 def test_there_are_enough_and_no_two_are_the_same() -> None:
@@ -71,7 +70,9 @@ def test_planting_leaves_no_trace() -> None:
     code = lift.__code__
     with (
         mutated_op(OPS["tanh"], forward=lambda x: x),
-        mutated_function(mg.nn.utils, "clip_grad_value_", [("-clip_value,", "0.0,")]),
+        mutated_function(
+            mg.nn.utils, "clip_grad_value_", [("grad, -clip", "grad, 0 * clip")]
+        ),
         plain_machine(),
     ):
         assert OPS["tanh"].forward is not forward
@@ -137,8 +138,8 @@ def test_each_row_names_the_case_that_rejects(capsys, tmp_path) -> None:
 
 
 def test_the_bugs_are_listed(capsys) -> None:
-    assert main(["--mutants", "--list", "--filter", "neg"]) == 0
-    assert "ops/neg: the sign" in capsys.readouterr().out.splitlines()
+    assert main(["--mutants", "--list", "--filter", "^ops/neg"]) == 0
+    assert "neg: the sign" in capsys.readouterr().out.splitlines()
 
 
 @pytest.mark.parametrize(
