@@ -43,9 +43,10 @@ def composite(op: str, name: str, *edits: Edit, owner: Any = F) -> Mutant:
     return Mutant(f"{op}: {name}", edits=edits, op=op, owner=owner, function=op)
 
 
-def _floats(op: mg.op.Op) -> list[str]:
-    """The inputs whose VJPs are not zero, as those of a sign are."""
-    return [] if op.name == "sign" else list(op.vjps)
+def own_vjps() -> list[tuple[str, str]]:
+    """(op, input) of each VJP in minigrad's table."""
+    own = (op for op in mg.op.OPS.values() if op.forward.__module__ == mg.ops.__name__)
+    return [(op.name, name) for op in own for name in op.vjps]
 
 
 def _overwrite(array: Any, index: Any, x: Any) -> Any:
@@ -244,7 +245,11 @@ OPS = [
             mg.reshape(g, (-1,)).flip((0,)) if g.ndim == 1 else g, x.shape
         ),
     ),
-    vjp("expand", "one of the copies", x=lambda g, y, x, size: g / max(g.numel(), 1)),
+    vjp(
+        "expand",
+        "shared out to the copies",
+        x=lambda g, y, x, size: g / max(g.numel(), 1),
+    ),
     vjp(
         "sum_to",
         "shared out among what was added",
@@ -281,7 +286,8 @@ OPS = [
         x=lambda g, y, x, index, n, padding: mg.embedding(index, g),
     ),
     vjp("to", "nothing comes back", x=lambda g, y, x, dtype: mg.zeros_like(x)),
-    *(inexact(op.name, name) for op in mg.op.OPS.values() for name in _floats(op)),
+    # That of a sign is zero, whatever it is multiplied by.
+    *(inexact(op, name) for op, name in own_vjps() if op != "sign"),
     *map(narrow, ("tanh", "exp", "matmul", "softmax", "cumsum", "logsumexp")),
     composite("dropout", "without its scale", ("1.0 / (1.0 - p)", "1.0")),
     composite("dropout", "scaled by p", ("1.0 / (1.0 - p)", "1.0 / max(p, 0.1)")),
