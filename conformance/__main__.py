@@ -32,6 +32,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except MissingExtraError as error:
         print(error, file=sys.stderr)
         return 2
+    if options.mutants:
+        return _mutants(parser, options)
     if recording:
         import torch
 
@@ -68,10 +70,14 @@ def make_parser() -> argparse.ArgumentParser:
         help="against the recorded vectors: so it is where PyTorch isn't installed",
     )
     parser.add_argument(
+        "--mutants", action="store_true", help="plant bugs, and see each one rejected"
+    )
+    parser.add_argument(
         "--filter", metavar="TEXT", default="", help="only ids that match (a regex)"
     )
     parser.add_argument("--list", action="store_true", help="list ids, run nothing")
     parser.add_argument("--json", metavar="FILE", type=Path, help="write results too")
+    parser.add_argument("--report", metavar="FILE", type=Path, help="write a page too")
     parser.add_argument("--full", action="store_true", help="all combinations of axes")
     parser.add_argument(
         "--jobs", metavar="N", type=int, default=os.cpu_count() or 1, help="processes"
@@ -85,18 +91,49 @@ def _selected(
     """The ids to run; leaves with a message if there's none."""
     from .suite import units
 
-    if options.jobs < 1:
-        parser.error(f"--jobs must be at least 1, not {options.jobs}")
-    if options.json and not options.json.absolute().parent.is_dir():
-        parser.error(f"--json: there is no directory {options.json.absolute().parent}")
-    try:
-        pattern = re.compile(options.filter)
-    except re.error as error:
-        parser.error(f"--filter {options.filter!r} is no regular expression: {error}")
+    pattern = _pattern(parser, options)
     names = [name for name in units(options.full) if pattern.search(name)]
     if not names:
         parser.error(f"--filter {options.filter!r} matches nothing; see --list")
     return names
+
+
+def _pattern(
+    parser: argparse.ArgumentParser, options: argparse.Namespace
+) -> re.Pattern[str]:
+    """The filter; leaves with a message if this or another option is no good."""
+    if options.jobs < 1:
+        parser.error(f"--jobs must be at least 1, not {options.jobs}")
+    for name in ("json", "report"):
+        file: Path | None = getattr(options, name)
+        if file and not file.absolute().parent.is_dir():
+            parser.error(f"--{name}: there is no directory {file.absolute().parent}")
+        if file and file.is_dir():
+            parser.error(f"--{name}: {file} is a directory, not a file")
+    try:
+        return re.compile(options.filter)
+    except re.error as error:
+        parser.error(f"--filter {options.filter!r} is no regular expression: {error}")
+
+
+def _mutants(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
+    """Run, list or record the planted bugs."""
+    from rich.console import Console
+
+    from . import adequacy
+
+    if options.report:
+        parser.error("--report is of a run of the checks, not of --mutants")
+    names = adequacy.selected(_pattern(parser, options))
+    if not names:
+        parser.error(f"--filter {options.filter!r} matches nothing; see --list")
+    if options.list:
+        print(*names, sep="\n")
+        return 0
+    if options.command == "record":
+        adequacy.record(names, options.jobs)
+        return 0
+    return adequacy.run(names, options.jobs, options.json, Console())
 
 
 def _run(names: Sequence[str], options: argparse.Namespace) -> int:
@@ -105,6 +142,7 @@ def _run(names: Sequence[str], options: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from .files import write_whole
+    from .page import write_page
     from .report import Report
     from .snippet import snippet
     from .suite import run_units
@@ -124,8 +162,12 @@ def _run(names: Sequence[str], options: argparse.Namespace) -> int:
         print(f"\n{result}\n\n{snippet(result)}")
     for result in report.failures[SHOWN:]:
         print(f"\n{result}")
-    if options.json:
-        write_whole(options.json, json.dumps(report.as_dict(), indent=1))
+    if options.json or options.report:
+        found = report.as_dict()
+        if options.json:
+            write_whole(options.json, json.dumps(found, indent=1))
+        if options.report:
+            write_page(options.report, found)
     return 0 if report.passed else 1
 
 

@@ -217,6 +217,8 @@ def _check_sample(judge: Judge, case: OpCase) -> Iterator[Result]:
             for name, reference in tensors.items():
                 dtype = same[what][name].dtype
                 yield judge.close(what, name, found[what][name], reference, dtype)
+    elif case.dtype == "float64":
+        yield _adjoint(judge, done, cotangents)
     narrowed = any(str(y.dtype) == "float32" for y in done.outputs.values())
     if case.dtype == "float64" and not case.sample.kink and not narrowed:
         gradients = done.gradients(cotangents)
@@ -228,6 +230,15 @@ def _check_sample(judge: Judge, case: OpCase) -> Iterator[Result]:
             function, done.inputs, cotangents, gradients, directions
         ):
             yield judge.differenced(f"differences: {name}", error)
+
+
+def _adjoint(judge: Judge, done: Run, cotangents: Arrays) -> Result:
+    """<u, f(v)> = <f'(u), v>: an op without a twin is linear, and held to that."""
+    gradients, values = done.gradients(cotangents), done.values
+    back = [np.sum(gradients[name] * v) for name, v in done.inputs.items()]
+    there = [np.sum(u * values[name]) for name, u in cotangents.items()]
+    check = "linear: <u, f(v)> = <f'(u), v>"
+    return judge.related(check, np.array(sum(back)), np.array(sum(there)))
 
 
 def _refused(judge: Judge, op: Op, bad: BadSample) -> Result:

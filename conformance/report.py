@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import numpy as np
@@ -12,14 +14,17 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from minigrad import _backend
 from minigrad.op import OPS
 
 from .deviations import DEVIATIONS, Deviation
+from .heat import Heat
 from .kinds import KINDS, kind_of
 from .optim_cases import GRIDS
 from .result import Result
 
-SECTIONS = ("layers", "single steps", "ops", "optimisers and clipping")
+SNIPPETS = 200  # failures whose code is written out
+SECTIONS = ("layers", "single steps", "fused loops", "ops", "optimisers and clipping")
 
 
 @dataclass
@@ -30,7 +35,7 @@ class Row:
     cases: set[str] = field(default_factory=set)
     checks: int = 0
     failed: int = 0
-    float64: float = 0.0  # worst error against PyTorch
+    float64: float = 0.0  # worst error against the reference
     float32: float = 0.0
     torch_float32: float = 0.0  # the worst that PyTorch itself was recorded with
 
@@ -39,9 +44,10 @@ class Row:
         self.cases.add(result.case)
         self.checks += 1
         self.failed += not (result.passed or known)
-        if result.family and result.dtype == "float64":
+        measured = result.family or section_of(self.group) == "fused loops"
+        if measured and result.dtype == "float64":
             self.float64 = max(self.float64, result.error)
-        if result.family and result.dtype == "float32":
+        if measured and result.dtype == "float32":
             self.float32 = max(self.float32, result.error)
             self.torch_float32 = max(self.torch_float32, result.torch_error or 0.0)
 
@@ -66,6 +72,7 @@ class Report:
     def __init__(self, deviations: Sequence[Deviation] = DEVIATIONS) -> None:
         self.rows: dict[str, Row] = {}
         self.failures: list[Result] = []
+        self.heat = Heat()
         self.deviations = deviations
         self.deviated: set[Deviation] = set()
         self.ran: set[Deviation] = set()
@@ -77,6 +84,7 @@ class Report:
         if not result.passed:
             self.deviated.update(known)
         self.rows.setdefault(result.group, Row(result.group)).add(result, bool(known))
+        self.heat.add(result, bool(known))
         if not (result.passed or known):
             self.failures.append(result)
 
@@ -91,14 +99,25 @@ class Report:
         return not self.failures and not self.stale
 
     def as_dict(self) -> dict[str, Any]:
-        """Everything, for a machine to read."""
+        """Everything, for a machine to read, and for the page to show."""
+        from .programs import program_of
+        from .snippet import snippet
+
+        programs = {group: program_of(group) for group in self.rows}
         return {
             "torch": torch.__version__,
+            "versions": versions(),
             "passed": self.passed,
             "groups": [row.as_dict() for row in self.rows.values()],
+            "heat": self.heat.as_dict(self.rows),
+            "programs": {group: text for group, text in programs.items() if text},
             "failures": [
-                {**asdict(result), "error": _plain(result.error)}
-                for result in self.failures
+                {
+                    **asdict(result),
+                    "error": _plain(result.error),
+                    "snippet": snippet(result) if i < SNIPPETS else "",
+                }
+                for i, result in enumerate(self.failures)
             ],
             "deviations": [asdict(d) for d in self.deviated],
             "stale": [asdict(d) for d in self.stale],
@@ -121,12 +140,30 @@ class Report:
         console.print(f"{cases} cases, {checks} checks: {verdict}{known}")
 
 
+def versions() -> dict[str, str]:
+    """What the numbers depend on."""
+    try:
+        minigrad = version("minigrad")
+    except PackageNotFoundError:  # run from its sources
+        minigrad = "from source"
+    return {
+        "minigrad": minigrad,
+        "instruction set": _backend.loop.SIMD,
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "python": platform.python_version(),
+        "machine": f"{platform.system()} {platform.machine()}",
+    }
+
+
 def section_of(group: str) -> str:
     """The table that a group belongs to."""
     if group.startswith("mg."):
         return "ops"
     if group in GRIDS:
         return "optimisers and clipping"
+    if group == "scan" or group.endswith("_loop"):
+        return "fused loops"
     return "single steps" if group.endswith("_cell") else "layers"
 
 
@@ -140,6 +177,8 @@ def reference_of(group: str) -> str:
         return kind_of(group).reference
     if section == "single steps":
         return f"{KINDS[group.removesuffix('_cell')].reference}Cell"
+    if section == "fused loops":
+        return "the loop of single ops"
     return "torch.nn.utils" if group.startswith("clip") else "torch.optim"
 
 

@@ -25,6 +25,11 @@ class Result:
         """Whether the error is within the limit; a NaN isn't."""
         return self.error <= self.limit
 
+    @property
+    def raised(self) -> bool:
+        """Whether there is no number because something raised."""
+        return self.detail.startswith("raised ")
+
     def __str__(self) -> str:
         verdict = "passed" if self.passed else "FAILED"
         text = f"{verdict} {self.case}: {self.check}: error {self.error:.3g}"

@@ -11,7 +11,7 @@ import torch
 
 from minigrad.op import OPS
 
-from . import checks, one_step, op_checks, optim_checks, policy
+from . import checks, loops, one_step, op_checks, optim_checks, policy
 from .cases import LayerCase, beyond, default
 from .judge import Pair
 from .optim_cases import optim_cases
@@ -22,7 +22,7 @@ FEW = 40  # units that are done before other processes have started
 
 
 def units(full: bool = False) -> dict[str, Check]:
-    """Layer cases, single steps, whole ops, optimisers and clipping, by id."""
+    """Layer cases, single steps, loops, ops, optimisers and clipping, by id."""
     found: dict[str, Check] = {}
     for layer in default():
         found[layer.id] = functools.partial(checks.check_layer, layer)
@@ -30,6 +30,9 @@ def units(full: bool = False) -> dict[str, Check]:
         found[layer.id] = functools.partial(_check_beyond, layer)
     for step in one_step.cell_cases():
         found[step.id] = functools.partial(one_step.check_cell, step)
+    for loop in loops.loop_cases():
+        found[loop.id] = functools.partial(loops.check_loop, loop)
+    found["scan"] = loops.check_scan
     for op in OPS.values():
         found[op_checks.group_of(op)] = functools.partial(op_checks.check_op, op)
     for case in optim_cases():

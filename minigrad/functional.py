@@ -154,6 +154,7 @@ def chunk(input: Array, chunks: int, dim: int = 0) -> Any:
         sample(floats(3, 4), 0.5, False),
         sample(floats(3, 4), 1.0),
         sample(floats(3, 4), 0.0),
+        sample(floats(3, 4), 0.3, mask=bools(3, 4)),
     ],
     errors=[
         bad(floats(3), 1.5, error=ArgumentError, match="between 0 and 1"),

@@ -1,5 +1,6 @@
 """Bugs in equations."""
 
+import itertools
 from typing import Any
 
 from .mutant import Mutant
@@ -18,7 +19,16 @@ LSTM = """    i, f, g, o = chunk(x @ w_ih.T + b_ih + h @ w_hh.T + b_hh, 4, -1)
     c = sigmoid(f) * c + sigmoid(i) * tanh(g)
     h = sigmoid(o) * tanh(c)
 """
-H_GATES = "    h_r, h_z, h_n = chunk(h @ w_hh.T + b_hh, 3, -1)\n"
+GATES = "i, f, g, o"
+H_NAMES = "h_r, h_z, h_n"
+X_GATES = "    x_r, x_z, x_n = chunk(x @ w_ih.T + b_ih, 3, -1)\n"
+H_GATES = f"    {H_NAMES} = chunk(h @ w_hh.T + b_hh, 3, -1)\n"
+SWAPPED = "    b_ih, b_hh = b_hh, b_ih\n"
+SWAPPED_GATES = """    from minigrad import cat
+    h_rz, h_n = b_hh[: 2 * h.shape[-1]], b_hh[2 * h.shape[-1] :]
+    x_rz, x_n = b_ih[: 2 * h.shape[-1]], b_ih[2 * h.shape[-1] :]
+    b_ih, b_hh = cat([h_rz, x_n]), cat([x_rz, h_n])
+"""
 N = "    n = tanh(x_n + r * h_n)\n"
 GRU = f"""{H_GATES}    r = sigmoid(x_r + h_r)
     z = sigmoid(x_z + h_z)
@@ -42,6 +52,12 @@ def gru(name: str, old: str, new: str, shipped: str = "") -> Mutant:
     """A bug in one line of the GRU."""
     assert GRU.count(old) == 1, name
     return cell(f"gru: {name}", (GRU, GRU.replace(old, new)), shipped=shipped)
+
+
+def exchanged(names: str, a: str, b: str) -> str:
+    """The names, two of them in each other's place."""
+    places = {a: b, b: a}
+    return ", ".join(places.get(name, name) for name in names.split(", "))
 
 
 CELLS = [
@@ -85,7 +101,61 @@ CELLS = [
         shipped="invisible to all six LSTM cases of the ONNX suite",
     ),
     lstm("gates in haste's order, i g f o", "i, f, g, o =", "i, g, f, o ="),
+    *(
+        lstm(f"{a} and {b} exchanged", f"{GATES} =", f"{exchanged(GATES, a, b)} =")
+        for a, b in itertools.combinations(GATES.split(", "), 2)
+        if (a, b) != ("f", "g")  # that is haste's order
+    ),
+    *(
+        gru(
+            f"{a} and n exchanged",
+            H_GATES,
+            H_GATES.replace(H_NAMES, exchanged(H_NAMES, f"h_{a}", "h_n"))
+            + f"    x_{a}, x_n = x_n, x_{a}\n",
+        )
+        for a in "rz"
+    ),
+    gru("no b_hh", " + b_hh, 3", ", 3"),
     lstm("b_hh forgotten", " + b_hh, 4", ", 4", shipped="flax#3746"),
+    cell("rnn_tanh: no b_ih", (RNN, RNN.replace("b_ih + ", ""))),
+    cell("rnn_tanh: no b_hh", (RNN, RNN.replace(" + b_hh", ""))),
+    cell("gru: b_ih and b_hh exchanged", (X_GATES + GRU, SWAPPED + X_GATES + GRU)),
+    cell(
+        "gru: the parts of b_ih and b_hh for r and z exchanged",
+        (X_GATES + GRU, SWAPPED_GATES + X_GATES + GRU),
+        equivalent="r and z read x_r + h_r and x_z + h_z, sums in which either bias "
+        "stands once: their values and derivatives are symmetric in the two. "
+        "(Of n they are not: its b_hh is inside the reset.)",
+    ),
+    lstm(
+        "b_ih and b_hh exchanged",
+        LSTM,
+        SWAPPED + LSTM,
+        equivalent="the equations hold the two only as their sum, which is symmetric; "
+        "so are the derivatives by them, which are equal.",
+    ),
+    cell(
+        "rnn_tanh: b_ih and b_hh exchanged",
+        (RNN, SWAPPED + RNN),
+        equivalent="as of the LSTM: only their sum is in the equation.",
+    ),
+    lstm(
+        "a relative error of 1e-11 in a gradient alone",
+        "h @ w_hh.T",
+        "h @ (w_hh + (w_hh - w_hh.detach()) * 1e-11).T",
+    ),
+    lstm(
+        "the product with the input in float32",
+        "x @ w_ih.T + b_ih",
+        "(x.float() @ w_ih.float().T).to(x.dtype) + b_ih",
+    ),
+    cell(
+        "rnn_relu: tanh",
+        (
+            "    return relu(x @ w_ih.T + b_ih + h @ w_hh.T + b_hh)\n",
+            "    return tanh(x @ w_ih.T + b_ih + h @ w_hh.T + b_hh)\n",
+        ),
+    ),
     lstm("no input bias", "x @ w_ih.T + b_ih +", "x @ w_ih.T +"),
     lstm("sigmoid for the candidate", "tanh(g)", "sigmoid(g)"),
     lstm("no tanh on the way out", "* tanh(c)\n", "* c\n"),

@@ -1,8 +1,6 @@
-"""Bugs in how layers drive a cell, in the loop over time, and in the backward pass."""
+"""Bugs in how layers, and single steps, drive a cell."""
 
 from typing import Any
-
-import minigrad as mg
 
 from .mutant import Mutant
 from .planting import Edit
@@ -11,11 +9,6 @@ from .planting import Edit
 def layer(name: str, *edits: Edit, **facts: Any) -> Mutant:
     """A bug in how the layers drive a cell."""
     return Mutant(f"layer: {name}", "seq.recurrent", edits, **facts)
-
-
-def loop(name: str, *edits: Edit, **facts: Any) -> Mutant:
-    """A bug in the loop over time."""
-    return Mutant(f"scan: {name}", "minigrad.scan", edits, **facts)
 
 
 LAYERS = [
@@ -53,6 +46,29 @@ LAYERS = [
         cases="drop",
     ),
     layer(
+        "dropout scaled by what is kept, not by its inverse",
+        (
+            "x, self.dropout, mask=mask,",
+            "x * (1 - self.dropout) ** 2, self.dropout, mask=mask,",
+        ),
+        cases="/drop/",
+    ),
+    layer(
+        "the dropout mask inverted",
+        ("mask=mask,", "mask=None if mask is None else mg.logical_not(mask),"),
+        cases="/drop/",
+    ),
+    layer(
+        "dropout before the first layer too",
+        (
+            "                if layer:\n",
+            "                if not layer:\n"
+            "                    x = self._drop(x, None)\n"
+            "                if layer:\n",
+        ),
+        cases="drop",
+    ),
+    layer(
         "dropout in eval mode",
         ("if not self.training or (", "if False or ("),
         cases="drop",
@@ -85,6 +101,41 @@ LAYERS = [
         "the initial state of the first place for all",
         ("                h_0[place],", "                h_0[0],"),
         cases="h0",
+    ),
+    layer(
+        "the initial state of the next place",
+        ("                h_0[place],", "                h_0[place - 1],"),
+        cases="(L[23]|bi).*h0",
+    ),
+    layer(
+        "the initial state forgotten",
+        (
+            "                h_0[place],",
+            "                tuple(0 * state for state in h_0[place]),",
+        ),
+        cases="h0",
+    ),
+    layer(
+        "each layer goes on from the state of the one below",
+        (
+            "                h_0[place],",
+            "                h_0[place] if not place else"
+            " tuple(a + 0.1 * b for a, b in zip(h_0[place], h_0[place - 1])),",
+        ),
+        cases="L[23].*h0",
+    ),
+    layer(
+        "the final states of the last place for all",
+        (
+            "in zip(*carries, strict=True)",
+            "in zip(*carries[-1:] * len(carries), strict=True)",
+        ),
+        cases="L[23]|bi",
+    ),
+    layer(
+        "the weights of the first layer in the last",
+        ("list(self.places)[place]", "list(self.places)[place if place != 2 else 1]"),
+        cases="L3/(?!bi)",
     ),
     layer(
         "directions exchanged in the initial state",
@@ -135,6 +186,62 @@ LAYERS = [
         cases="L[23]",
     ),
     Mutant(
+        "layer: lengths sorted, the batch not",
+        "seq.boundary",
+        (
+            (
+                'return checked_lengths(given, frame.sizes["T"], frame.sizes["B"])',
+                "return np.sort("
+                'checked_lengths(given, frame.sizes["T"], frame.sizes["B"]))',
+            ),
+        ),
+        cases="lengths",
+    ),
+    Mutant(
+        "layer: no state is a state of ones",
+        "seq.boundary",
+        (("_zeros((*self.places,", "1 + _zeros((*self.places,"),),
+        cases="T7/f",
+    ),
+    Mutant(
+        "single step: the state of one example for all",
+        "seq.one_step",
+        (
+            (
+                "carry = boundary.initial_carry(self.cell, hx, frame)\n",
+                "carry = boundary.initial_carry(self.cell, hx, frame)\n"
+                "            carry = tuple(0 * s + s[:1] for s in carry)\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "single step: the new state is the old one",
+        "seq.one_step",
+        (("carry, found = observed", "_, found = observed"),),
+    ),
+    Mutant(
+        "single step: no gradient reaches the state",
+        "seq.one_step",
+        (
+            (
+                "carry = boundary.initial_carry(self.cell, hx, frame)\n",
+                "carry = boundary.initial_carry(self.cell, hx, frame)\n"
+                "            carry = tuple(s.detach() for s in carry)\n",
+            ),
+        ),
+    ),
+    Mutant(
+        "single step: a relative error of 1e-11",
+        "seq.one_step",
+        (
+            (
+                "            internals = dict(",
+                "            carry = tuple(s * (1 + 1e-11) for s in carry)\n"
+                "            internals = dict(",
+            ),
+        ),
+    ),
+    Mutant(
         "layer: h_0 and c_0 exchanged",
         "seq.boundary",
         (("    return tuple(carry)\n", "    return tuple(reversed(carry))\n"),),
@@ -158,71 +265,5 @@ LAYERS = [
         (('"relu": cells.rnn_relu', '"relu": cells.rnn_tanh'),),
         shipped="ONNX's reference evaluator ignores activations",
         cases="^rnn_relu/",
-    ),
-]
-
-KEEP = "        carry = _choose(rows, new, carry)\n"
-
-LOOP = [
-    loop(
-        "the state is never fed forward",
-        (KEEP, ""),
-        shipped="burn's GRU until 2025 (burn#2701)",
-    ),
-    loop(
-        "the first step has no gradient",
-        (
-            KEEP,
-            f"{KEEP}        if t == 0:\n"
-            "            carry = tuple(state.detach() for state in carry)\n",
-        ),
-        shipped="thinc's Cython backprop_lstm, by reading",
-    ),
-    loop("outputs the wrong way round", ("ys.append(", "ys.insert(0, ")),
-    loop(
-        "outputs are one step late",
-        ("ys.append(_choose(rows, y, None))", "ys.append((ys[-1:] or [y])[0])"),
-    ),
-    loop(
-        "states go on past a row's end",
-        (KEEP, "        carry = new\n"),
-        cases="lengths",
-    ),
-    loop(
-        "padded outputs are not zero",
-        ("ys.append(_choose(rows, y, None))", "ys.append(y)"),
-        shipped="onnxruntime#1193; Flax and haste by design",
-        cases="lengths",
-    ),
-    loop("padding is looked at", ("_choose(rows, x, None)", "x"), cases="lengths"),
-    loop(
-        "the reverse direction starts in the padding",
-        ("else live[t]\n", "else live[n_steps - 1 - t if reverse else t]\n"),
-        shipped="onnx-tensorflow#342",
-        cases="bi/.*lengths",
-    ),
-    loop(
-        "length 0 means the last padded step",
-        (
-            "    return array.astype(np.int64)\n",
-            "    return np.where(array == 0, n_steps, array).astype(np.int64)\n",
-        ),
-        shipped="Flax's _select_last_carry, by reading",
-        cases="lengths",
-    ),
-    loop(
-        "lengths off by one",
-        (
-            "np.arange(n_steps)[:, None] < checked",
-            "np.arange(n_steps)[:, None] <= checked",
-        ),
-        cases="lengths",
-    ),
-    Mutant(
-        "backward: a second pass overwrites",
-        edits=(("node.grad + g)", "g)"),),
-        owner=mg.tape,
-        function="backward",
-        shipped="gradients that differ between two calls (tensorflow#26331)",
     ),
 ]

@@ -6,13 +6,47 @@ from typing import Any
 import numpy as np
 
 import minigrad as mg
+from minigrad import functional as F
+from minigrad import losses
 
 from .mutant import Mutant
+from .planting import Edit
 
 
 def vjp(op: str, name: str, **vjps: Callable[..., Any]) -> Mutant:
     """A wrong VJP of an op."""
     return Mutant(f"{op}: {name}", op=op, vjps=vjps)
+
+
+def inexact(op: str, name: str) -> Mutant:
+    """The VJP of one input, off by a relative 1e-11."""
+    right = mg.op.OPS[op].vjps[name]
+    wrong = {name: lambda *args: right(*args) * (1 + 1e-11)}
+    text = f"the gradient by {name} is off by 1e-11"
+    return Mutant(f"{op}: {text}", op=op, vjps=wrong)
+
+
+def narrow(op: str) -> Mutant:
+    """The forward computed in float32, whatever it is given."""
+    right = mg.op.OPS[op].forward
+
+    def forward(*args: Any) -> Any:
+        dtypes = [a.dtype for a in args if isinstance(a, np.ndarray)]
+        some = [np.float32(a) if isinstance(a, np.ndarray) else a for a in args]
+        return np.asarray(right(*some)).astype(dtypes[0])
+
+    return Mutant(f"{op}: in float32", op=op, forward=forward)
+
+
+def composite(op: str, name: str, *edits: Edit, owner: Any = F) -> Mutant:
+    """A bug in an op that is made of others."""
+    return Mutant(f"{op}: {name}", edits=edits, op=op, owner=owner, function=op)
+
+
+def own_vjps() -> list[tuple[str, str]]:
+    """(op, input) of each VJP in minigrad's table."""
+    own = (op for op in mg.op.OPS.values() if op.forward.__module__ == mg.ops.__name__)
+    return [(op.name, name) for op in own for name in op.vjps]
 
 
 def _overwrite(array: Any, index: Any, x: Any) -> Any:
@@ -182,5 +216,109 @@ OPS = [
         "put: an index named twice overwrites",
         op="put",
         forward=lambda x, index, shape: _overwrite(np.zeros(shape, x.dtype), index, x),
+    ),
+    vjp("sign", "as if it were its argument", x=lambda g, y, x: g),
+    vjp("neg", "the sign", x=lambda g, y, x: g),
+    vjp("log", "of the value", x=lambda g, y, x: g / y),
+    vjp(
+        "minimum", "y takes all of a tie", y=lambda g, z, x, y: mg.where(y <= x, g, 0.0)
+    ),
+    vjp(
+        "pow",
+        "the logarithm of the power",
+        y=lambda g, z, x, y: g * z * mg.log(z),
+    ),
+    vjp(
+        "amin",
+        "every tie takes all",
+        x=lambda g, y, x, dim, keepdim: mg.where(
+            x == mg.ops.restore(y, x, dim, keepdim),
+            mg.ops.restore(g, x, dim, keepdim),
+            0.0,
+        ),
+    ),
+    vjp("reshape", "doubled", x=lambda g, y, x, shape: mg.reshape(g + g, x.shape)),
+    vjp(
+        "reshape",
+        "in the other order",
+        x=lambda g, y, x, shape: mg.reshape(
+            mg.reshape(g, (-1,)).flip((0,)) if g.ndim == 1 else g, x.shape
+        ),
+    ),
+    vjp(
+        "expand",
+        "shared out to the copies",
+        x=lambda g, y, x, size: g / max(g.numel(), 1),
+    ),
+    vjp(
+        "sum_to",
+        "shared out among what was added",
+        x=lambda g, y, x, size: g.expand(x.shape) * (y.numel() / x.numel()),
+    ),
+    vjp(
+        "unbind",
+        "in reverse order",
+        x=lambda gs, ys, x, dim: mg.stack(mg.ops.present(gs, ys)[::-1], dim),
+    ),
+    vjp(
+        "getitem",
+        "repeated indices overwrite",
+        x=lambda g, y, x, index: mg.Tensor(
+            _overwrite(np.zeros(x.shape, x.dtype), index, g.detach().numpy())
+        ),
+    ),
+    vjp("put", "negated", x=lambda g, y, x, index, shape: -g[index]),
+    vjp(
+        "scatter_add",
+        "src is not gathered",
+        src=lambda g, y, x, dim, index, src: g.sum().expand(src.shape),
+    ),
+    vjp(
+        "scatter_add",
+        "x overwritten, not added to",
+        x=lambda g, y, x, dim, index, src: mg.where(
+            mg.scatter_add(mg.zeros_like(x), dim, index, mg.ones_like(src)) > 0, 0.0, g
+        ),
+    ),
+    vjp(
+        "embedding_grad",
+        "the padding row's too",
+        x=lambda g, y, x, index, n, padding: mg.embedding(index, g),
+    ),
+    vjp("to", "nothing comes back", x=lambda g, y, x, dtype: mg.zeros_like(x)),
+    # That of a sign is zero, whatever it is multiplied by.
+    *(inexact(op, name) for op, name in own_vjps() if op != "sign"),
+    *map(narrow, ("tanh", "exp", "matmul", "softmax", "cumsum", "logsumexp")),
+    composite("dropout", "without its scale", ("1.0 / (1.0 - p)", "1.0")),
+    composite("dropout", "scaled by p", ("1.0 / (1.0 - p)", "1.0 / max(p, 0.1)")),
+    composite(
+        "dropout",
+        "the mask inverted",
+        ("(mask * scale)", "(~mask * scale)"),
+    ),
+    composite(
+        "dropout",
+        "in evaluation, too",
+        ("return input * 1.0", "return input * (1.0 - p)"),
+    ),
+    composite("leaky_relu", "the slope for all", ("input > 0", "input > 9")),
+    composite("hardsigmoid", "from -2 to 2", ("input + 3.0", "input * 1.5 + 3.0")),
+    composite(
+        "mse_loss",
+        "half the square",
+        ("difference * difference", "0.5 * difference * difference"),
+        owner=losses,
+    ),
+    composite(
+        "l1_loss",
+        "the square",
+        ("ops.abs(input - target)", "(input - target) * (input - target)"),
+        owner=losses,
+    ),
+    Mutant(
+        "relu: the tie seen from x, not from y",
+        op="relu",
+        vjps={"x": lambda g, y, x: mg.where(x <= 0, 0.0, g)},
+        equivalent="y = max(x, 0) is at most 0 just where x is.",
     ),
 ]

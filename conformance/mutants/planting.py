@@ -12,11 +12,17 @@ import inspect
 import sys
 import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from types import ModuleType
+from types import CodeType, ModuleType
 from typing import Any
 
 import minigrad
-from minigrad.op import OPS
+import seq
+from minigrad import _backend, _loop_py
+from minigrad.fused import frame
+from minigrad.fused.plan import Cache
+from minigrad.op import Op
+
+scan: Any = importlib.import_module("minigrad.scan")  # in minigrad, it is the function
 
 Edit = tuple[
     str, str
@@ -123,12 +129,11 @@ def _fresh(package: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def mutated_op(
-    name: str,
+    op: Op,
     forward: Callable[..., Any] | None = None,
     vjps: Mapping[str, Callable[..., Any]] | None = None,
 ) -> Iterator[None]:
     """The op with another forward or other VJPs, inside."""
-    op = OPS[name]
     before = op.forward, op.vjps, op.small
     if forward is not None:
         op.forward, op.small = forward, None
@@ -141,14 +146,50 @@ def mutated_op(
 
 @contextlib.contextmanager
 def mutated_function(owner: Any, name: str, edits: Sequence[Edit]) -> Iterator[None]:
-    """A module's function, or a class's method, from its edited source, inside."""
-    original = inspect.getattr_static(owner, name)
-    function = inspect.unwrap(original)
+    """A module's function, or a class's method, from its edited source, inside.
+
+    Its code is exchanged, not its name: who has imported it runs the edited code too.
+    """
+    static = inspect.getattr_static(owner, name)
+    function = inspect.unwrap(getattr(static, "fget", static))
     source = edited(textwrap.dedent(inspect.getsource(function)), edits)
-    namespace = dict(function.__globals__)
-    exec(compile(source, function.__code__.co_filename, "exec"), namespace)
-    setattr(owner, name, namespace[name])
+    if function.__closure__:  # `super()` refers to the class around it
+        inner = textwrap.indent(source, "    ")
+        source = f"def around():\n    __class__ = None\n{inner}"
+    code = compile(source, function.__code__.co_filename, "exec")
+    while code.co_name != function.__name__:
+        code = next(c for c in code.co_consts if isinstance(c, CodeType))
+    original = function.__code__
+    function.__code__ = code
     try:
         yield
     finally:
-        setattr(owner, name, original)
+        function.__code__ = original
+
+
+@contextlib.contextmanager
+def fresh_plans() -> Iterator[None]:
+    """No step that was traced outside is known inside, nor the other way round."""
+
+    def forget() -> None:
+        scan._plans = Cache()
+        frame.uniform.cache_clear()
+        for cell in seq.CELLS.values():
+            cell._lifted = None
+
+    forget()
+    try:
+        yield
+    finally:
+        forget()
+
+
+@contextlib.contextmanager
+def plain_machine() -> Iterator[None]:
+    """Loops are run by the plain twin of the compiled machine, inside."""
+    original = _backend.loop
+    _backend.loop = _loop_py
+    try:
+        yield
+    finally:
+        _backend.loop = original

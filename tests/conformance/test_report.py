@@ -76,6 +76,8 @@ def test_a_deviation_whose_case_did_not_run_is_left_alone():
         ("mgu", "layers", "paper, by another hand"),
         ("mgu.source", "layers", "own source, in torch"),
         ("gru_cell", "single steps", "torch.nn.GRUCell"),
+        ("gru_loop", "fused loops", "the loop of single ops"),
+        ("scan", "fused loops", "the loop of single ops"),
         ("mg.tanh", "ops", "torch.tanh"),
         ("mg.put", "ops", "finite differences"),
         ("AdamW", "optimisers and clipping", "torch.optim"),

@@ -1,0 +1,86 @@
+"""Faults of the machine that runs the code, in its plain twin."""
+
+from __future__ import annotations
+
+from minigrad import _loop_py
+
+from .fault import machine
+
+MACHINE = [
+    machine(
+        "a row between two threads is nobody's",
+        "_step",
+        (
+            "    code = iter(self.code)\n",
+            "    n = max(len(r) for r in rows) // 2\n"
+            "    if n > 1 and not hasattr(self, 'part'):\n"
+            "        self.part = True\n"
+            "        for part in (slice(0, n - 1), slice(n, None)):\n"
+            "            some = [r if k == VECTOR else r[part]"
+            " for r, k in zip(rows, self.kinds)]\n"
+            "            self._step(some, weights)\n"
+            "        del self.part\n"
+            "        return\n"
+            "    code = iter(self.code)\n",
+        ),
+    ),
+    machine(
+        "the second thread reads the first one's rows of a sequence",
+        "_rows",
+        ("        first = start\n", "        first = start - start % (2 * n)\n"),
+    ),
+    machine(
+        "the steps of a sequence in the order of running",
+        "run_from",
+        ("t, starts[t], sizes", "t, starts[i], sizes"),
+    ),
+    machine(
+        "a carry is read where it is written",
+        "_rows",
+        ("(i + (kind == WRITE)) % 2", "i % 2"),
+    ),
+    machine(
+        "a kept carry is read one step late",
+        "_rows",
+        ("(reverse == (kind == READ))", "(reverse != (kind == READ))"),
+    ),
+    machine(
+        "a second term overwrites the first",
+        "_step",
+        ("total = total + x @ weights[weight]", "total = x @ weights[weight]"),
+    ),
+    machine(
+        "products read from the first column",
+        "_step",
+        ("[:, first : first + inner]", "[:, :inner]"),
+    ),
+    machine(
+        "segments read from the first column",
+        "_segment",
+        ("rows[place][:, c : c + wide]", "rows[place][:, :wide]"),
+    ),
+    machine(
+        "the largest of a row is that of all rows",
+        "run_opcode",
+        ("forward(args[0], -1, True)", "forward(args[0], None, True)"),
+        owner=_loop_py,
+    ),
+    machine(
+        "sums of products overwrite those of other segments",
+        "gram",
+        ("np.add(out, total, out)", "np.add(0 * out, total, out)"),
+        owner=_loop_py,
+    ),
+    machine(
+        "sums overwrite those of other segments",
+        "sum_rows",
+        ("np.add(out, total, out)", "np.add(0 * out, total, out)"),
+        owner=_loop_py,
+    ),
+    machine(
+        "the last row is in no sum",
+        "sum_rows",
+        ("x.reshape(-1, x.shape[-1]).sum(0)", "x.reshape(-1, x.shape[-1])[:-1].sum(0)"),
+        owner=_loop_py,
+    ),
+]
