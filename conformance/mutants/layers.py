@@ -200,7 +200,7 @@ LAYERS = [
     Mutant(
         "layer: no state is a state of ones",
         "seq.boundary",
-        (("_zeros((*self.places,", "1 + _zeros((*self.places,"),),
+        (("        return mg.zeros(*sizes,", "        return 1 + mg.zeros(*sizes,"),),
         cases="T7/f",
     ),
     Mutant(

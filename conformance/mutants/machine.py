@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from minigrad import _loop_py
+from minigrad import _loop_py, _memory_py
 
 from .fault import machine
 
@@ -82,5 +82,32 @@ MACHINE = [
         "sum_rows",
         ("x.reshape(-1, x.shape[-1]).sum(0)", "x.reshape(-1, x.shape[-1])[:-1].sum(0)"),
         owner=_loop_py,
+    ),
+    machine(
+        "the initial state is taken twice",
+        "lay_out",
+        (
+            "states[-1 if frame.reverse else 0] = initial",
+            "states[-1 if frame.reverse else 0] = 2 * initial",
+        ),
+        owner=_memory_py,
+    ),
+    machine(
+        "rows that never run end in zeros",
+        "lay_out",
+        (
+            "            states[:] = initial",
+            "            states[:] = initial\n            states[1] = 0",
+        ),
+        owner=_memory_py,
+    ),
+    machine(
+        "sequences rounded to float32",
+        "rows",
+        (
+            "    if array.ndim and",
+            "    array = np.float32(array).astype(array.dtype)\n    if array.ndim and",
+        ),
+        owner=_memory_py,
     ),
 ]

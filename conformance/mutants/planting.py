@@ -17,7 +17,7 @@ from typing import Any
 
 import minigrad
 import seq
-from minigrad import _backend, _loop_py
+from minigrad import _backend, _loop_py, _memory_py
 from minigrad.fused import frame
 from minigrad.fused.plan import Cache
 from minigrad.op import Op
@@ -187,9 +187,9 @@ def fresh_plans() -> Iterator[None]:
 @contextlib.contextmanager
 def plain_machine() -> Iterator[None]:
     """Loops are run by the plain twin of the compiled machine, inside."""
-    original = _backend.loop
-    _backend.loop = _loop_py
+    original = _backend.loop, _backend.lay_out
+    _backend.loop, _backend.lay_out = _loop_py, _memory_py.lay_out
     try:
         yield
     finally:
-        _backend.loop = original
+        _backend.loop, _backend.lay_out = original

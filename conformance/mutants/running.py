@@ -22,21 +22,6 @@ LOOPS = [
         ('(what == "read") != frame.reverse', 'what == "read"'),
     ),
     fault(
-        "the initial state is taken twice",
-        loop.Loop,
-        "_carry",
-        (
-            "states[-1 if frame.reverse else 0] = initial",
-            "states[-1 if frame.reverse else 0] = 2 * initial",
-        ),
-    ),
-    fault(
-        "rows that never run end in zeros",
-        loop.Loop,
-        "_carry",
-        ("halves[:] = initial", "halves[:] = initial\n        halves[1] = 0"),
-    ),
-    fault(
         "the first weight for all",
         loop.Loop,
         "bound",
@@ -74,15 +59,6 @@ LOOPS = [
         (
             "np.full(b.width, b.which, dtype)",
             "np.full(b.width, np.float32(b.which), dtype)",
-        ),
-    ),
-    fault(
-        "sequences rounded to float32",
-        loop,
-        "_rows",
-        (
-            "    if array.ndim and",
-            "    array = np.float32(array).astype(array.dtype)\n    if array.ndim and",
         ),
     ),
     fault(
