@@ -41,7 +41,7 @@ def source(file: Path | None) -> Any:
 
 def baseline(corpus: Corpus, most: int) -> tuple[int, float]:
     """The n, up to most, of the best n-gram for the held-out text, and its loss."""
-    size, losses = len(corpus.vocabulary), {}
+    size, losses = len(corpus.vocabulary) - 1, {}
     for n in range(1, most + 1):
         model = NGram(n, size).fit([corpus.train[:]])
         losses[n] = model.loss([corpus.held_out[:]])

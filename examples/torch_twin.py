@@ -29,11 +29,11 @@ class Twin(nn.Module):
             self.embedding = nn.Embedding(size, layer.input_size, padding_idx=PAD)
         made = CELLS[layer.cell.name]
         self.recurrent = made(layer.input_size, layer.hidden_size, layer.num_layers)
-        self.head = nn.Linear(layer.hidden_size, size)
+        self.head = nn.Linear(layer.hidden_size, size - 1)
         self.load_state_dict(model.state_dict())
 
     def forward(self, inputs: torch.Tensor, state: Any = None) -> Any:
-        """Numbers (T, B) to scores (T, B, size), and the last state."""
+        """Numbers (T, B) to scores (T, B, size - 1), and the last state."""
         if hasattr(self, "embedding"):
             x = self.embedding(inputs)
         else:
@@ -55,7 +55,7 @@ def fit_twin(
             inputs, targets = (torch.tensor(part.numpy()) for part in batch[:2])
             scores, state = twin(inputs, state)
             state = detached(state)
-            loss = F.cross_entropy(scores.flatten(0, 1), targets.flatten())
+            loss = F.cross_entropy(scores.flatten(0, 1), targets.flatten() - 1)
             optimizer.zero_grad()
             loss.backward()
             nn.utils.clip_grad_norm_(twin.parameters(), clip_norm)

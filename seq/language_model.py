@@ -37,7 +37,7 @@ class LanguageModel(nn.Module):
     >>> model = LanguageModel(vocabulary, "gru", 8, generator=0)
     >>> scores, state = model(vocabulary.encode("ad"))
     >>> scores.shape, state.shape
-    ((2, 7), (1, 8))
+    ((2, 6), (1, 8))
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class LanguageModel(nn.Module):
         )
         self.dropout = nn.Dropout(dropout)
         out = cell.output_size(self.recurrent.places[f"_l{num_layers - 1}"], dtype)
-        self.head = nn.Linear(out, size, dtype=dtype, generator=self.generator)
+        self.head = nn.Linear(out, size - 1, dtype=dtype, generator=self.generator)
 
     @property
     def vectors(self) -> Tensor:
@@ -86,10 +86,11 @@ class LanguageModel(nn.Module):
     def forward(
         self, inputs: Any, state: State | None = None, lengths: Lengths | None = None
     ) -> tuple[Tensor, State]:
-        """From x⟨t⟩ as numbers (T, B) to the scores of each y⟨t⟩, (T, B, size).
+        """From x⟨t⟩ as numbers (T, B) to scores of y⟨t⟩, (T, B, len(vocabulary) - 1).
 
-        Their softmax is ŷ⟨t⟩. state: a⟨0⟩, zeros if it isn't given; that after the
-        last step is returned too. Without B, for one example, it is (T,) to (T, size).
+        Their softmax is ŷ⟨t⟩: that at i is of token i + 1, as <PAD>, which is 0, is
+        never what comes next. state: a⟨0⟩, zeros if it isn't given; that after the last
+        step is returned too. There is no B in what is given and returned for one text.
         """
         x = mg.embedding(as_tensor("inputs", inputs), self.vectors, PAD)
         output, state = self.recurrent(x, state, lengths=lengths)
@@ -105,11 +106,14 @@ class LanguageModel(nn.Module):
         The one definition of the loss: all others are sums of these. 0 at padding.
         """
         scores, state = self(batch.inputs, state, batch.lengths)
-        flat = scores.reshape(-1, scores.shape[-1])
+        classes = batch.targets - 1
         losses = mg.cross_entropy(
-            flat, batch.targets.reshape(-1), ignore_index=PAD, reduction="none"
+            scores.reshape(-1, scores.shape[-1]),
+            classes.reshape(-1),
+            ignore_index=PAD - 1,
+            reduction="none",
         )
-        return losses.reshape(batch.targets.shape), state
+        return losses.reshape(classes.shape), state
 
     def loss(self, batch: TextBatch, state: State | None = None) -> Loss:
         """L = Σ_t L⟨t⟩, summed over the batch too, and the number of tokens."""

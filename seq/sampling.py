@@ -44,11 +44,11 @@ def sample(
         raise ArgumentError(f"temperature must be a number >= 0, got {temperature!r}")
     if top_k is not None:
         check_int("top_k", top_k, 1)
-        top_k = min(top_k, len(model.vocabulary))
+        top_k = min(top_k, len(model.vocabulary) - 1)
     numbers = model.vocabulary.encode(prompt)
-    forbidden = [PAD] if unknown else [PAD, UNK]
-    noise = _noise(n, len(model.vocabulary), temperature, rng.generator(generator))
-    drawn = _draw(model, numbers, forbidden, top_k, length, noise)
+    size = len(model.vocabulary) - 1
+    noise = _noise(n, size, temperature, rng.generator(generator))
+    drawn = _draw(model, numbers, unknown, top_k, length, noise)
     texts = []
     for column in drawn.T:
         ends = np.flatnonzero(column == EOS)
@@ -60,7 +60,7 @@ def sample(
 def _draw(
     model: LanguageModel,
     prompt: Array,
-    forbidden: list[int],
+    unknown: bool,
     top_k: int | None,
     length: int,
     noise: Iterator[Array],
@@ -73,7 +73,8 @@ def _draw(
     n = len(added)
     weight = np.ascontiguousarray(model.head.weight.detach().numpy().T)
     bias = model.head.state_dict()["bias"].numpy().copy()
-    bias[forbidden] = -np.inf
+    if not unknown:
+        bias[UNK - 1] = -np.inf
     vectors = model.vectors.detach().numpy()
     stream = model.recurrent.stream(n)
     output = stream(vectors[[PAD] * n])  # x⟨1⟩ = 0
@@ -87,7 +88,7 @@ def _draw(
         if top_k is not None:
             worst = np.partition(scores, -top_k, -1)[:, -top_k, None]
             scores[scores < worst] = -np.inf
-        drawn[t] = numbers = (scores + added).argmax(-1)
+        drawn[t] = numbers = (scores + added).argmax(-1) + 1
         if EOS in numbers.tolist():
             ended |= numbers == EOS
             if ended.all():

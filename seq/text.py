@@ -20,7 +20,11 @@ from seq.vocabulary import EOS, Vocabulary
 Array = np.ndarray[Any, Any]
 CHUNK = 1 << 20  # bytes
 LONGEST_LINE = 10_000  # tokens
-LONGEST_WORD = 100_000  # characters
+LONGEST_WORD = 100_000  # characters, and also those of a line
+ONE_TEXT = (
+    "and each line is an example; if it is one running text, read it as one: "
+    "lines=False, or --text"
+)
 
 
 class Tokens(Protocol):
@@ -127,6 +131,7 @@ def read_corpus(
     def chunks(what: str) -> Iterator[str]:
         with _read(source, what, progress) as (file, tick):
             text = read_chunks(file, encoding, tick)
+            text = _short_lines(text) if lines else text
             yield from whole_words(text) if level == "word" else text
 
     with located(str(name)):
@@ -248,6 +253,19 @@ def _last_gap(text: str) -> int:
     return len(before) if last else 0
 
 
+def _short_lines(chunks: Iterable[str]) -> Iterator[str]:
+    """The same text, refused as soon as a line in it is far too long."""
+    length = 0
+    for chunk in chunks:
+        first, *others = map(len, chunk.split("\n"))
+        if max(length + first, *others, 0) > LONGEST_WORD:
+            raise FileFormatError(
+                f"a line has more than {LONGEST_WORD:,} characters, {ONE_TEXT}"
+            )
+        length = others[-1] if others else length + first
+        yield chunk
+
+
 def _whole_lines(encoded: Iterable[Array]) -> Iterator[Array]:
     """The same tokens in arrays that end where a line ends; the last one is ended."""
     rest = np.empty(0, np.int64)
@@ -258,8 +276,7 @@ def _whole_lines(encoded: Iterable[Array]) -> Iterator[Array]:
         longest = np.diff(ends, prepend=0, append=len(numbers)).max(initial=0)
         if longest > LONGEST_LINE:
             raise FileFormatError(
-                f"a line has more than {LONGEST_LINE:,} tokens, and each line is an "
-                "example; if it is one running text, read it as one: lines=False"
+                f"a line has more than {LONGEST_LINE:,} tokens, {ONE_TEXT}"
             )
         yield numbers[:cut]
         rest = numbers[cut:]
