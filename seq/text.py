@@ -128,7 +128,8 @@ def read_corpus(
     if not 0 <= held_out < 1:
         raise ArgumentError(f"held_out must be in [0, 1), got {held_out!r}")
     level = vocabulary.level if vocabulary else level
-    name = source if isinstance(source, str | os.PathLike) else "the text"
+    name = getattr(source, "name", source)
+    name = name if isinstance(name, str | os.PathLike) else "the text"
 
     def chunks(what: str) -> Iterator[str]:
         with _read(source, what, progress) as (file, tick):
