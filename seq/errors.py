@@ -4,6 +4,10 @@ from minigrad.anomaly import within
 from minigrad.errors import MinigradError, NonFiniteError
 
 
+class FileFormatError(MinigradError, ValueError):
+    """A file that isn't what it should be."""
+
+
 class located(within):
     """Put `where` in front of the message of an error raised inside.
 
