@@ -1,4 +1,4 @@
-"""Chooses the compiled hot path, or its plain Python twin when MINIGRAD_PURE=1."""
+"""Chooses the compiled modules, or their plain Python twins when MINIGRAD_PURE=1."""
 
 from __future__ import annotations
 
@@ -8,23 +8,22 @@ from typing import TYPE_CHECKING
 PURE = os.environ.get("MINIGRAD_PURE", "0") not in ("", "0")
 
 if TYPE_CHECKING or PURE:
+    from . import _kernels_py as kernels
     from . import _ops_py as chosen
 else:
+    from . import _kernels as kernels
     from . import _ops as chosen
 
 Node = chosen.Node
 OpCore = chosen.OpCore
 TensorCore = chosen.TensorCore
-add_rows = chosen.add_rows
 apply = chosen.apply
-exp = chosen.exp
 get_mode = chosen.get_mode
 get_watching = chosen.get_watching
 set_mode = chosen.set_mode
 set_tensor_class = chosen.set_tensor_class
 set_watcher = chosen.set_watcher
 set_watching = chosen.set_watching
-sigmoid = chosen.sigmoid
 wrap = chosen.wrap
 
 # Last: the loop's twin reads the table of ops, which needs the names above.
@@ -36,4 +35,4 @@ else:
     from . import _loop as loop
     from ._memory import empty
 
-__all__ = ["empty", "loop"]
+__all__ = ["empty", "kernels", "loop"]

@@ -1,4 +1,4 @@
-"""The plain Python twin of `_ops.pyx`: what recording an op means, and its kernels.
+"""The plain Python twin of `_ops.pyx`: what recording an op means.
 
 Read this one; the Cython file does the same, faster. `MINIGRAD_PURE=1` runs on it,
 and the tests hold the two together.
@@ -214,31 +214,3 @@ def apply(op: OpCore, args: tuple[Any, ...]) -> Any:
     if several:
         return tuple(wrap(v, node, i) for i, v in enumerate(values))
     return wrap(values[0], node)
-
-
-# -- kernels -------------------------------------------------------------------------
-
-
-def exp(x: Array) -> Array:
-    """e**x; by way of float64, as numpy's float32 exp is off by up to 2.5 ulp."""
-    if x.dtype == np.float32:
-        return np.asarray(np.exp(x.astype(np.float64))).astype(np.float32)
-    return np.asarray(np.exp(x))
-
-
-def sigmoid(x: Array) -> Array:
-    """1 / (1 + e**-x), without overflow, and accurate far below zero."""
-    wide = x.astype(np.float64)
-    small = np.exp(-np.abs(wide))
-    total = 1.0 + small
-    y = np.where(wide >= 0, 1.0, small) / total
-    # In float64 three roundings add up to 2.3 ulp: give back what the sum lost.
-    y = y - y * ((small - (total - 1.0)) / total)
-    return np.asarray(y).astype(x.dtype)
-
-
-def add_rows(rows: Array, index: Array, n: int) -> Array:
-    """(n, D) zeros, with rows (N, D) added at index (N,), each in 0..n-1."""
-    out = np.zeros((n, rows.shape[1]), rows.dtype)
-    np.add.at(out, index, rows)
-    return out
