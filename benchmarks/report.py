@@ -20,7 +20,10 @@ TITLES = {
     "streaming": "Streaming: one step, batch 1, from numpy to numpy; I,H",
     "reading": "Streaming, beside the time to read the weights once; I,H",
     "lengths": "Lengths: the training step of ragged rows, beside more steps",
-    "ops": "Single ops on 4x4 arrays",
+    "engine": "Recording: arrays so small that only the bookkeeping is left",
+    "steps": "Steps: of an optimiser, of training, and an import",
+    "forward": "Single ops: forward, recorded",
+    "gradients": "Single ops: forward, and backward to every float input",
 }
 WIDTH = 132
 

@@ -8,7 +8,17 @@ import torch
 from tqdm import tqdm
 
 import minigrad as mg
-from benchmarks import engine, gemm, layers, machine, ragged, streaming, writing
+from benchmarks import (
+    engine,
+    gemm,
+    layers,
+    machine,
+    ops,
+    ragged,
+    steps,
+    streaming,
+    writing,
+)
 from benchmarks.case import Case, build
 from benchmarks.kinds import SIZES
 from benchmarks.measure import Subject, measure
@@ -20,8 +30,8 @@ Times = Callable[[Mapping[str, Subject]], dict[str, list[float]]]
 REST = 0.005
 
 
-def cases(threads: int, quick: bool) -> Iterator[Case]:
-    """Every line of every table; with `quick`, at the two small sizes only."""
+def layer_cases(threads: int, quick: bool) -> Iterator[Case]:
+    """Layers and cells; with `quick`, at the two small sizes only."""
     sizes = SIZES[:2] if quick else SIZES
     yield from layers.cases(sizes)
     yield from writing.cases(sizes)
@@ -29,7 +39,17 @@ def cases(threads: int, quick: bool) -> Iterator[Case]:
         yield from writing.thread_cases(sizes, threads)
     yield from streaming.cases(streaming.SIZES)
     yield from ragged.cases(sizes)
+
+
+def op_cases(threads: int, quick: bool) -> Iterator[Case]:
+    """The engine alone, from single ops to training steps; with `quick`, small ones."""
     yield from engine.cases()
+    yield from steps.cases(quick)
+    yield from ops.cases(quick)
+
+
+SUITES = {"layers": layer_cases, "ops": op_cases}
+"""Every line of every table, by the name of what is measured."""
 
 
 def run(threads: int, quick: bool, chosen: Iterable[Case]) -> Run:
