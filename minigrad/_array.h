@@ -218,7 +218,7 @@ static const minigrad_array *const minigrad_arrays[][2] = {
 #define WIDE (8 * LANES)
 /* How many numbers of a row, and rows of a column, are added up by themselves: one long
    sum in float32 drifts. */
-#define CUT 1024
+#define CUT (64 * LANES)
 #define ROWS_CUT 32
 
 /* -- a pass over one array or two --------------------------------------------------- */

@@ -39,9 +39,7 @@ def test_two_models_at_once(repeat):
     alone, together = {}, {}
     for seed in (0, 7):
         train(seed, alone)
-    workers = [
-        threading.Thread(target=train, args=(seed, together)) for seed in (0, 7)
-    ]
+    workers = [threading.Thread(target=train, args=(seed, together)) for seed in (0, 7)]
     for worker in workers:
         worker.start()
     for worker in workers:
