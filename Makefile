@@ -8,7 +8,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 SOURCES := $(shell find minigrad/. seq/. conformance/. \
 	-not -path '*__pycache__*' -not -name '*.so')
 
-.PHONY: help setup conformance test pytest test-pure test-checked bench lint clean
+.PHONY: help setup conformance test pytest test-pure test-checked bench bench-ops lint clean
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 
@@ -35,6 +35,9 @@ test-checked: build/checked/ready ## the engine's tests on an installed, checked
 
 bench: .venv/ready ## measure; the peers that are installed take turns with minigrad
 	$(BIN)/python -m benchmarks
+
+bench-ops: .venv/ready ## measure each op, and keep it for pytest-benchmark compare
+	$(BIN)/python -m benchmarks ops
 
 lint: .venv/ready ## ruff and mypy
 	$(BIN)/ruff check .

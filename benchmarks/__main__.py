@@ -1,5 +1,7 @@
 """python -m benchmarks: minigrad beside its peers, on one thread each and on two.
 
+With `ops`: single ops and the engine alone, as a picture too, and kept where
+pytest-benchmark keeps its runs: `pytest-benchmark compare` shows two commits.
 With `growth`: how the cost grows with the steps and with the batch, as a picture.
 """
 
@@ -10,10 +12,15 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from benchmarks import threads
 
-PICTURE = Path(__file__).parents[1] / "docs" / "growth.png"
+if TYPE_CHECKING:
+    from benchmarks import results
+
+ROOT = Path(__file__).parents[1]
+PICTURES = {"growth": ROOT / "docs" / "growth.png", "ops": ROOT / "docs" / "ops.png"}
 
 
 def main() -> None:
@@ -22,8 +29,10 @@ def main() -> None:
     try:
         if options.command == "growth":
             growth(options)
+        elif options.command == "ops":
+            ops(options)
         else:
-            tables(options)
+            tables(options, "layers")
     except ModuleNotFoundError as error:
         sys.exit(f"{error}; pip install 'minigrad[test]' brings what is needed")
 
@@ -31,7 +40,7 @@ def main() -> None:
 def parser() -> argparse.ArgumentParser:
     """What the command line takes."""
     made = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    made.add_argument("command", nargs="?", choices=["growth"], help="draw a picture")
+    made.add_argument("command", nargs="?", choices=list(PICTURES), help="another part")
     made.add_argument(
         "--quick", action="store_true", help="fewer rounds, and nothing large"
     )
@@ -49,12 +58,23 @@ def parser() -> argparse.ArgumentParser:
         "--only", default="", metavar="NAME", help="what has NAME in its label"
     )
     made.add_argument(
-        "--picture", type=target, default=PICTURE, metavar="FILE", help="of growth"
+        "--picture", type=target, metavar="FILE", help="of growth, or of ops"
     )
     return made
 
 
-def tables(options: argparse.Namespace) -> None:
+def ops(options: argparse.Namespace) -> None:
+    """On one thread; what a numbered file and a picture keep."""
+    options.threads = [1]
+    from benchmarks import history, overview
+
+    (run,) = tables(options, "ops")
+    print(f"kept in {history.keep(run, ROOT / '.benchmarks')}")
+    if not options.only or options.picture:
+        overview.draw(run, options.picture or PICTURES["ops"])
+
+
+def tables(options: argparse.Namespace, suite: str) -> list["results.Run"]:
     """A process for each number of threads; then all that they found."""
     from benchmarks import report, results
 
@@ -62,7 +82,8 @@ def tables(options: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory, "run.json")
         for n in options.threads:
-            request = {"threads": n, "quick": options.quick, "only": options.only}
+            request = {"suite": suite, "threads": n, "quick": options.quick}
+            request["only"] = options.only
             command = ["-m", "benchmarks.worker", json.dumps(request), str(path)]
             environment = os.environ | threads.environment(n)
             done = subprocess.run([sys.executable, *command], env=environment)
@@ -72,6 +93,7 @@ def tables(options: argparse.Namespace) -> None:
     report.show(runs)
     if options.json:
         results.dump(options.json, runs)
+    return runs
 
 
 def growth(options: argparse.Namespace) -> None:
@@ -81,7 +103,7 @@ def growth(options: argparse.Namespace) -> None:
     # Now, and not before, numpy is loaded.
     from benchmarks import growth
 
-    growth.draw(options.picture, options.quick)
+    growth.draw(options.picture or PICTURES["growth"], options.quick)
 
 
 def target(text: str) -> Path:

@@ -51,7 +51,7 @@ LINES: dict[str, Line] = {
 def cases() -> Iterator[Case]:
     """Every line, on 4x4 arrays."""
     for name in LINES:
-        yield Case("ops", name, (4, 4), partial(engine_makers, name))
+        yield Case("engine", name, (4, 4), partial(engine_makers, name))
 
 
 def engine_makers(name: str) -> Makers:

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-PACKAGES = ["numpy", "torch", "jax", "onnxruntime"]
+PACKAGES = ["numpy", "torch", "jax", "onnxruntime", "autograd"]
 
 
 def facts() -> dict[str, Any]:

@@ -22,7 +22,10 @@ TITLES = {
     "lengths": "Lengths: the training step of ragged rows, beside more steps",
     "language": "Character models: a whole training step; T,B,tokens,H",
     "sampling": "Character models: a text, drawn one by one; characters,B,tokens,H",
-    "ops": "Single ops on 4x4 arrays",
+    "engine": "Recording: arrays so small that only the bookkeeping is left",
+    "steps": "Steps: of an optimiser, of training, and an import",
+    "forward": "Single ops: forward, recorded",
+    "gradients": "Single ops: forward, and backward to every float input",
 }
 WIDTH = 132
 

@@ -14,7 +14,9 @@ from benchmarks import (
     language,
     layers,
     machine,
+    ops,
     ragged,
+    steps,
     streaming,
     writing,
 )
@@ -29,8 +31,8 @@ Times = Callable[[Mapping[str, Subject]], dict[str, list[float]]]
 REST = 0.005
 
 
-def cases(threads: int, quick: bool) -> Iterator[Case]:
-    """Every line of every table; with `quick`, at the two small sizes only."""
+def layer_cases(threads: int, quick: bool) -> Iterator[Case]:
+    """Layers and cells; with `quick`, at the two small sizes only."""
     sizes = SIZES[:2] if quick else SIZES
     yield from layers.cases(sizes)
     yield from writing.cases(sizes)
@@ -38,9 +40,19 @@ def cases(threads: int, quick: bool) -> Iterator[Case]:
         yield from writing.thread_cases(sizes, threads)
     yield from streaming.cases(streaming.SIZES)
     yield from ragged.cases(sizes)
-    yield from engine.cases()
     if threads == 1:
         yield from language.cases()
+
+
+def op_cases(threads: int, quick: bool) -> Iterator[Case]:
+    """The engine alone, from single ops to training steps; with `quick`, small ones."""
+    yield from engine.cases()
+    yield from steps.cases(quick)
+    yield from ops.cases(quick)
+
+
+SUITES = {"layers": layer_cases, "ops": op_cases}
+"""Every line of every table, by the name of what is measured."""
 
 
 def run(threads: int, quick: bool, chosen: Iterable[Case]) -> Run:

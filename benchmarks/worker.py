@@ -16,7 +16,7 @@ def main() -> None:
         from benchmarks import results, suite
     except ModuleNotFoundError as error:
         sys.exit(f"{error}; pip install 'minigrad[conformance]' brings what is needed")
-    cases = list(suite.cases(options["threads"], options["quick"]))
+    cases = list(suite.SUITES[options["suite"]](options["threads"], options["quick"]))
     chosen = [c for c in cases if options["only"].lower() in c.label.lower()]
     if not chosen:
         names = ", ".join(dict.fromkeys(case.part for case in cases))

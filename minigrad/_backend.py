@@ -1,4 +1,4 @@
-"""Chooses the compiled hot path, or its plain Python twin when MINIGRAD_PURE=1."""
+"""Chooses the compiled modules, or their plain Python twins when MINIGRAD_PURE=1."""
 
 from __future__ import annotations
 
@@ -9,15 +9,11 @@ from typing import TYPE_CHECKING, Any
 PURE = os.environ.get("MINIGRAD_PURE", "0") not in ("", "0")
 
 if TYPE_CHECKING or PURE:
-    from . import _ops_py as kernels
+    from . import _kernels_py as kernels
     from . import _tape_py as chosen
 else:
-    from . import _ops as kernels
+    from . import _kernels as kernels
     from . import _tape as chosen
-
-add_rows = kernels.add_rows
-exp = kernels.exp
-sigmoid = kernels.sigmoid
 
 Node = chosen.Node
 OpCore = chosen.OpCore
@@ -54,4 +50,4 @@ else:
     from . import _loop as loop
     from ._memory import empty, lay_out
 
-__all__ = ["empty", "lay_out", "loop"]
+__all__ = ["empty", "kernels", "lay_out", "loop"]

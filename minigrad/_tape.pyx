@@ -27,13 +27,19 @@ cnp.import_array()
 
 cdef extern from *:
     """
+    #ifndef MINIGRAD_CHECKED
+    #define MINIGRAD_CHECKED 0
+    #endif
     /* What each thread records: 0 nothing, 1 what has a gradient, 2 everything. */
     static _Thread_local int minigrad_mode = 1;
     /* Whether each thread has its ops watched: 0, or the watcher's own level. */
     static _Thread_local int minigrad_watching = 0;
     """
+    int MINIGRAD_CHECKED
     int minigrad_mode
     int minigrad_watching
+
+CHECKED = bool(MINIGRAD_CHECKED)
 
 cdef long long _serial = 0, _walks = 0
 cdef PyTypeObject *_tensor_class = NULL

@@ -12,7 +12,9 @@ from typing import Any
 import numpy as np
 
 from . import ops, rng
+from ._backend import wrap
 from .errors import ArgumentError, DTypeError, IndexRangeError, ShapeError
+from .mode import is_tracing
 from .op import Array, composite
 from .ops import axes_of, axis_of, check_numbers, not_numeric, positive, unary
 from .samples import bad, bools, floats, sample
@@ -243,6 +245,10 @@ def layer_norm(
             raise ShapeError(
                 f"layer_norm: {name} must be {shape}; it is {factor.shape}"
             )
+    if not is_tracing():  # a trace is of ops that a loop knows
+        w = wrap(np.ones(shape, input.dtype)) if weight is None else weight
+        b = wrap(np.zeros(shape, input.dtype)) if bias is None else bias
+        return ops.normalised_rows(input, w, b, eps)[0]
     axes, n = tuple(range(-len(shape), 0)), float(math.prod(shape))
     centred = input - ops.sum(input, axes, True) / n
     variance = ops.sum(centred * centred, axes, True) / n

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from . import ops
+from ._backend import wrap
 from .errors import ArgumentError, DTypeError, IndexRangeError, ShapeError
 from .functional import squeeze
 from .op import Array, Index, composite
@@ -60,6 +61,9 @@ def nll_loss(
     check_reduction(reduction, "nll_loss")
     axis, index = _class_axis(input, target, "nll_loss")
     counted, safe = _safe_labels(index, input.shape[axis], ignore_index, "nll_loss")
+    if weight is None and counted.all():  # no factor is other than 1
+        picked = ops.gather(input, axis, wrap(np.expand_dims(safe, axis)))
+        return reduce_losses(-squeeze(picked, axis), reduction)
     factors = _label_weights(input, weight, axis, counted, safe, "nll_loss")
     picked = squeeze(ops.gather(input, axis, np.expand_dims(safe, axis)), axis)
     # `where`, not a product: an ignored position may hold -inf.
@@ -177,7 +181,7 @@ def _class_axis(input: Any, target: Any, name: str) -> tuple[int, Any]:
 def _safe_labels(index: Any, n: int, ignore: int, name: str) -> tuple[Any, Any]:
     """Which labels count, and labels that can be looked up everywhere."""
     counted = np.asarray(index != ignore)
-    safe = np.where(counted, index, 0)
+    safe = index if counted.all() else np.where(counted, index, 0)
     ops.check_range(safe, n, name, "label")
     return counted, safe
 

@@ -11,12 +11,13 @@ from __future__ import annotations
 import itertools
 import math
 import operator
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
-from . import _backend as kernels
+from . import _backend
+from ._backend import kernels
 from .errors import (
     NUMPY_ERRORS,
     ArgumentError,
@@ -119,9 +120,23 @@ def check_numbers(name: str, **numbers: Any) -> None:
             raise ArgumentError(f"{name}: {what} must be a number, not {value!r}")
 
 
-def widely(function: np.ufunc, x: Array) -> Array:
-    """The function computed in float64, the result in the dtype of x."""
-    return np.asarray(function(x, dtype=np.float64)).astype(x.dtype, copy=False)
+def in_one_pass(kernel: Callable[..., Any], vjp: Callable[..., Any]) -> Any:
+    """A VJP made of ops; where nothing records it, one pass over the arrays instead.
+
+    kernel(g, y, *args) gets them as arrays and numbers.
+    """
+
+    def pull(g: Any, y: Any, *args: Any) -> Any:
+        if _backend.get_mode():
+            return vjp(g, y, *args)
+        return _backend.wrap(kernel(*map(array_of, (g, y, *args))))
+
+    return pull
+
+
+def array_of(value: Any) -> Any:
+    """A Tensor's array; anything else as it is."""
+    return value._data if isinstance(value, _backend.TensorCore) else value
 
 
 # -- arithmetic ----------------------------------------------------------------------
@@ -132,7 +147,7 @@ def widely(function: np.ufunc, x: Array) -> Array:
     samples=pairs,
     errors=unfit,
     elementwise=True,
-    small=kernels.small("add"),
+    small=_backend.small("add"),
 )
 def add(x: Array, y: Array) -> Array:
     """x + y."""
@@ -147,7 +162,7 @@ add.vjp(x=lambda g, z, x, y: g, y=lambda g, z, x, y: g)
     samples=pairs,
     errors=unfit,
     elementwise=True,
-    small=kernels.small("sub"),
+    small=_backend.small("sub"),
 )
 def sub(x: Array, y: Array) -> Array:
     """x - y."""
@@ -162,7 +177,7 @@ sub.vjp(x=lambda g, z, x, y: g, y=lambda g, z, x, y: -g)
     samples=pairs,
     errors=unfit,
     elementwise=True,
-    small=kernels.small("mul"),
+    small=_backend.small("mul"),
 )
 def mul(x: Array, y: Array) -> Array:
     """x * y."""
@@ -183,7 +198,7 @@ mul.vjp(x=lambda g, z, x, y: g * y, y=lambda g, z, x, y: g * x)
     errors=unfit,
     elementwise=True,
     floating=True,
-    small=kernels.small("div"),
+    small=_backend.small("div"),
 )
 def div(x: Array, y: Array) -> Array:
     """x / y."""
@@ -257,7 +272,9 @@ def abs(x: Array) -> Array:
     return np.absolute(x)
 
 
-abs.vjp(x=lambda g, y, x: g * sign(x))
+abs.vjp(
+    x=in_one_pass(lambda g, y, x: kernels.abs_grad(g, x), lambda g, y, x: g * sign(x))
+)
 
 
 @op(
@@ -268,7 +285,7 @@ abs.vjp(x=lambda g, y, x: g * sign(x))
 )
 def sign(x: Array) -> Array:
     """-1, 0 or 1; 0 of a NaN, as in PyTorch."""
-    return np.greater(x, 0).astype(x.dtype) - np.less(x, 0)
+    return kernels.sign(x)
 
 
 sign.vjp(x=lambda g, y, x: zeros_like(g))
@@ -289,7 +306,7 @@ exp.vjp(x=lambda g, y, x: g * y)
 @op("torch.expm1", samples=unary, errors=not_numeric, elementwise=True, floating=True)
 def expm1(x: Array) -> Array:
     """e ** x - 1, accurate near 0."""
-    return widely(np.expm1, x)  # numpy's float32 expm1 is off by up to 2.6 ulp
+    return kernels.expm1(x)
 
 
 expm1.vjp(x=lambda g, y, x: g * exp(x))
@@ -298,7 +315,7 @@ expm1.vjp(x=lambda g, y, x: g * exp(x))
 @op("torch.log", samples=positive, errors=not_numeric, elementwise=True, floating=True)
 def log(x: Array) -> Array:
     """The natural logarithm."""
-    return widely(np.log, x)  # numpy's float32 log is off by up to 3.6 ulp
+    return kernels.log(x)
 
 
 log.vjp(x=lambda g, y, x: g / x)
@@ -313,7 +330,7 @@ log.vjp(x=lambda g, y, x: g / x)
 )
 def log1p(x: Array) -> Array:
     """log(1 + x), accurate near 0."""
-    return widely(np.log1p, x)  # numpy's float32 log1p is off by up to 1.93 ulp
+    return kernels.log1p(x)
 
 
 log1p.vjp(x=lambda g, y, x: g / (x + 1))
@@ -360,7 +377,11 @@ def tanh(x: Array) -> Array:
     return np.tanh(x)
 
 
-tanh.vjp(x=lambda g, y, x: (g + g * y) * (1 - y))
+tanh.vjp(
+    x=in_one_pass(
+        lambda g, y, x: kernels.tanh_grad(g, y), lambda g, y, x: (g + g * y) * (1 - y)
+    )
+)
 
 
 @op(
@@ -375,7 +396,11 @@ def sigmoid(x: Array) -> Array:
     return kernels.sigmoid(x)
 
 
-sigmoid.vjp(x=lambda g, y, x: g * y * (1 - y))
+sigmoid.vjp(
+    x=in_one_pass(
+        lambda g, y, x: kernels.sigmoid_grad(g, y), lambda g, y, x: g * y * (1 - y)
+    )
+)
 
 
 @op(
@@ -386,10 +411,15 @@ sigmoid.vjp(x=lambda g, y, x: g * y * (1 - y))
 )
 def relu(x: Array) -> Array:
     """max(x, 0)."""
-    return np.maximum(x, 0)
+    return kernels.relu(x)
 
 
-relu.vjp(x=lambda g, y, x: where(le(y, 0), 0.0, g))
+relu.vjp(
+    x=in_one_pass(
+        lambda g, y, x: kernels.relu_grad(g, y),
+        lambda g, y, x: where(le(y, 0), 0.0, g),
+    )
+)
 
 
 @op(
@@ -401,18 +431,7 @@ relu.vjp(x=lambda g, y, x: where(le(y, 0), 0.0, g))
 )
 def silu(input: Array) -> Array:
     """input * sigmoid(input)."""
-    rest = np.exp(-input, dtype=np.float64)
-    total = 1 + rest
-    y = input / total
-    if input.dtype == np.float32:
-        return np.asarray(y).astype(np.float32)
-    # In float64 three roundings add up to 2.2 ulp: give back what 1 + rest lost.
-    y = np.where(input < 0, y - y * ((1 - (total - rest)) / total), y)
-    # Far below 0, e**x has lost digits that x * e**x has: a factor stands apart.
-    return np.where(input < -700, input * np.exp(input + 37) * E_TO_MINUS_37, y)
-
-
-E_TO_MINUS_37 = 8.533047625744066e-17  # the nearest double, to 0.006 ulp
+    return kernels.silu(input)
 
 
 def _silu_vjp(g: Any, y: Any, input: Any) -> Any:
@@ -421,7 +440,7 @@ def _silu_vjp(g: Any, y: Any, input: Any) -> Any:
     return g * (gate + input * (gate * sigmoid(-input)))
 
 
-silu.vjp(input=_silu_vjp)
+silu.vjp(input=in_one_pass(lambda g, y, input: kernels.silu_grad(g, input), _silu_vjp))
 
 
 @op(
@@ -442,14 +461,17 @@ silu.vjp(input=_silu_vjp)
 def softplus(input: Array, beta: float = 1.0, threshold: float = 20.0) -> Array:
     """log(1 + exp(beta * input)) / beta; input where beta * input > threshold."""
     check_numbers("softplus", beta=beta, threshold=threshold)
-    z = np.multiply(input, beta, dtype=np.float64)
-    soft = (np.maximum(z, 0) + np.log1p(np.exp(-np.abs(z)))) / beta
-    return np.where(z > threshold, input, soft).astype(input.dtype)
+    return kernels.softplus(input, beta, threshold)
 
 
 softplus.vjp(
-    input=lambda g, y, input, beta, threshold: where(
-        gt(input * beta, threshold), g, g * sigmoid(input * beta)
+    input=in_one_pass(
+        lambda g, y, input, beta, threshold: kernels.softplus_grad(
+            g, input, beta, threshold
+        ),
+        lambda g, y, input, beta, threshold: where(
+            gt(input * beta, threshold), g, g * sigmoid(input * beta)
+        ),
     )
 )
 
@@ -492,12 +514,15 @@ def hardtanh(input: Array, min_val: float = -1.0, max_val: float = 1.0) -> Array
         raise ArgumentError(
             f"hardtanh: min_val must be below max_val; they are {min_val} and {max_val}"
         )
-    return np.clip(input, float(min_val), float(max_val))
+    return kernels.clip(input, float(min_val), float(max_val))
 
 
 hardtanh.vjp(
-    input=lambda g, y, input, min_val, max_val: where(
-        logical_or(le(input, min_val), ge(input, max_val)), 0.0, g
+    input=in_one_pass(
+        lambda g, y, input, low, high: kernels.clip_grad(g, input, low, high),
+        lambda g, y, input, low, high: where(
+            logical_or(le(input, low), ge(input, high)), 0.0, g
+        ),
     )
 )
 
@@ -549,7 +574,7 @@ def where(condition: Index, x: Array, y: Array) -> Array:
     """x where the condition holds, y elsewhere."""
     if condition.dtype != np.bool_:
         raise DTypeError(f"where: condition must be bool, not {condition.dtype}")
-    return np.where(condition, x, y)
+    return kernels.where(condition, x, y)
 
 
 where.vjp(
@@ -583,7 +608,11 @@ def clamp(x: Array, min: float | None = None, max: float | None = None) -> Array
     low, high = (b.item() if isinstance(b, np.number) else b for b in (min, max))
     if x.dtype.kind != "f" and (isinstance(low, float) or isinstance(high, float)):
         x = x.astype(np.float32)
-    return np.clip(x, low, high)
+    if x.dtype.kind != "f":
+        return np.clip(x, low, high)
+    return kernels.clip(
+        x, -math.inf if low is None else low, math.inf if high is None else high
+    )
 
 
 clamp.vjp(x=lambda g, y, x, min, max: where(eq(x, y), g, 0.0))
@@ -754,7 +783,7 @@ def sum(
     x: Array, dim: int | Sequence[int] | None = None, keepdim: bool = False
 ) -> Array:
     """The sum over `dim`, or over everything."""
-    return np.sum(x, axis=numpy_axes(x, dim), keepdims=keepdim)
+    return kernels.sum(x, numpy_axes(x, dim), keepdim)
 
 
 sum.vjp(x=lambda g, y, x, dim, keepdim: expand(restore(g, x, dim, keepdim), x.shape))
@@ -774,7 +803,7 @@ def amax(
     x: Array, dim: int | Sequence[int] | None = None, keepdim: bool = False
 ) -> Array:
     """The largest value over `dim`; equal ones share the gradient."""
-    return np.max(x, axis=numpy_axes(x, dim), keepdims=keepdim)
+    return kernels.amax(x, numpy_axes(x, dim), keepdim)
 
 
 @op(
@@ -787,7 +816,7 @@ def amin(
     x: Array, dim: int | Sequence[int] | None = None, keepdim: bool = False
 ) -> Array:
     """The smallest value over `dim`; equal ones share the gradient."""
-    return np.min(x, axis=numpy_axes(x, dim), keepdims=keepdim)
+    return kernels.amin(x, numpy_axes(x, dim), keepdim)
 
 
 def _extreme_vjp(g: Any, y: Any, x: Any, dim: Any, keepdim: bool) -> Any:
@@ -802,16 +831,24 @@ amin.vjp(x=_extreme_vjp)
 places = [sample(floats(3, 4)), sample(floats(3, 4), dim=1), sample(floats(4), 0, True)]
 
 
+def _place(find: Any, x: Array, dim: int | None, keepdim: bool) -> Array:
+    # Asked to keep the dim, numpy takes twice as long.
+    found = np.asarray(find(x, axis=dim))
+    if not keepdim:
+        return found
+    return np.expand_dims(found, tuple(range(x.ndim)) if dim is None else dim)
+
+
 @op("torch.argmax", samples=places, errors=[bad_dim], rowwise=last_dim)
 def argmax(x: Array, dim: int | None = None, keepdim: bool = False) -> Array:
     """Where the largest value stands; the first one of equals."""
-    return np.argmax(x, axis=dim, keepdims=keepdim)
+    return _place(np.argmax, x, dim, keepdim)
 
 
 @op("torch.argmin", samples=places, errors=[bad_dim], rowwise=last_dim)
 def argmin(x: Array, dim: int | None = None, keepdim: bool = False) -> Array:
     """Where the smallest value stands; the first one of equals."""
-    return np.argmin(x, axis=dim, keepdims=keepdim)
+    return _place(np.argmin, x, dim, keepdim)
 
 
 @op(
@@ -831,23 +868,10 @@ def argmin(x: Array, dim: int | None = None, keepdim: bool = False) -> Array:
 )
 def cumsum(x: Array, dim: int) -> Array:
     """The sums of the first one, two, ... elements along `dim`."""
-    axis = axis_of(dim, x.ndim)
-    wide = np.float64 if x.dtype == np.float32 else None  # a long sum in float32 drifts
-    total = np.cumsum(np.atleast_1d(x), axis=axis, dtype=wide)
-    total = total.reshape(x.shape)
-    return total.astype(np.float32) if wide else total
+    return kernels.cumsum(x, numpy_axes(x, dim))
 
 
 cumsum.vjp(x=lambda g, y, x, dim: flip(cumsum(flip(g, (dim,)), dim), (dim,)))
-
-
-def _shifted(x: Array, dim: Any) -> tuple[Array, Array]:
-    """e ** (x - max), which can't overflow, and the max."""
-    if not x.size:
-        return x, np.zeros((1,) * x.ndim, x.dtype)
-    top = np.max(x, axis=numpy_axes(x, dim), keepdims=True)
-    top = np.where(np.isfinite(top), top, x.dtype.type(0))
-    return kernels.exp(np.asarray(x - top)), top
 
 
 @op(
@@ -863,9 +887,7 @@ def _shifted(x: Array, dim: Any) -> tuple[Array, Array]:
 )
 def logsumexp(x: Array, dim: int | Sequence[int], keepdim: bool = False) -> Array:
     """log(sum(exp(x))) over `dim`, without overflow."""
-    exps, top = _shifted(x, dim)
-    total = np.log(np.sum(exps, axis=numpy_axes(x, dim), keepdims=True)) + top
-    return total if keepdim else np.squeeze(total, numpy_axes(x, dim))
+    return kernels.logsumexp(x, numpy_axes(x, dim), keepdim)
 
 
 logsumexp.vjp(
@@ -884,11 +906,15 @@ logsumexp.vjp(
 )
 def softmax(x: Array, dim: int) -> Array:
     """exp(x) / sum(exp(x)) over `dim`, without overflow."""
-    exps, _ = _shifted(x, dim)
-    return exps / np.sum(exps, axis=numpy_axes(x, dim), keepdims=True)
+    return kernels.softmax(x, numpy_axes(x, dim))
 
 
-softmax.vjp(x=lambda g, y, x, dim: (g - sum(g * y, dim, True)) * y)
+softmax.vjp(
+    x=in_one_pass(
+        lambda g, y, x, dim: kernels.softmax_grad(g, y, numpy_axes(y, dim)),
+        lambda g, y, x, dim: (g - sum(g * y, dim, True)) * y,
+    )
+)
 
 
 @op(
@@ -900,11 +926,60 @@ softmax.vjp(x=lambda g, y, x, dim: (g - sum(g * y, dim, True)) * y)
 )
 def log_softmax(x: Array, dim: int) -> Array:
     """log(softmax(x)) over `dim`, accurate where the softmax is almost zero."""
-    exps, top = _shifted(x, dim)
-    return x - top - np.log(np.sum(exps, axis=numpy_axes(x, dim), keepdims=True))
+    return kernels.log_softmax(x, numpy_axes(x, dim))
 
 
-log_softmax.vjp(x=lambda g, y, x, dim: g - exp(y) * sum(g, dim, True))
+log_softmax.vjp(
+    x=in_one_pass(
+        lambda g, y, x, dim: kernels.log_softmax_grad(g, y, numpy_axes(y, dim)),
+        lambda g, y, x, dim: g - exp(y) * sum(g, dim, True),
+    )
+)
+
+
+@op(None, samples=[], floating=True, registered=False)
+def normalised_rows(
+    x: Array, weight: Array, bias: Array, eps: float
+) -> tuple[Array, Array]:
+    """layer_norm over the dims of weight, and the moments of each row: see kernels."""
+    return kernels.layer_norm(x, weight, bias, eps)
+
+
+def _normalised_vjp_x(
+    gs: Any, ys: Any, x: Any, weight: Any, bias: Any, eps: Any
+) -> Any:
+    axes = tuple(range(-weight.ndim, 0))
+    n = float(weight.numel())
+    centred = x - sum(x, axes, True) / n
+    scale = 1.0 / sqrt(sum(centred * centred, axes, True) / n + eps)
+    z, h = centred * scale, gs[0] * weight
+    shared = sum(h, axes, True) / n + z * (sum(h * z, axes, True) / n)
+    return (h - shared) * scale
+
+
+def _normalised_vjp_weight(
+    gs: Any, ys: Any, x: Any, weight: Any, bias: Any, eps: Any
+) -> Any:
+    return (
+        gs[0] * normalised_rows(x, exp(zeros_like(weight)), zeros_like(weight), eps)[0]
+    )
+
+
+normalised_rows.vjp(
+    x=in_one_pass(
+        lambda gs, ys, x, weight, bias, eps: kernels.layer_norm_grad_x(
+            array_of(gs[0]), x, weight, array_of(ys[1])
+        ),
+        _normalised_vjp_x,
+    ),
+    weight=in_one_pass(
+        lambda gs, ys, x, weight, bias, eps: kernels.layer_norm_grad_weight(
+            array_of(gs[0]), x, array_of(ys[1]), weight.shape
+        ),
+        _normalised_vjp_weight,
+    ),
+    bias=lambda gs, *_: gs[0],
+)
 
 
 # -- shapes --------------------------------------------------------------------------
@@ -1212,10 +1287,18 @@ def put(x: Array, index: Any, shape: Sequence[int]) -> Array:
     """Zeros of `shape` with x added at the index: the adjoint of getitem."""
     out = np.zeros(shape, x.dtype)
     parts = index if isinstance(index, tuple) else (index,)
-    if any(isinstance(part, np.ndarray | list) for part in parts):
-        np.add.at(out, index, x)  # an element may be named more than once
-    else:
+    arrays = [np.asarray(p) for p in parts if isinstance(p, np.ndarray | list)]
+    if all(array.dtype == np.bool_ for array in arrays):
         out[index] = x
+    elif len(parts) == 1 and out.ndim and arrays[0].dtype.kind == "i":
+        rows, width = arrays[0].astype(np.int64, copy=False), math.prod(shape[1:])
+        check_range(rows, shape[0], "put", "index", low=-shape[0])
+        places = np.where(rows < 0, rows + shape[0], rows).reshape(-1)
+        source = np.broadcast_to(x, (*rows.shape, *shape[1:]))
+        source = source.reshape(places.size, width)
+        return kernels.add_rows(source, places, shape[0]).reshape(shape)
+    else:
+        np.add.at(out, index, x)  # an element may be named more than once
     return out
 
 
@@ -1257,8 +1340,8 @@ def _take_vjp(g: Any, y: Any, x: Any, index: Any) -> Any:
 take.vjp(x=_take_vjp)
 
 
-def _grid(x: Array, dim: int, index: Array, name: str) -> tuple[Any, ...]:
-    """The numpy index that gather and scatter_add mean by (dim, index)."""
+def _checked_axis(x: Array, dim: int, index: Array, name: str) -> int:
+    """The axis that gather and scatter_add mean; refuses an index that does not fit."""
     axis = axis_of(dim, x.ndim)
     if index.dtype != np.int64:
         raise DTypeError(f"{name}: index must be int64, not {index.dtype}")
@@ -1276,17 +1359,18 @@ def _grid(x: Array, dim: int, index: Array, name: str) -> tuple[Any, ...]:
             f"outside dim {dim}"
         )
     check_range(index, x.shape[axis] if x.ndim else 1, name, "index")
-    grid: list[Any] = list(np.indices(index.shape, sparse=True))
-    if grid:
-        grid[axis] = index
-    return tuple(grid)
+    return axis
+
+
+def _corner(index: Array, axis: int) -> tuple[slice, ...]:
+    """The part of a larger array that an index speaks of, all along its axis."""
+    return tuple(slice(None if d == axis else n) for d, n in enumerate(index.shape))
 
 
 def check_range(index: Array, n: int, name: str, what: str, low: int = 0) -> None:
     """Refuse indices outside low..n-1, and name the first one."""
-    outside = (index < low) | (index >= n)
-    if outside.any():
-        value = index[outside].flat[0]
+    if kernels.outside(index, low, n):
+        value = index[(index < low) | (index >= n)].flat[0]
         raise IndexRangeError(
             f"{name}: {what} {value} is out of range: expected {low}..{n - 1}"
         )
@@ -1311,10 +1395,23 @@ def check_range(index: Array, n: int, name: str, what: str, low: int = 0) -> Non
 )
 def gather(x: Array, dim: int, index: Index) -> Array:
     """x at `index` along `dim`, position by position elsewhere."""
-    return x[_grid(x, dim, index, "gather")]
+    axis = _checked_axis(x, dim, index, "gather")
+    return kernels.gather(x[_corner(index, axis)], axis, index)
 
 
-gather.vjp(x=lambda g, y, x, dim, index: scatter_add(zeros_like(x), dim, index, g))
+def _scattered(g: Array, x: Array, dim: int, index: Array) -> Array:
+    axis = axis_of(dim, x.ndim)
+    out = np.zeros(x.shape, x.dtype)
+    kernels.scatter(out[_corner(index, axis)], axis, index, g)
+    return out
+
+
+gather.vjp(
+    x=in_one_pass(
+        lambda g, y, x, dim, index: _scattered(g, x, dim, index),
+        lambda g, y, x, dim, index: scatter_add(zeros_like(x), dim, index, g),
+    )
+)
 
 
 @op(
@@ -1337,14 +1434,14 @@ gather.vjp(x=lambda g, y, x, dim, index: scatter_add(zeros_like(x), dim, index, 
 )
 def scatter_add(x: Array, dim: int, index: Index, src: Array) -> Array:
     """x with src added at `index` along `dim`; indices may repeat. src is as index."""
-    grid = _grid(x, dim, index, "scatter_add")
+    axis = _checked_axis(x, dim, index, "scatter_add")
     if src.shape != index.shape:
         raise ShapeError(
             f"scatter_add: src must have the same shape as index, {index.shape}; "
             f"it has {src.shape}"
         )
-    out = x.copy()
-    np.add.at(out, grid, src)
+    out = np.array(x, order="C")
+    kernels.scatter(out[_corner(index, axis)], axis, index, src)
     return out
 
 
@@ -1451,7 +1548,9 @@ def one_hot(x: Index, num_classes: int = -1) -> Array:
     if num_classes == -1:
         num_classes = int(x.max(initial=-1)) + 1
     check_range(x, num_classes, "one_hot", "index")
-    return (x[..., None] == np.arange(num_classes)).astype(np.int64)
+    out = np.zeros((x.size, num_classes), np.int64)
+    out[np.arange(x.size), x.reshape(-1)] = 1
+    return out.reshape(*x.shape, num_classes)
 
 
 @op(

@@ -8,18 +8,24 @@ from typing import Any
 
 import numpy as np
 
-Draw = Callable[[np.random.Generator, np.dtype[Any]], np.ndarray[Any, Any]]
+Shape = tuple[int, ...]
+Fill = Callable[[np.random.Generator, np.dtype[Any], Shape], np.ndarray[Any, Any]]
 
 
 @dataclass(frozen=True)
 class Drawn:
-    """An array that is drawn anew for each seed and dtype."""
+    """An array that is drawn anew for each seed and dtype, here or of another shape."""
 
-    text: str
-    draw: Draw
+    kind: str
+    shape: Shape
+    fill: Fill
+
+    def draw(self, rng: np.random.Generator, dtype: np.dtype[Any]) -> Any:
+        """The array."""
+        return self.fill(rng, dtype, self.shape)
 
     def __repr__(self) -> str:
-        return self.text
+        return f"{self.kind}{self.shape}"
 
 
 @dataclass(frozen=True)
@@ -50,24 +56,26 @@ class BadSample(Sample):
 def floats(*shape: int, low: float = -2.0, high: float = 2.0, at: Any = ()) -> Drawn:
     """Uniform floats in [low, high), with the values `at` planted first."""
 
-    def draw(rng: np.random.Generator, dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
+    def fill(rng: np.random.Generator, dtype: np.dtype[Any], shape: Shape) -> Any:
         values = np.asarray(rng.uniform(low, high, shape)).astype(dtype)
         values.reshape(-1)[: len(at)] = at
         return values
 
-    return Drawn(f"floats{shape}", draw)
+    return Drawn("floats", shape, fill)
 
 
 def ints(*shape: int, low: int = 0, high: int = 3) -> Drawn:
     """Uniform int64 in [low, high)."""
     return Drawn(
-        f"ints{shape}", lambda rng, _: np.asarray(rng.integers(low, high, shape))
+        "ints", shape, lambda rng, _, shape: np.asarray(rng.integers(low, high, shape))
     )
 
 
 def bools(*shape: int) -> Drawn:
     """Fair coins."""
-    return Drawn(f"bools{shape}", lambda rng, _: np.asarray(rng.random(shape) < 0.5))
+    return Drawn(
+        "bools", shape, lambda rng, _, shape: np.asarray(rng.random(shape) < 0.5)
+    )
 
 
 def sample(*args: Any, kink: bool = False, **params: Any) -> Sample:

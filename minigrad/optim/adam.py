@@ -2,8 +2,7 @@
 
 import math
 
-import numpy as np
-
+from .._backend import kernels
 from ..errors import ArgumentError
 from .optimizer import Array, Group, Optimizer, Params, State, buffer, number
 
@@ -45,28 +44,33 @@ class Adam(Optimizer):
             group[name] = number(name, group[name])
         if not isinstance(group["betas"], tuple | list) or len(group["betas"]) != 2:
             raise ArgumentError(f"betas must be two numbers, got {group['betas']!r}")
+        self._numbers: dict[tuple[int, int], tuple[float, ...]] = {}
         group["betas"] = tuple(number("betas", b, 0.0, 1.0) for b in group["betas"])
 
     def _update(self, value: Array, grad: Array, state: State, group: Group) -> Array:
+        step = state["step"] = state.get("step", 0) + 1
+        mean, square = buffer(state, "exp_avg", grad), buffer(state, "exp_avg_sq", grad)
+        most = buffer(state, "max_exp_avg_sq", grad) if group["amsgrad"] else None
+        if (id(group), step) not in self._numbers:
+            self._numbers[id(group), step] = self._numbers_at(step, group)
+        numbers = self._numbers[id(group), step]
+        return kernels.adam(value, grad, mean, square, most, numbers)
+
+    def _numbers_at(self, step: int, group: Group) -> tuple[float, ...]:
+        """What the kernel needs to know, the same for all parameters of a group."""
         lr: float = group["lr"]
         beta1, beta2 = group["betas"]
-        if self.decoupled:
-            value = value * (1 - lr * group["weight_decay"])
-        elif group["weight_decay"]:
-            grad = grad + group["weight_decay"] * value
-        state["step"] = state.get("step", 0) + 1
-        mean, square = buffer(state, "exp_avg", grad), buffer(state, "exp_avg_sq", grad)
-        mean += (1 - beta1) * (grad - mean)
-        square *= beta2
-        square += (1 - beta2) * grad * grad
-        if group["amsgrad"]:
-            largest = buffer(state, "max_exp_avg_sq", grad)
-            np.maximum(largest, square, out=largest)
-            square = largest
-        correction1 = 1 - beta1 ** state["step"]
-        correction2 = 1 - beta2 ** state["step"]
-        denominator = np.sqrt(square) / math.sqrt(correction2) + group["eps"]
-        return value - lr / correction1 * mean / denominator
+        decay: float = group["weight_decay"]
+        return (
+            1 - beta1,
+            beta2,
+            1 - beta2,
+            lr / (1 - beta1**step),
+            math.sqrt(1 - beta2**step),
+            group["eps"],
+            1 - lr * decay if self.decoupled else 1.0,
+            0.0 if self.decoupled else decay,
+        )
 
 
 class AdamW(Adam):

@@ -84,17 +84,22 @@ class Optimizer:
         for group in self.param_groups:
             self._check(group)
             for parameter in group["params"]:
-                if parameter.grad is not None:
-                    _check_dtype(parameter, parameter.grad)
-                    work.append((parameter, parameter.grad.detach().numpy(), group))
+                grad = parameter.grad
+                if grad is not None:
+                    _check_dtype(parameter, grad)
+                    work.append((parameter, grad._data, group))
         # Under -W error a warning would stop the step half-way.
         with np.errstate(all="ignore"):
             for parameter, grad, group in work:
-                value = parameter.detach().numpy()
+                value = parameter._data
                 grad = -grad if group["maximize"] else grad
-                state = _cast(self.state.get(parameter, {}), value.dtype)
-                self.state[parameter] = state
-                parameter.assign(self._update(value, grad, state, group))
+                state = self.state.get(parameter)
+                if state is None:
+                    state = self.state[parameter] = {}
+                _cast(state, value.dtype)
+                updated = np.asarray(self._update(value, grad, state, group))
+                updated.flags.writeable = False
+                parameter._replace(updated)
 
     def state_dict(self) -> dict[str, Any]:
         """What a run needs to go on: a snapshot, in PyTorch's structure.
@@ -169,7 +174,7 @@ class Optimizer:
         raise NotImplementedError
 
     def _update(self, value: Array, grad: Array, state: State, group: Group) -> Array:
-        """The new value of one parameter; neither `value` nor `grad` is changed."""
+        """The new value of one parameter, a new array: neither `value` nor `grad`."""
         raise NotImplementedError
 
 
@@ -212,7 +217,7 @@ def integer(name: str, value: Any, least: int) -> int:
 def buffer(state: State, name: str, like: Array) -> Array:
     """A running average that is kept in the state; it starts from zeros."""
     if name not in state:
-        state[name] = np.zeros_like(like)
+        state[name] = np.zeros(like.shape, like.dtype)
     found: Array = state[name]
     return found
 
@@ -234,7 +239,7 @@ def _read_entries(number: Any, parameter: Parameter, entries: Any) -> State:
             if name == "step":
                 found[name] = int(entry)
             elif entry is not None:  # PyTorch's for an average that is not needed
-                found[name] = np.array(fit(entry, parameter, "same_kind"))
+                found[name] = np.array(fit(entry, parameter, "same_kind"), order="C")
         except (MinigradError, TypeError, ValueError) as error:
             raise StateDictError(
                 f"{name!r} of parameter {number!r} does not fit: {error}"
@@ -250,9 +255,8 @@ def _check_dtype(parameter: Parameter, grad: Tensor) -> None:
         )
 
 
-def _cast(state: State, dtype: np.dtype[Any]) -> State:
-    """A state in the parameter's dtype, which Module.to may have changed."""
-    return {
-        name: entry.astype(dtype, copy=False) if name != "step" else entry
-        for name, entry in state.items()
-    }
+def _cast(state: State, dtype: np.dtype[Any]) -> None:
+    """Bring a state to the parameter's dtype, which Module.to may have changed."""
+    for name, entry in state.items():
+        if name != "step" and entry.dtype != dtype:
+            state[name] = entry.astype(dtype)

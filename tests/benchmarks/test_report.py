@@ -8,6 +8,7 @@ from rich.table import Table
 
 from benchmarks import kinds, needs, report, suite
 from benchmarks.results import Row, Run, dump, load
+from minigrad.op import OPS
 
 SMALL, LARGE = kinds.SIZES[0], kinds.SIZES[3]
 ROWS = [
@@ -26,7 +27,7 @@ ROWS = [
         (32, 32),
         {"minigrad": [9e-6] * 2, "onnxruntime": [9e-6] * 2},
     ),
-    Row("ops", "add", (4, 4), {"minigrad": [9.996e-7] * 2, "torch": [2e-6] * 2}),
+    Row("engine", "add", (4, 4), {"minigrad": [9.996e-7] * 2, "torch": [2e-6] * 2}),
     Row(
         "reading",
         "RNN",
@@ -69,7 +70,7 @@ def test_a_cost_is_ours_divided_by_the_others() -> None:
 
 
 def test_a_table_without_needs() -> None:
-    (line,) = lines(report.table(RUN, "ops"))
+    (line,) = lines(report.table(RUN, "engine"))
     assert line == ["add 4,4", "torch", "1.00 µs ±0%", "2.00 µs ±0%", "2.00", ""]
 
 
@@ -92,7 +93,8 @@ def test_met_needs_are_counted_and_a_missing_peer_is_not_met() -> None:
 
 
 def test_every_part_has_a_title() -> None:
-    assert {case.part for case in suite.cases(2, quick=False)} == set(report.TITLES)
+    parts = {case.part for cases in suite.SUITES.values() for case in cases(2, False)}
+    assert parts == set(report.TITLES)
 
 
 @pytest.mark.parametrize(
@@ -109,7 +111,11 @@ def test_every_part_has_a_title() -> None:
         ("threads", "LSTM", "1 thread", LARGE, 2, "≥ 1.8"),
         ("reading", "LSTM", "w @ x", (256, 512), 1, "≤ 1.25"),
         ("lengths", "LSTM, rows of 1..T", "padded", LARGE, 1, "≤ 1"),
-        ("ops", "add", "torch", (4, 4), 1, "None"),
+        ("engine", "add", "torch", (4, 4), 1, "None"),
+        ("forward", "sum -1", "torch", (4, 4), 1, "≥ 0.95"),
+        ("forward", "sum -1", "numpy", (4, 4), 1, "≥ 1"),
+        ("gradients", "sum -1", "HIPS autograd", (4, 4), 1, "None"),
+        ("gradients", "ctc_loss", "torch", (4, 4), 1, "None"),
     ],
 )
 def test_needs(part, name, beside, size, threads, expected) -> None:  # type: ignore[no-untyped-def]
@@ -120,11 +126,12 @@ def test_every_need_is_of_a_line_that_is_there() -> None:
     """A name that is misspelt would promise nothing."""
     found = {
         (case.name, beside)
-        for case in suite.cases(1, quick=True)
+        for case in suite.layer_cases(1, quick=True)
         if case.part == "training"
         for beside in case.makers()
     }
     assert set(needs.TRAINING) <= found
+    assert set(OPS) >= needs.OPS
     assert needs.SIZES == kinds.SIZES
 
 

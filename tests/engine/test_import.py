@@ -43,5 +43,11 @@ def test_only_the_standard_library_numpy_and_itself(code, pure):
     assert brought - sys.stdlib_module_names == {"minigrad", "numpy"}
 
 
+def test_what_is_installed_is_small():
+    files = Path(mg.__file__).parent.rglob("*")
+    kinds = {".py", ".pyi", ".so", ".pyd", ".typed"}
+    assert sum(f.stat().st_size for f in files if f.suffix in kinds) <= 5 * 2**20
+
+
 def test_everything_that_is_named_is_there():
     assert [name for name in mg.__all__ if not hasattr(mg, name)] == []
