@@ -242,9 +242,10 @@ def layer_norm(
             raise ShapeError(
                 f"layer_norm: {name} must be {shape}; it is {factor.shape}"
             )
-    axes, n = tuple(range(-len(shape), 0)), float(math.prod(shape))
-    centred = input - ops.sum(input, axes, True) / n
-    variance = ops.sum(centred * centred, axes, True) / n
-    y = centred * rsqrt(variance + eps)
+    if len(shape) == 1:
+        y, _ = ops.standardize(input, eps)
+    else:
+        rows = input.reshape((*input.shape[: -len(shape)], math.prod(shape)))
+        y = ops.standardize(rows, eps)[0].reshape(input.shape)
     y = y if weight is None else y * weight
     return y if bias is None else y + bias
