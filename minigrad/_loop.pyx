@@ -58,8 +58,7 @@ cdef extern from *:
         const char *name
         minigrad_opcode run
     ctypedef struct minigrad_span:
-        const char *at
-        const char *end
+        pass
     ctypedef struct minigrad_ahead:
         minigrad_span *span
         minigrad_span *end
@@ -92,6 +91,10 @@ cdef extern from *:
     int minigrad_raised(const int *flag) noexcept nogil
     void minigrad_raise(int *flag) noexcept nogil
     void minigrad_fetch(minigrad_ahead *ahead, Py_ssize_t lines) noexcept nogil
+    void minigrad_add(
+        minigrad_ahead *, const minigrad_span *, const void *, Py_ssize_t, Py_ssize_t,
+        Py_ssize_t
+    ) noexcept nogil
 
 CHECKED = bool(MINIGRAD_CHECKED)
 
@@ -412,10 +415,10 @@ cdef class _Sum(_Job):
 
     cdef int work(self, Py_ssize_t first, Py_ssize_t last, bint breathe) except -1:
         cdef Py_ssize_t left = first, right = last, top = 0, bottom = self.k
-        cdef Py_ssize_t done = 0, size, start, following, item = self.item, rows = self.rows
+        cdef Py_ssize_t done = 0, size, start, begin, other, item = self.item, rows = self.rows
         cdef bint add = self.add
         cdef void *scratch
-        cdef minigrad_span span
+        cdef minigrad_span spans[2]
         cdef minigrad_ahead ahead
         if self.by_k:
             top, bottom, left, right = first, last, 0, self.n
@@ -430,17 +433,15 @@ cdef class _Sum(_Job):
                     size = min(self.block, rows - done)
                     start = done if self.ascending else rows - done - size
                     if self.y:
-                        # The next rows of x, which lie on one or the other side.
-                        following = min(size, rows - done - size) * self.x_stride * item
-                        span.at = self.x + start * self.x_stride * item
-                        if self.ascending:
-                            span.at += size * self.x_stride * item
-                        else:
-                            span.at -= following
-                        span.end = span.at + following
-                        ahead.span = &span
-                        ahead.end = &span + (self.x_stride == bottom - top)
-                        ahead.lines = following // 64
+                        # Then the rows beside these, on one or the other side.
+                        other = min(size, rows - done - size)
+                        begin = start + size if self.ascending else start - other
+                        ahead.span = ahead.end = spans
+                        ahead.lines = 0
+                        minigrad_add(
+                            &ahead, spans + 2, self.x + (begin * self.x_stride + top) * item,
+                            (bottom - top) * item, self.x_stride * item, other,
+                        )
                         self.kernels.gram(
                             self.x + (start * self.x_stride + top) * item, self.x_stride,
                             self.y + (start * self.y_stride + left) * item, self.y_stride,
@@ -1056,12 +1057,10 @@ cdef class _Run(_Job):
             for s in range(phase.stream, phase.last_stream):
                 b = machine.streams[s]
                 size = min(rows * machine.row[b], ENOUGH)
-                if ahead.end == spans + SPANS:
-                    return
-                ahead.end.at = self.data[b] + (self.starts[t] + first) * machine.row[b]
-                ahead.end.end = ahead.end.at + size
-                ahead.end += 1
-                ahead.lines += size // 64
+                minigrad_add(
+                    ahead, spans + SPANS,
+                    self.data[b] + (self.starts[t] + first) * machine.row[b], size, 0, 1,
+                )
 
     cdef int steps(
         self, Machine machine, Py_ssize_t first, Py_ssize_t last, bint breathe, char **at,
@@ -1167,9 +1166,11 @@ cdef void _rowwise(
         # from these for the machine to guess them.
         for s in range(phase.stream, phase.last_stream):
             j = machine.streams[s]
-            span.at = at[j] + (top + rows) * machine.row[j]
-            span.end = span.at + min(rows, n - top - rows) * machine.row[j]
-            ahead.span, ahead.end = &span, &span + 1
+            ahead.span = ahead.end = &span
+            minigrad_add(
+                &ahead, &span + 1, at[j] + (top + rows) * machine.row[j],
+                min(rows, n - top - rows) * machine.row[j], 0, 1,
+            )
             minigrad_fetch(&ahead, PTRDIFF_MAX)
         for s in range(phase.first, phase.last):
             segment = &machine.segments[s]

@@ -33,27 +33,46 @@ typedef struct {
     minigrad_opcode run;
 } minigrad_named;
 
-/* Memory that is read or written soon: while a product computes, it comes nearer. */
+/* Memory that is read or written soon: rows of so many bytes. While a product computes,
+   it comes nearer, a few lines of a cache at a time: more at once would have to wait. */
 typedef struct {
-    const char *at, *end;
+    const char *at;
+    ptrdiff_t bytes, stride, rows, done;
 } minigrad_span;
 
 typedef struct {
     minigrad_span *span, *end;
-    ptrdiff_t lines; /* of a cache, in all */
+    ptrdiff_t lines; /* in all, roughly */
 } minigrad_ahead;
 
 static inline void minigrad_fetch(minigrad_ahead *ahead, ptrdiff_t lines)
 {
     while (ahead->span < ahead->end) {
         minigrad_span *span = ahead->span;
-        for (; span->at < span->end; span->at += 64) {
+        while (span->rows > 0) {
             if (!lines--) {
                 return;
             }
-            __builtin_prefetch(span->at, 0, 2);
+            __builtin_prefetch(span->at + span->done, 0, 2);
+            span->done += 64;
+            if (span->done >= span->bytes) {
+                span->at += span->stride;
+                span->done = 0;
+                span->rows--;
+            }
         }
         ahead->span++;
+    }
+}
+
+/* One more span, if there is room before `last`. */
+static inline void minigrad_add(
+    minigrad_ahead *ahead, const minigrad_span *last, const void *at, ptrdiff_t bytes,
+    ptrdiff_t stride, ptrdiff_t rows)
+{
+    if (ahead->end < last && rows > 0 && bytes > 0) {
+        *ahead->end++ = (minigrad_span){at, bytes, stride, rows, 0};
+        ahead->lines += (bytes + 63) / 64 * rows;
     }
 }
 
@@ -230,8 +249,7 @@ static int minigrad_supported(int i)
 /* From row to row of the rows at hand: more than a cut, as powers of two would put all
    the rows in the same few places of a cache. */
 #define APART (MINIGRAD_CUT + 16)
-#define NEAR_END 40
-#define LINE (64 / (ptrdiff_t)sizeof(REAL)) /* of a cache */
+#define STRETCH 48 /* of a tile's products, between two looks at what comes next */
 #define INLINE static inline __attribute__((always_inline))
 
 typedef REAL NAME(vector) __attribute__((vector_size(BYTES)));
@@ -314,13 +332,12 @@ static void NAME(pack)(
    when this is compiled, so that the loops over them unroll. */
 INLINE void NAME(tile)(
     const REAL *x, ptrdiff_t row, ptrdiff_t step, const REAL *w, ptrdiff_t panel,
-    ptrdiff_t inner, REAL *out, ptrdiff_t stride, ptrdiff_t columns, int add, int rows,
-    int panels)
+    ptrdiff_t inner, REAL *out, ptrdiff_t stride, ptrdiff_t columns, int add,
+    minigrad_ahead *ahead, ptrdiff_t lines, int rows, int panels)
 {
     VECTOR sum[2 * ROWS] = {{0}};
-    /* What is there already is fetched shortly before the end: 8 % of a large gram. */
-    ptrdiff_t k = 0, end = add && inner > NEAR_END ? inner - NEAR_END : inner;
-    for (;; end = inner) {
+    for (ptrdiff_t k = 0;;) {
+        ptrdiff_t end = inner - k < 2 * STRETCH ? inner : k + STRETCH;
         for (; k < end; k++) {
             UNROLL
             for (int p = 0; p < panels; p++) {
@@ -337,10 +354,16 @@ INLINE void NAME(tile)(
         if (end == inner) {
             break;
         }
-        UNROLL
-        for (int r = 0; r < rows; r++) {
-            __builtin_prefetch(out + r * stride, 1);
-            __builtin_prefetch(out + r * stride + PANEL - 1, 1);
+        if (lines) {
+            minigrad_fetch(ahead, lines);
+        }
+        /* What is there already is fetched before the end: 8 % of a large gram. */
+        if (add && inner - k < 2 * STRETCH) {
+            UNROLL
+            for (int r = 0; r < rows; r++) {
+                __builtin_prefetch(out + r * stride, 1);
+                __builtin_prefetch(out + r * stride + PANEL - 1, 1);
+            }
         }
     }
     if (columns >= panels * PANEL) {
@@ -376,7 +399,8 @@ INLINE void NAME(tile)(
 
 #define TILE(n) \
     case n: \
-        NAME(tile)(x, row, step, w, panel, inner, out, stride, columns, add, n, 1); \
+        NAME(tile)( \
+            x, row, step, w, panel, inner, out, stride, columns, add, ahead, lines, n, 1); \
         break;
 
 #if ROWS > 6
@@ -389,7 +413,7 @@ INLINE void NAME(tile)(
 
 static void NAME(row_tile)(
     const REAL *x, const REAL *w, ptrdiff_t inner, REAL *out, ptrdiff_t stride,
-    ptrdiff_t columns, int add, ptrdiff_t rows)
+    ptrdiff_t columns, int add, minigrad_ahead *ahead, ptrdiff_t lines, ptrdiff_t rows)
 {
     const ptrdiff_t row = APART, step = 1, panel = 0;
     switch (rows) {
@@ -399,7 +423,7 @@ static void NAME(row_tile)(
 
 static void NAME(column_tile)(
     const REAL *x, const REAL *w, ptrdiff_t inner, REAL *out, ptrdiff_t stride,
-    ptrdiff_t columns, int add, ptrdiff_t rows)
+    ptrdiff_t columns, int add, minigrad_ahead *ahead, ptrdiff_t lines, ptrdiff_t rows)
 {
     const ptrdiff_t row = 1, step = ROWS, panel = 0;
     switch (rows) {
@@ -417,13 +441,16 @@ static void NAME(narrow)(
 {
     switch (rows) {
     case 1:
-        NAME(tile)(x, 0, 1, w, panel, inner, out, stride, columns, add, 1, PANELS(1));
+        NAME(tile)(
+            x, 0, 1, w, panel, inner, out, stride, columns, add, NULL, 0, 1, PANELS(1));
         break;
     case 2:
-        NAME(tile)(x, row, 1, w, panel, inner, out, stride, columns, add, 2, PANELS(2));
+        NAME(tile)(
+            x, row, 1, w, panel, inner, out, stride, columns, add, NULL, 0, 2, PANELS(2));
         break;
     default:
-        NAME(tile)(x, row, 1, w, panel, inner, out, stride, columns, add, 3, PANELS(3));
+        NAME(tile)(
+            x, row, 1, w, panel, inner, out, stride, columns, add, NULL, 0, 3, PANELS(3));
     }
 }
 
@@ -457,7 +484,7 @@ static void NAME(thin)(
                 for (ptrdiff_t r = 0; r < rows; r++) {
                     NAME(tile)(
                         x + r * x_stride + k, 0, 1, from, panel, cut,
-                        out + r * stride + j, stride, width - j, add || k, 1, 1);
+                        out + r * stride + j, stride, width - j, add || k, NULL, 0, 1, 1);
                 }
             }
         }
@@ -492,16 +519,16 @@ static void NAME(product)(
         for (ptrdiff_t top = 0; top < rows; top += most) {
             ptrdiff_t n = rows - top < most ? rows - top : most;
             ptrdiff_t blocks = (n + ROWS - 1) / ROWS;
-            /* What comes nearer meanwhile; the rows after these, if nothing else. */
-            const REAL *after = x + (top + n) * x_stride;
+            /* What comes nearer meanwhile: the rows after these, if there are any. */
             ptrdiff_t others = rows - top - n < most ? rows - top - n : most;
-            minigrad_span span = {
-                (const char *)after, (const char *)(after + others * inner)};
-            minigrad_ahead own = {
-                &span, &span + (x_stride == inner), others * inner / LINE};
-            minigrad_ahead *near = others ? &own : ahead;
-            ptrdiff_t tiles = (width + PANEL - 1) / PANEL * blocks * cuts;
-            ptrdiff_t lines = near->lines / tiles + 1;
+            minigrad_span span;
+            minigrad_ahead after = {&span, &span, 0}, *near = others ? &after : ahead;
+            minigrad_add(
+                &after, &span + 1, x + (top + n) * x_stride + first,
+                (last - first) * sizeof(REAL), x_stride * sizeof(REAL), others);
+            ptrdiff_t stretches = (width + PANEL - 1) / PANEL * blocks
+                * ((last - first) / STRETCH + 1);
+            ptrdiff_t lines = (near->lines + stretches - 1) / stretches;
             /* Copied: from here a row stands at a distance known to the compiler. */
             for (ptrdiff_t c = 0; c < cuts; c++) {
                 ptrdiff_t k = first + c * MINIGRAD_CUT;
@@ -523,8 +550,7 @@ static void NAME(product)(
                         NAME(row_tile)(
                             hand + (c * n + r) * APART, from, cut,
                             out + (top + r) * out_stride + j, out_stride, width - j,
-                            add || k, height);
-                        minigrad_fetch(near, lines);
+                            add || k, near, lines, height);
                         r += height;
                     }
                 }
@@ -574,28 +600,28 @@ static void NAME(gram)(
     REAL *out = result, *ys = scratch, *xs = ys + rows * GRAM_PANELS * PANEL;
     ptrdiff_t turns = (k + GRAM_WIDTH - 1) / GRAM_WIDTH;
     ptrdiff_t most = ((k + turns - 1) / turns + ROWS - 1) / ROWS * ROWS;
-    ptrdiff_t lines = ahead->lines * ROWS * PANEL / (k * n + 1) + 1;
     for (ptrdiff_t i = 0; i < k; i += most) {
         ptrdiff_t height = k - i < most ? k - i : most;
         NAME(regroup)(x + i, x_stride, rows, height, ROWS, xs);
         for (ptrdiff_t j = 0; j < n; j += GRAM_PANELS * PANEL) {
             ptrdiff_t width = n - j < GRAM_PANELS * PANEL ? n - j : GRAM_PANELS * PANEL;
             NAME(regroup)(y + j, y_stride, rows, width, PANEL, ys);
-            /* Meanwhile the columns of the next turn come nearer, some rows a tile. */
-            ptrdiff_t tiles = (width + PANEL - 1) / PANEL * ((height + ROWS - 1) / ROWS);
-            ptrdiff_t tile = 0, next = 0, end = j + width < n ? rows : 0;
+            /* Meanwhile the columns of the next turn come nearer, or what is ahead. */
+            ptrdiff_t others = n - j - width < width ? n - j - width : width;
+            minigrad_span span;
+            minigrad_ahead after = {&span, &span, 0}, *near = others ? &after : ahead;
+            minigrad_add(
+                &after, &span + 1, y + j + width, others * sizeof(REAL),
+                y_stride * sizeof(REAL), rows);
+            ptrdiff_t stretches = (width + PANEL - 1) / PANEL
+                * ((height + ROWS - 1) / ROWS) * (rows / STRETCH + 1);
+            ptrdiff_t lines = (near->lines + stretches - 1) / stretches;
             for (ptrdiff_t c = 0; c < width; c += PANEL) {
                 for (ptrdiff_t r = 0; r < height; r += ROWS) {
-                    for (tile++; next < end * tile / tiles; next++) {
-                        for (ptrdiff_t i = 0; i < GRAM_PANELS * PANEL; i += LINE) {
-                            __builtin_prefetch(y + next * y_stride + j + width + i, 0, 2);
-                        }
-                    }
-                    minigrad_fetch(ahead, lines);
                     NAME(column_tile)(
                         xs + r * rows, ys + c * rows, rows,
                         out + (i + r) * out_stride + j + c, out_stride, width - c, add,
-                        height - r < ROWS ? height - r : ROWS);
+                        near, lines, height - r < ROWS ? height - r : ROWS);
                 }
             }
         }
@@ -1072,8 +1098,7 @@ static const minigrad_kernels NAME(kernels) = {
 #undef LANES
 #undef PANEL
 #undef APART
-#undef NEAR_END
-#undef LINE
+#undef STRETCH
 #undef INLINE
 #undef VECTOR
 #undef MASK
