@@ -25,8 +25,8 @@ import numpy as np
 
 from ._memory import empty
 from ._loop_py import (
-    GRAM_ROWS, LOCAL, NAMES, ONE_COLUMN, OPCODES, PRODUCT, READ, ROWS, ROWWISE, STREAM,
-    VECTOR, WRITE,
+    ALONG, GRAM_ROWS, LOCAL, NAMES, ONE_COLUMN, OPCODES, PRODUCT, READ, ROWS, ROWWISE,
+    STREAM, VECTOR, WRITE,
 )
 from .errors import ArgumentError, DTypeError, ShapeError
 
@@ -415,7 +415,8 @@ cdef class _Sum(_Job):
 
     cdef int work(self, Py_ssize_t first, Py_ssize_t last, bint breathe) except -1:
         cdef Py_ssize_t left = first, right = last, top = 0, bottom = self.k
-        cdef Py_ssize_t done = 0, size, start, begin, other, item = self.item, rows = self.rows
+        cdef Py_ssize_t done = 0, size, start, begin, other
+        cdef Py_ssize_t item = self.item, rows = self.rows
         cdef bint add = self.add
         cdef void *scratch
         cdef minigrad_span spans[2]
@@ -560,7 +561,6 @@ ARITIES = {
     **dict.fromkeys([*BINARY.split(), "mulrest", "rstd", "standardize"], 2),
     **dict.fromkeys(["where", "muladd", "add3", "standardize_grad"], 3),
 }
-WHOLE = ("sum", "amax", "amin", "rstd", "standardize", "standardize_grad")
 
 
 def _need(holds, message):
@@ -664,7 +664,7 @@ class _Reader:
             opcode, *operands = self.take(9)
             _need(0 <= opcode < len(NAMES), f"there is no opcode {opcode}")
             name = NAMES[opcode]
-            whole = whole or name in WHOLE
+            whole = whole or name in ALONG
             places, earlier = [None] * 4, len(self.reads)
             for i in (1, 2, 3, 0):  # the result may take the place of an operand
                 one = i in ONE_COLUMN.get(name, ())
@@ -1040,7 +1040,7 @@ cdef class _Run(_Job):
         self, Machine machine, minigrad_ahead *ahead, minigrad_span *spans, Py_ssize_t p,
         Py_ssize_t i, Py_ssize_t first, Py_ssize_t last,
     ) noexcept nogil:
-        """What streams there are from phase p to the next product, some steps on."""
+        """The streams from phase p to the next product, in this step or the one after."""
         cdef Phase *phase
         cdef Py_ssize_t s, t, b, rows, size
         ahead.span = ahead.end = spans
@@ -1094,7 +1094,8 @@ cdef class _Run(_Job):
                 if phase.rowwise:
                     _rowwise(machine, phase, at, n)
                 else:
-                    self.look_ahead(machine, &ahead, spans, p, i, first, last)
+                    if n >= 4:  # else a product has no tiles to look ahead in
+                        self.look_ahead(machine, &ahead, spans, p, i, first, last)
                     _product(machine, phase, self.weights, at, n, scratch, &ahead)
             if minigrad_raised(&self.stop):
                 break

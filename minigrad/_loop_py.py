@@ -23,8 +23,8 @@ The code is a flat sequence of int32, phase after phase:
   column) of the result and of three operands, -1 for one that the opcode doesn't have.
 
 A place is the index of a buffer, or -2 - r for the register r, whose values live until
-the segment ends. An instruction of a segment of width w reads and writes w columns;
-OPCODES says what differs.
+the segment ends. An instruction of a segment of width w reads and writes w columns, but
+for those that ONE_COLUMN names.
 """
 
 from __future__ import annotations
