@@ -9,7 +9,7 @@ kernel astray, and walks through the steps without the GIL.
 cimport cython
 cimport numpy as cnp
 from cpython.exc cimport PyErr_CheckSignals
-from libc.stdint cimport int64_t
+from libc.stdint cimport PTRDIFF_MAX, int64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memset
 
@@ -25,7 +25,8 @@ import numpy as np
 
 from ._memory import empty
 from ._loop_py import (
-    GRAM_ROWS, LOCAL, NAMES, OPCODES, PRODUCT, READ, ROWS, ROWWISE, STREAM, VECTOR, WRITE,
+    ALONG, GRAM_ROWS, LOCAL, NAMES, ONE_COLUMN, OPCODES, PRODUCT, READ, ROWS, ROWWISE,
+    STREAM, VECTOR, WRITE,
 )
 from .errors import ArgumentError, DTypeError, ShapeError
 
@@ -47,12 +48,6 @@ cdef extern from *:
     {
         __atomic_store_n(flag, 1, __ATOMIC_RELAXED);
     }
-    static inline void minigrad_fetch(const char *from, ptrdiff_t bytes)
-    {
-        for (ptrdiff_t i = 0; i < bytes; i += 64) {
-            __builtin_prefetch(from + i);
-        }
-    }
     """
     int MINIGRAD_CHECKED
     int MINIGRAD_SETS
@@ -62,6 +57,12 @@ cdef extern from *:
     ctypedef struct minigrad_named:
         const char *name
         minigrad_opcode run
+    ctypedef struct minigrad_span:
+        pass
+    ctypedef struct minigrad_ahead:
+        minigrad_span *span
+        minigrad_span *end
+        Py_ssize_t lines
     ctypedef struct minigrad_kernels:
         Py_ssize_t panel
         void (*pack)(
@@ -70,12 +71,12 @@ cdef extern from *:
         size_t (*product_scratch)(Py_ssize_t, Py_ssize_t) noexcept nogil
         void (*product)(
             const void *, Py_ssize_t, const void *, void *, Py_ssize_t, Py_ssize_t,
-            Py_ssize_t, Py_ssize_t, int, void *
+            Py_ssize_t, Py_ssize_t, int, void *, minigrad_ahead *
         ) noexcept nogil
         size_t (*gram_scratch)(Py_ssize_t, Py_ssize_t) noexcept nogil
         void (*gram)(
             const void *, Py_ssize_t, const void *, Py_ssize_t, void *, Py_ssize_t,
-            Py_ssize_t, Py_ssize_t, Py_ssize_t, int, void *
+            Py_ssize_t, Py_ssize_t, Py_ssize_t, int, void *, minigrad_ahead *
         ) noexcept nogil
         void (*sum_rows)(
             const void *, Py_ssize_t, Py_ssize_t, Py_ssize_t, int, void *
@@ -89,7 +90,11 @@ cdef extern from *:
     int minigrad_supported(int i) noexcept nogil
     int minigrad_raised(const int *flag) noexcept nogil
     void minigrad_raise(int *flag) noexcept nogil
-    void minigrad_fetch(const char *first, Py_ssize_t bytes) noexcept nogil
+    void minigrad_fetch(minigrad_ahead *ahead, Py_ssize_t lines) noexcept nogil
+    void minigrad_add(
+        minigrad_ahead *, const minigrad_span *, const void *, Py_ssize_t, Py_ssize_t,
+        Py_ssize_t
+    ) noexcept nogil
 
 CHECKED = bool(MINIGRAD_CHECKED)
 
@@ -98,6 +103,11 @@ cdef enum:
     BLOCK = 256
     # Bytes of a tile: some thirty registers fit the nearest cache.
     TILE = 2048
+    # Bytes of a block of rows in registers and local buffers.
+    HAND = 16384
+    # Streams that are fetched ahead, and how many bytes of each at most.
+    SPANS = 64
+    ENOUGH = 65536
     # Operations of one product or sum: what a thread must have to do before its start
     # (20 us) pays, and what is done between two looks for Ctrl-C, under 1 ms.
     WORTHWHILE = 40_000_000
@@ -325,6 +335,8 @@ cdef class _Product(_Job):
         cdef Py_ssize_t inner = packed.inner, width = packed.width, item = self.item
         cdef Py_ssize_t top = 0, rows = self.rows, left = first, right = last, n, some
         cdef void *scratch
+        cdef minigrad_ahead nothing
+        memset(&nothing, 0, sizeof(nothing))
         if self.by_rows:
             top, rows, left, right = first, last, 0, width
         some = <Py_ssize_t>(BREATH / (2.0 * inner * (right - left) + 1)) // 96 * 96 + 96
@@ -337,7 +349,7 @@ cdef class _Product(_Job):
                         self.x + top * inner * item, inner,
                         packed.data + left * inner * item,
                         self.out + (top * width + left) * item, width,
-                        n, inner, right - left, 0, scratch,
+                        n, inner, right - left, 0, scratch, &nothing,
                     )
                     top += n
                     if breathe and top < rows:
@@ -403,9 +415,12 @@ cdef class _Sum(_Job):
 
     cdef int work(self, Py_ssize_t first, Py_ssize_t last, bint breathe) except -1:
         cdef Py_ssize_t left = first, right = last, top = 0, bottom = self.k
-        cdef Py_ssize_t done = 0, size, start, item = self.item, rows = self.rows
+        cdef Py_ssize_t done = 0, size, start, begin, other
+        cdef Py_ssize_t item = self.item, rows = self.rows
         cdef bint add = self.add
         cdef void *scratch
+        cdef minigrad_span spans[2]
+        cdef minigrad_ahead ahead
         if self.by_k:
             top, bottom, left, right = first, last, 0, self.n
         scratch = _scratch(
@@ -419,11 +434,20 @@ cdef class _Sum(_Job):
                     size = min(self.block, rows - done)
                     start = done if self.ascending else rows - done - size
                     if self.y:
+                        # Then the rows beside these, on one or the other side.
+                        other = min(size, rows - done - size)
+                        begin = start + size if self.ascending else start - other
+                        ahead.span = ahead.end = spans
+                        ahead.lines = 0
+                        minigrad_add(
+                            &ahead, spans + 2, self.x + (begin * self.x_stride + top) * item,
+                            (bottom - top) * item, self.x_stride * item, other,
+                        )
                         self.kernels.gram(
                             self.x + (start * self.x_stride + top) * item, self.x_stride,
                             self.y + (start * self.y_stride + left) * item, self.y_stride,
                             self.out + (top * self.n + left) * item, self.n,
-                            size, bottom - top, right - left, add, scratch,
+                            size, bottom - top, right - left, add, scratch, &ahead,
                         )
                     else:
                         self.kernels.sum_rows(
@@ -529,15 +553,14 @@ cdef struct Phase:
     Py_ssize_t rows  # of a block
     int out
     Py_ssize_t column, width
-    int stream, last_stream  # of those that it reads
+    int stream, last_stream  # of those that it reads or writes
 
 BINARY = "add sub mul div pow maximum minimum eq ne lt le gt ge logical_and logical_or"
 ARITIES = {
     **dict.fromkeys(OPCODES, 1),
-    **dict.fromkeys([*BINARY.split(), "mulrest"], 2),
-    **dict.fromkeys(["where", "muladd", "add3"], 3),
+    **dict.fromkeys([*BINARY.split(), "mulrest", "rstd", "standardize"], 2),
+    **dict.fromkeys(["where", "muladd", "add3", "standardize_grad"], 3),
 }
-REDUCTIONS = ("sum", "amax", "amin")
 
 
 def _need(holds, message):
@@ -618,12 +641,17 @@ class _Reader:
         _need(n >= 0, f"a phase of {n} segments")
         first = len(self.segments)
         self.local = set()  # (buffer, column) of what this phase has written
-        self.streams = set()
+        self.streams, self.used = set(), set()
         for _ in range(n):
             self.segment()
         widest = max((s[0] for s in self.segments[first:]), default=1)
+        # Of a row: the widest register, and what is at hand of it.
+        hand = sum(self.widths[b] for b in {b for b, _ in self.local})
+        hand += widest * len(self.used)
         streams = sorted(self.streams)
-        self.phases.append((True, first, len(self.segments), widest, 0, 0, 0, streams))
+        self.phases.append(
+            (True, first, len(self.segments), max(hand, widest), 0, 0, 0, streams)
+        )
 
     def segment(self):
         width, n = self.take(2)
@@ -636,10 +664,10 @@ class _Reader:
             opcode, *operands = self.take(9)
             _need(0 <= opcode < len(NAMES), f"there is no opcode {opcode}")
             name = NAMES[opcode]
-            whole = whole or name in REDUCTIONS
+            whole = whole or name in ALONG
             places, earlier = [None] * 4, len(self.reads)
             for i in (1, 2, 3, 0):  # the result may take the place of an operand
-                one = name in REDUCTIONS if i == 0 else name == "spread"
+                one = i in ONE_COLUMN.get(name, ())
                 places[i] = self.place(
                     name, operands[2 * i], operands[2 * i + 1], i, 1 if one else width
                 )
@@ -671,10 +699,10 @@ class _Reader:
         if place >= 0:
             self.buffer(place, column, width, not i)
             columns = {(place, c) for c in range(column, column + width)}
+            if self.kinds[place] == STREAM:
+                self.streams.add(place)
             if i:
                 self.reads.append((place, column, width))
-                if self.kinds[place] == STREAM:
-                    self.streams.add(place)
                 _need(
                     self.kinds[place] != LOCAL or columns <= self.local,
                     f"{name} reads of the local buffer {place} what its phase "
@@ -694,6 +722,7 @@ class _Reader:
                   f"which has {found}")
         else:
             self.registers[register] = width
+            self.used.add(register)
         return len(self.kinds) + register, 0, width
 
 
@@ -752,8 +781,8 @@ cdef class Machine:
             self.terms[i].column, self.terms[i].inner = term[2] * item, term[3]
             self.widest_inner = max(self.widest_inner, self.terms[i].inner)
         for i, phase in enumerate(read.phases):
-            rowwise, first, last, widest, out, column, width, streams = phase
-            rows = max(1, TILE // item // widest) if widest else 0
+            rowwise, first, last, hand, out, column, width, streams = phase
+            rows = max(1, HAND // item // hand) if hand else 0
             self.phases[i] = Phase(
                 rowwise, first, last, rows, out, column * item, width,
                 n_streams, n_streams + len(streams),
@@ -799,7 +828,7 @@ cdef class Machine:
                 self.own[place] = max(self.own[place], rows * tile * item)
                 continue
             instruction.column[i] = column * item
-            one = name == "spread" if i else name in REDUCTIONS
+            one = i in ONE_COLUMN.get(name, ())
             instruction.tile[i] = 0 if one else item
             if self.kind[place] != VECTOR:
                 instruction.stride[i] = self.row[place]
@@ -1007,6 +1036,32 @@ cdef class _Run(_Job):
             else:
                 at[i] = self.data[i]
 
+    cdef void look_ahead(
+        self, Machine machine, minigrad_ahead *ahead, minigrad_span *spans, Py_ssize_t p,
+        Py_ssize_t i, Py_ssize_t first, Py_ssize_t last,
+    ) noexcept nogil:
+        """The streams from phase p to the next product, in this step or the one after."""
+        cdef Phase *phase
+        cdef Py_ssize_t s, t, b, rows, size
+        ahead.span = ahead.end = spans
+        ahead.lines = 0
+        while True:
+            p += 1
+            if p == machine.n_phases:
+                p, i = 0, i + 1
+            phase = &machine.phases[p]
+            if not phase.rowwise or i == self.n_steps:
+                return
+            t = self.n_steps - 1 - i if self.reverse else i
+            rows = max(0, min(<Py_ssize_t>self.sizes[t], last) - first)
+            for s in range(phase.stream, phase.last_stream):
+                b = machine.streams[s]
+                size = min(rows * machine.row[b], ENOUGH)
+                minigrad_add(
+                    ahead, spans + SPANS,
+                    self.data[b] + (self.starts[t] + first) * machine.row[b], size, 0, 1,
+                )
+
     cdef int steps(
         self, Machine machine, Py_ssize_t first, Py_ssize_t last, bint breathe, char **at,
         char *scratch,
@@ -1016,6 +1071,8 @@ cdef class _Run(_Job):
         cdef int kind
         cdef double done = 0
         cdef Phase *phase
+        cdef minigrad_span spans[SPANS]
+        cdef minigrad_ahead ahead
         for i in range(self.n_steps):
             t = self.n_steps - 1 - i if self.reverse else i
             n = min(<Py_ssize_t>self.sizes[t], last) - first
@@ -1037,7 +1094,9 @@ cdef class _Run(_Job):
                 if phase.rowwise:
                     _rowwise(machine, phase, at, n)
                 else:
-                    _product(machine, phase, self.weights, at, n, scratch)
+                    if n >= 4:  # else a product has no tiles to look ahead in
+                        self.look_ahead(machine, &ahead, spans, p, i, first, last)
+                    _product(machine, phase, self.weights, at, n, scratch, &ahead)
             if minigrad_raised(&self.stop):
                 break
             done += n * machine.work
@@ -1074,7 +1133,8 @@ cdef class Steps:
 
 
 cdef void _product(
-    Machine machine, Phase *phase, char **weights, char **at, Py_ssize_t n, char *scratch
+    Machine machine, Phase *phase, char **weights, char **at, Py_ssize_t n, char *scratch,
+    minigrad_ahead *ahead,
 ) noexcept nogil:
     cdef Term *term
     cdef int i
@@ -1087,7 +1147,7 @@ cdef void _product(
         machine.kernels.product(
             at[term.left] + term.column, stride, weights[term.weight],
             at[phase.out] + phase.column, machine.row[phase.out] // item,
-            n, term.inner, phase.width, i > phase.first, scratch,
+            n, term.inner, phase.width, i > phase.first, scratch, ahead,
         )
 
 
@@ -1099,16 +1159,20 @@ cdef void _rowwise(
     cdef Py_ssize_t top = 0, rows, column
     cdef int s, k, j
     cdef char *where[4]
+    cdef minigrad_span span
+    cdef minigrad_ahead ahead
     while top < n:
         rows = min(phase.rows, n - top)
         # What no step has seen comes from afar, and the next rows of a column are too far
         # from these for the machine to guess them.
         for s in range(phase.stream, phase.last_stream):
             j = machine.streams[s]
-            minigrad_fetch(
-                at[j] + (top + rows) * machine.row[j],
-                min(rows, n - top - rows) * machine.row[j],
+            ahead.span = ahead.end = &span
+            minigrad_add(
+                &ahead, &span + 1, at[j] + (top + rows) * machine.row[j],
+                min(rows, n - top - rows) * machine.row[j], 0, 1,
             )
+            minigrad_fetch(&ahead, PTRDIFF_MAX)
         for s in range(phase.first, phase.last):
             segment = &machine.segments[s]
             column = 0

@@ -23,8 +23,8 @@ The code is a flat sequence of int32, phase after phase:
   column) of the result and of three operands, -1 for one that the opcode doesn't have.
 
 A place is the index of a buffer, or -2 - r for the register r, whose values live until
-the segment ends. An instruction of a segment of width w reads and writes w columns;
-OPCODES says what differs.
+the segment ends. An instruction of a segment of width w reads and writes w columns, but
+for those that ONE_COLUMN names.
 """
 
 from __future__ import annotations
@@ -90,15 +90,41 @@ COMBINED: dict[str, Callable[..., Array]] = {
 }
 """Opcodes that do the work of two or three: rows are read and written less often."""
 
+
+def _mean(x: Array) -> Array:
+    total: Array = np.sum(x, -1, keepdims=True)
+    return total / x.dtype.type(x.shape[-1])
+
+
+ALONG: dict[str, Callable[..., Array]] = {
+    "sum": lambda x: OPS["sum"].forward(x, -1, True),
+    "amax": lambda x: OPS["amax"].forward(x, -1, True),
+    "amin": lambda x: OPS["amin"].forward(x, -1, True),
+    "rstd": lambda x, eps: 1 / np.sqrt(_mean((x - _mean(x)) ** 2) + eps),
+    "standardize": lambda x, scale: (x - _mean(x)) * scale,
+    "standardize_grad": lambda g, y, scale: OPS["standardize_grad"].forward(
+        g, y, scale
+    ),
+}
+"""Opcodes that see whole rows: the columns of the segment are all of them."""
+
 OPCODES = {
     name: i
     for i, name in enumerate(
-        # copy(x); spread(x): one column, repeated; the rest reduce x, whose columns
-        # are all those of the segment, to one column.
-        [*ELEMENTWISE, *COMBINED, "copy", "spread", "sum", "amax", "amin"]
+        # copy(x); spread(x): one column, repeated.
+        [*ELEMENTWISE, *COMBINED, "copy", "spread", *ALONG]
     )
 }
 """The number of each opcode."""
+
+ONE_COLUMN = {
+    "spread": (1,),
+    **dict.fromkeys(["sum", "amax", "amin"], (0,)),
+    "rstd": (0, 2),
+    "standardize": (2,),
+    "standardize_grad": (3,),
+}
+"""Which of the result, 0, and the operands are one column, whatever the segment is."""
 
 
 def get_num_threads() -> int:
@@ -268,10 +294,13 @@ class Machine:
         for _ in range(n):
             opcode, out, out_column, *operands = take(9)
             name = NAMES[opcode]
-            wide = 1 if name == "spread" else width
+            places = zip(operands[::2], operands[1::2], strict=True)
+            wide = [width] * 4
+            for i in ONE_COLUMN.get(name, ()):
+                wide[i] = 1
             args = [
-                registers[place] if place < -1 else rows[place][:, c : c + wide]
-                for place, c in zip(operands[::2], operands[1::2], strict=True)
+                registers[place] if place < -1 else rows[place][:, c : c + wide[i]]
+                for i, (place, c) in enumerate(places, 1)
                 if place != -1
             ]
             y = run_opcode(name, args, width)
@@ -290,11 +319,9 @@ def run_opcode(name: str, args: list[Array], width: int) -> Array:
         return args[0]
     if name == "spread":
         return np.broadcast_to(args[0], (len(args[0]), width))
-    if name in ("sum", "amax", "amin"):
-        return OPS[name].forward(args[0], -1, True)
-    if name in COMBINED:
+    if name in COMBINED or name in ALONG:
         with np.errstate(all="ignore"):
-            return COMBINED[name](*args)
+            return {**COMBINED, **ALONG}[name](*args)
     dtype = args[0].dtype
     if name in ("where", "logical_not", "logical_and", "logical_or"):
         n = 1 if name == "where" else 2

@@ -33,6 +33,49 @@ typedef struct {
     minigrad_opcode run;
 } minigrad_named;
 
+/* Memory that is read or written soon: rows of so many bytes. While a product computes,
+   it comes nearer, a few lines of a cache at a time: more at once would have to wait. */
+typedef struct {
+    const char *at;
+    ptrdiff_t bytes, stride, rows, done;
+} minigrad_span;
+
+typedef struct {
+    minigrad_span *span, *end;
+    ptrdiff_t lines; /* in all, roughly */
+} minigrad_ahead;
+
+static inline void minigrad_fetch(minigrad_ahead *ahead, ptrdiff_t lines)
+{
+    while (ahead->span < ahead->end) {
+        minigrad_span *span = ahead->span;
+        while (span->rows > 0) {
+            if (!lines--) {
+                return;
+            }
+            __builtin_prefetch(span->at + span->done, 0, 2);
+            span->done += 64;
+            if (span->done >= span->bytes) {
+                span->at += span->stride;
+                span->done = 0;
+                span->rows--;
+            }
+        }
+        ahead->span++;
+    }
+}
+
+/* One more span, if there is room before `last`. */
+static inline void minigrad_add(
+    minigrad_ahead *ahead, const minigrad_span *last, const void *at, ptrdiff_t bytes,
+    ptrdiff_t stride, ptrdiff_t rows)
+{
+    if (ahead->end < last && rows > 0 && bytes > 0) {
+        *ahead->end++ = (minigrad_span){at, bytes, stride, rows, 0};
+        ahead->lines += (bytes + 63) / 64 * rows;
+    }
+}
+
 /* Strides count elements, pointers are to elements of the table's dtype. */
 typedef struct {
     /* Columns of a panel of packed weights. */
@@ -46,12 +89,12 @@ typedef struct {
     void (*product)(
         const void *x, ptrdiff_t x_stride, const void *packed, void *out,
         ptrdiff_t out_stride, ptrdiff_t rows, ptrdiff_t inner, ptrdiff_t width, int add,
-        void *scratch);
+        void *scratch, minigrad_ahead *ahead);
     size_t (*gram_scratch)(ptrdiff_t rows, ptrdiff_t k);
     void (*gram)(
         const void *x, ptrdiff_t x_stride, const void *y, ptrdiff_t y_stride, void *out,
         ptrdiff_t out_stride, ptrdiff_t rows, ptrdiff_t k, ptrdiff_t n, int add,
-        void *scratch);
+        void *scratch, minigrad_ahead *ahead);
     void (*sum_rows)(
         const void *x, ptrdiff_t stride, ptrdiff_t rows, ptrdiff_t n, int add, void *out);
     const minigrad_named *opcodes;
@@ -206,8 +249,7 @@ static int minigrad_supported(int i)
 /* From row to row of the rows at hand: more than a cut, as powers of two would put all
    the rows in the same few places of a cache. */
 #define APART (MINIGRAD_CUT + 16)
-#define NEAR_END 40
-#define LINE (64 / (ptrdiff_t)sizeof(REAL)) /* of a cache */
+#define STRETCH 48 /* of a tile's products, between two looks at what comes next */
 #define INLINE static inline __attribute__((always_inline))
 
 typedef REAL NAME(vector) __attribute__((vector_size(BYTES)));
@@ -290,13 +332,12 @@ static void NAME(pack)(
    when this is compiled, so that the loops over them unroll. */
 INLINE void NAME(tile)(
     const REAL *x, ptrdiff_t row, ptrdiff_t step, const REAL *w, ptrdiff_t panel,
-    ptrdiff_t inner, REAL *out, ptrdiff_t stride, ptrdiff_t columns, int add, int rows,
-    int panels)
+    ptrdiff_t inner, REAL *out, ptrdiff_t stride, ptrdiff_t columns, int add,
+    minigrad_ahead *ahead, ptrdiff_t lines, int rows, int panels)
 {
     VECTOR sum[2 * ROWS] = {{0}};
-    /* What is there already is fetched shortly before the end: 8 % of a large gram. */
-    ptrdiff_t k = 0, end = add && inner > NEAR_END ? inner - NEAR_END : inner;
-    for (;; end = inner) {
+    for (ptrdiff_t k = 0;;) {
+        ptrdiff_t end = inner - k < 2 * STRETCH ? inner : k + STRETCH;
         for (; k < end; k++) {
             UNROLL
             for (int p = 0; p < panels; p++) {
@@ -313,10 +354,16 @@ INLINE void NAME(tile)(
         if (end == inner) {
             break;
         }
-        UNROLL
-        for (int r = 0; r < rows; r++) {
-            __builtin_prefetch(out + r * stride, 1);
-            __builtin_prefetch(out + r * stride + PANEL - 1, 1);
+        if (lines) {
+            minigrad_fetch(ahead, lines);
+        }
+        /* What is there already is fetched before the end: 8 % of a large gram. */
+        if (add && inner - k < 2 * STRETCH) {
+            UNROLL
+            for (int r = 0; r < rows; r++) {
+                __builtin_prefetch(out + r * stride, 1);
+                __builtin_prefetch(out + r * stride + PANEL - 1, 1);
+            }
         }
     }
     if (columns >= panels * PANEL) {
@@ -352,7 +399,8 @@ INLINE void NAME(tile)(
 
 #define TILE(n) \
     case n: \
-        NAME(tile)(x, row, step, w, panel, inner, out, stride, columns, add, n, 1); \
+        NAME(tile)( \
+            x, row, step, w, panel, inner, out, stride, columns, add, ahead, lines, n, 1); \
         break;
 
 #if ROWS > 6
@@ -365,7 +413,7 @@ INLINE void NAME(tile)(
 
 static void NAME(row_tile)(
     const REAL *x, const REAL *w, ptrdiff_t inner, REAL *out, ptrdiff_t stride,
-    ptrdiff_t columns, int add, ptrdiff_t rows)
+    ptrdiff_t columns, int add, minigrad_ahead *ahead, ptrdiff_t lines, ptrdiff_t rows)
 {
     const ptrdiff_t row = APART, step = 1, panel = 0;
     switch (rows) {
@@ -375,7 +423,7 @@ static void NAME(row_tile)(
 
 static void NAME(column_tile)(
     const REAL *x, const REAL *w, ptrdiff_t inner, REAL *out, ptrdiff_t stride,
-    ptrdiff_t columns, int add, ptrdiff_t rows)
+    ptrdiff_t columns, int add, minigrad_ahead *ahead, ptrdiff_t lines, ptrdiff_t rows)
 {
     const ptrdiff_t row = 1, step = ROWS, panel = 0;
     switch (rows) {
@@ -393,13 +441,16 @@ static void NAME(narrow)(
 {
     switch (rows) {
     case 1:
-        NAME(tile)(x, 0, 1, w, panel, inner, out, stride, columns, add, 1, PANELS(1));
+        NAME(tile)(
+            x, 0, 1, w, panel, inner, out, stride, columns, add, NULL, 0, 1, PANELS(1));
         break;
     case 2:
-        NAME(tile)(x, row, 1, w, panel, inner, out, stride, columns, add, 2, PANELS(2));
+        NAME(tile)(
+            x, row, 1, w, panel, inner, out, stride, columns, add, NULL, 0, 2, PANELS(2));
         break;
     default:
-        NAME(tile)(x, row, 1, w, panel, inner, out, stride, columns, add, 3, PANELS(3));
+        NAME(tile)(
+            x, row, 1, w, panel, inner, out, stride, columns, add, NULL, 0, 3, PANELS(3));
     }
 }
 
@@ -433,7 +484,7 @@ static void NAME(thin)(
                 for (ptrdiff_t r = 0; r < rows; r++) {
                     NAME(tile)(
                         x + r * x_stride + k, 0, 1, from, panel, cut,
-                        out + r * stride + j, stride, width - j, add || k, 1, 1);
+                        out + r * stride + j, stride, width - j, add || k, NULL, 0, 1, 1);
                 }
             }
         }
@@ -444,7 +495,7 @@ static void NAME(thin)(
 static void NAME(product)(
     const void *left, ptrdiff_t x_stride, const void *packed, void *result,
     ptrdiff_t out_stride, ptrdiff_t rows, ptrdiff_t inner, ptrdiff_t width, int add,
-    void *scratch)
+    void *scratch, minigrad_ahead *ahead)
 {
     const REAL *x = left, *w = packed;
     REAL *out = result, *hand = scratch;
@@ -468,6 +519,16 @@ static void NAME(product)(
         for (ptrdiff_t top = 0; top < rows; top += most) {
             ptrdiff_t n = rows - top < most ? rows - top : most;
             ptrdiff_t blocks = (n + ROWS - 1) / ROWS;
+            /* What comes nearer meanwhile: the rows after these, if there are any. */
+            ptrdiff_t others = rows - top - n < most ? rows - top - n : most;
+            minigrad_span span;
+            minigrad_ahead after = {&span, &span, 0}, *near = others ? &after : ahead;
+            minigrad_add(
+                &after, &span + 1, x + (top + n) * x_stride + first,
+                (last - first) * sizeof(REAL), x_stride * sizeof(REAL), others);
+            ptrdiff_t stretches = (width + PANEL - 1) / PANEL * blocks
+                * ((last - first) / STRETCH + 1);
+            ptrdiff_t lines = (near->lines + stretches - 1) / stretches;
             /* Copied: from here a row stands at a distance known to the compiler. */
             for (ptrdiff_t c = 0; c < cuts; c++) {
                 ptrdiff_t k = first + c * MINIGRAD_CUT;
@@ -489,7 +550,7 @@ static void NAME(product)(
                         NAME(row_tile)(
                             hand + (c * n + r) * APART, from, cut,
                             out + (top + r) * out_stride + j, out_stride, width - j,
-                            add || k, height);
+                            add || k, near, lines, height);
                         r += height;
                     }
                 }
@@ -533,7 +594,7 @@ INLINE void NAME(regroup)(
 static void NAME(gram)(
     const void *left, ptrdiff_t x_stride, const void *right, ptrdiff_t y_stride,
     void *result, ptrdiff_t out_stride, ptrdiff_t rows, ptrdiff_t k, ptrdiff_t n, int add,
-    void *scratch)
+    void *scratch, minigrad_ahead *ahead)
 {
     const REAL *x = left, *y = right;
     REAL *out = result, *ys = scratch, *xs = ys + rows * GRAM_PANELS * PANEL;
@@ -545,20 +606,22 @@ static void NAME(gram)(
         for (ptrdiff_t j = 0; j < n; j += GRAM_PANELS * PANEL) {
             ptrdiff_t width = n - j < GRAM_PANELS * PANEL ? n - j : GRAM_PANELS * PANEL;
             NAME(regroup)(y + j, y_stride, rows, width, PANEL, ys);
-            /* Meanwhile the columns of the next turn come nearer, some rows a tile. */
-            ptrdiff_t tiles = (width + PANEL - 1) / PANEL * ((height + ROWS - 1) / ROWS);
-            ptrdiff_t tile = 0, next = 0, end = j + width < n ? rows : 0;
+            /* Meanwhile the columns of the next turn come nearer, or what is ahead. */
+            ptrdiff_t others = n - j - width < width ? n - j - width : width;
+            minigrad_span span;
+            minigrad_ahead after = {&span, &span, 0}, *near = others ? &after : ahead;
+            minigrad_add(
+                &after, &span + 1, y + j + width, others * sizeof(REAL),
+                y_stride * sizeof(REAL), rows);
+            ptrdiff_t stretches = (width + PANEL - 1) / PANEL
+                * ((height + ROWS - 1) / ROWS) * (rows / STRETCH + 1);
+            ptrdiff_t lines = (near->lines + stretches - 1) / stretches;
             for (ptrdiff_t c = 0; c < width; c += PANEL) {
                 for (ptrdiff_t r = 0; r < height; r += ROWS) {
-                    for (tile++; next < end * tile / tiles; next++) {
-                        for (ptrdiff_t i = 0; i < GRAM_PANELS * PANEL; i += LINE) {
-                            __builtin_prefetch(y + next * y_stride + j + width + i, 0, 2);
-                        }
-                    }
                     NAME(column_tile)(
                         xs + r * rows, ys + c * rows, rows,
                         out + (i + r) * out_stride + j + c, out_stride, width - c, add,
-                        height - r < ROWS ? height - r : ROWS);
+                        near, lines, height - r < ROWS ? height - r : ROWS);
                 }
             }
         }
@@ -713,6 +776,21 @@ INLINE VECTOR NAME(exp)(VECTOR x)
     return NAME(exp_parts)(x, &lost);
 }
 
+/* What top lacks of y * total, whose rounding it has to know. */
+INLINE VECTOR NAME(lacking)(VECTOR top, VECTOR y, VECTOR total)
+{
+#if FUSED
+    return top - y * total;
+#else
+    /* In halves, whose products are exact; T. Dekker (1971), doi:10.1007/BF01397083. */
+    VECTOR split = NAME(all)((REAL)(((NATURAL)1 << (DIGITS / 2 + 1)) + 1));
+    VECTOR a = y * split, b = total * split, product = y * total;
+    a = a - (a - y), b = b - (b - total);
+    VECTOR rest = a * b - product + a * (total - b) + (y - a) * b;
+    return top - product - (rest + (y - a) * (total - b));
+#endif
+}
+
 /* 1 / (1 + e) or e / (1 + e) of e = e**-|x|, so that nothing overflows. What rounding
    the sum, e and the quotient lost is given back: 2.4 ulp are about 1 then, which shows
    in the gradients of gates, where terms cancel. */
@@ -722,9 +800,7 @@ INLINE VECTOR NAME(sigmoid)(VECTOR x)
     VECTOR total = e + one, inverse = one / total, zero = {0};
     VECTOR top = NAME(pick)(x < 0, e, one), y = top * inverse;
     VECTOR rest = NAME(pick)(x < 0, lost, zero) - y * ((e - (total - one)) + lost);
-#if FUSED
-    rest = rest + (top - y * total);
-#endif
+    rest = rest + NAME(lacking)(top, y, total);
     return y + rest * inverse;
 }
 
@@ -752,14 +828,11 @@ INLINE VECTOR NAME(tanh)(VECTOR x)
     VECTOR power = NAME(power_of_2)((BITS)n), e = sum * power, total = e + one;
     VECTOR top = NAME(pick)(small, a * z * p, NAME(all)(-2));
     VECTOR y = top / NAME(pick)(small, q, total), start = NAME(pick)(small, a, one);
-    VECTOR result = start + y;
-#if FUSED
+    VECTOR result = start + y, zero = {0};
     /* What the sums and the quotient lost; -y / 2 is 1 / total where it counts. */
     VECTOR lost = (rest - (sum - one)) * power + (one - (total - e));
-    VECTOR short_of = ((top - y * total) - y * lost) * y * NAME(all)((REAL)-0.5);
-    VECTOR zero = {0};
+    VECTOR short_of = (NAME(lacking)(top, y, total) - y * lost) * y * NAME(all)((REAL)-0.5);
     result = result + (((start - result) + y) + NAME(pick)(small, zero, short_of));
-#endif
     return NAME(with_sign)(result, x);
 }
 
@@ -876,42 +949,128 @@ INLINE VECTOR NAME(plus)(VECTOR x, VECTOR y)
     return x + y;
 }
 
-/* An opcode that makes one number of a row: two vectors of partial results, which then
-   meet in an order that depends on nothing. `start` changes no result. */
+/* Two vectors of partial results, which meet in an order that depends on nothing. */
+#define MEET(result, meet, alone, left, right) \
+    do { \
+        REAL all[LANES]; \
+        NAME(store)(all, NAME(meet)(left, right)); \
+        for (ptrdiff_t half = LANES / 2; half; half /= 2) { \
+            for (ptrdiff_t j = 0; j < half; j++) { \
+                REAL a = all[j], b = all[j + half]; \
+                all[j] = alone; \
+            } \
+        } \
+        result = all[0]; \
+    } while (0)
+
+/* What a row comes to: `expression` of its vectors a, and of those of another row, b.
+   Past the end they are `pad`, which changes no result. */
+#define ALONG(result, meet, alone, start, pad, expression) \
+    do { \
+        VECTOR left = NAME(all)(start), right = left, a = left, b = left; \
+        ptrdiff_t i = 0; \
+        (void)b; \
+        for (; i + 2 * LANES <= width; i += 2 * LANES) { \
+            a = NAME(load)(x + i), b = NAME(load)(y + i); \
+            left = NAME(meet)(left, expression); \
+            a = NAME(load)(x + i + LANES), b = NAME(load)(y + i + LANES); \
+            right = NAME(meet)(right, expression); \
+        } \
+        if (i + LANES <= width) { \
+            a = NAME(load)(x + i), b = NAME(load)(y + i); \
+            left = NAME(meet)(left, expression); \
+            i += LANES; \
+        } \
+        if (i < width) { \
+            a = NAME(load_part)(x + i, width - i, pad); \
+            b = NAME(load_part)(y + i, width - i, pad); \
+            right = NAME(meet)(right, expression); \
+        } \
+        MEET(result, meet, alone, left, right); \
+    } while (0)
+
+/* An opcode that makes one number of a row. */
 #define REDUCE(name, meet, alone, start) \
     static void NAME(op_##name)( \
         char *const *at, const ptrdiff_t *stride, ptrdiff_t rows, ptrdiff_t width) \
     { \
         for (ptrdiff_t r = 0; r < rows; r++) { \
-            const REAL *x = (const REAL *)(at[1] + r * stride[1]); \
-            VECTOR left = NAME(all)(start), right = left; \
-            ptrdiff_t i = 0; \
-            for (; i + 2 * LANES <= width; i += 2 * LANES) { \
-                left = NAME(meet)(left, NAME(load)(x + i)); \
-                right = NAME(meet)(right, NAME(load)(x + i + LANES)); \
-            } \
-            if (i + LANES <= width) { \
-                left = NAME(meet)(left, NAME(load)(x + i)); \
-                i += LANES; \
-            } \
-            if (i < width) { \
-                right = NAME(meet)(right, NAME(load_part)(x + i, width - i, start)); \
-            } \
-            REAL all[LANES]; \
-            NAME(store)(all, NAME(meet)(left, right)); \
-            for (ptrdiff_t half = LANES / 2; half; half /= 2) { \
-                for (ptrdiff_t j = 0; j < half; j++) { \
-                    REAL a = all[j], b = all[j + half]; \
-                    all[j] = alone; \
-                } \
-            } \
-            *(REAL *)(at[0] + r * stride[0]) = all[0]; \
+            const REAL *x = (const REAL *)(at[1] + r * stride[1]), *y = x; \
+            REAL result; \
+            ALONG(result, meet, alone, start, start, a); \
+            *(REAL *)(at[0] + r * stride[0]) = result; \
         } \
     }
 
 REDUCE(sum, plus, a + b, 0)
 REDUCE(amax, larger, a >= b || a != a ? a : b, x[0])
 REDUCE(amin, smaller, a <= b || a != a ? a : b, x[0])
+
+#define SUM(result, pad, expression) ALONG(result, plus, a + b, 0, pad, expression)
+
+/* 1 / sqrt(variance + eps) */
+static void NAME(op_rstd)(
+    char *const *at, const ptrdiff_t *stride, ptrdiff_t rows, ptrdiff_t width)
+{
+    for (ptrdiff_t r = 0; r < rows; r++) {
+        const REAL *x = (const REAL *)(at[1] + r * stride[1]), *y = x;
+        REAL mean, total;
+        SUM(mean, 0, a);
+        mean /= width;
+        SUM(total, mean, (a - NAME(all)(mean)) * (a - NAME(all)(mean)));
+        total = total / width + *(const REAL *)(at[2] + r * stride[2]);
+        *(REAL *)(at[0] + r * stride[0]) = 1 / (REAL)sqrt(total);
+    }
+}
+
+/* A vector of a row at a time, the last one perhaps in part; a is of x and b of y. */
+#define ALL_OF(expression) \
+    do { \
+        VECTOR a = {0}, b = a; \
+        ptrdiff_t i = 0; \
+        (void)b; \
+        for (; i + LANES <= width; i += LANES) { \
+            a = NAME(load)(x + i), b = NAME(load)(y + i); \
+            NAME(store)(out + i, expression); \
+        } \
+        if (i < width) { \
+            a = NAME(load_part)(x + i, width - i, 0); \
+            b = NAME(load_part)(y + i, width - i, 0); \
+            NAME(store_part)(out + i, width - i, expression); \
+        } \
+    } while (0)
+
+/* (x - mean) * scale */
+static void NAME(op_standardize)(
+    char *const *at, const ptrdiff_t *stride, ptrdiff_t rows, ptrdiff_t width)
+{
+    for (ptrdiff_t r = 0; r < rows; r++) {
+        REAL *out = (REAL *)(at[0] + r * stride[0]);
+        const REAL *x = (const REAL *)(at[1] + r * stride[1]), *y = x;
+        const REAL scale = *(const REAL *)(at[2] + r * stride[2]);
+        REAL mean;
+        SUM(mean, 0, a);
+        mean /= width;
+        ALL_OF((a - NAME(all)(mean)) * NAME(all)(scale));
+    }
+}
+
+/* scale * (x - mean(x) - y * mean(x * y)) */
+static void NAME(op_standardize_grad)(
+    char *const *at, const ptrdiff_t *stride, ptrdiff_t rows, ptrdiff_t width)
+{
+    for (ptrdiff_t r = 0; r < rows; r++) {
+        REAL *out = (REAL *)(at[0] + r * stride[0]);
+        const REAL *x = (const REAL *)(at[1] + r * stride[1]);
+        const REAL *y = (const REAL *)(at[2] + r * stride[2]);
+        const REAL scale = *(const REAL *)(at[3] + r * stride[3]);
+        REAL mean, slope;
+        SUM(mean, 0, a);
+        SUM(slope, 0, a * b);
+        mean /= width, slope /= width;
+        ALL_OF(NAME(all)(scale) * (a - NAME(all)(mean) - b * NAME(all)(slope)));
+    }
+}
 
 #define NAMED(name) {#name, NAME(op_##name)},
 
@@ -921,7 +1080,8 @@ static const minigrad_named NAME(opcodes)[] = {
     NAMED(cos) NAMED(tanh) NAMED(sigmoid) NAMED(relu) NAMED(silu) NAMED(softsign)
     NAMED(maximum) NAMED(minimum) NAMED(eq) NAMED(ne) NAMED(lt) NAMED(le) NAMED(gt)
     NAMED(ge) NAMED(logical_and) NAMED(logical_or) NAMED(logical_not) NAMED(where)
-    NAMED(muladd) NAMED(add3) NAMED(mulrest) NAMED(copy) NAMED(spread) NAMED(sum) NAMED(amax) NAMED(amin) {0, 0}
+    NAMED(muladd) NAMED(add3) NAMED(mulrest) NAMED(copy) NAMED(spread) NAMED(sum)
+    NAMED(amax) NAMED(amin) NAMED(rstd) NAMED(standardize) NAMED(standardize_grad) {0, 0}
 };
 
 static const minigrad_kernels NAME(kernels) = {
@@ -938,8 +1098,7 @@ static const minigrad_kernels NAME(kernels) = {
 #undef LANES
 #undef PANEL
 #undef APART
-#undef NEAR_END
-#undef LINE
+#undef STRETCH
 #undef INLINE
 #undef VECTOR
 #undef MASK
@@ -960,7 +1119,11 @@ static const minigrad_kernels NAME(kernels) = {
 #undef LOG_2_REST
 #undef EACH
 #undef EACH_ALONE
+#undef MEET
+#undef ALONG
 #undef REDUCE
+#undef SUM
+#undef ALL_OF
 #undef NAMED
 #undef REAL
 #undef WHOLE

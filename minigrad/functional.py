@@ -249,9 +249,10 @@ def layer_norm(
         w = wrap(np.ones(shape, input.dtype)) if weight is None else weight
         b = wrap(np.zeros(shape, input.dtype)) if bias is None else bias
         return ops.normalised_rows(input, w, b, eps)[0]
-    axes, n = tuple(range(-len(shape), 0)), float(math.prod(shape))
-    centred = input - ops.sum(input, axes, True) / n
-    variance = ops.sum(centred * centred, axes, True) / n
-    y = centred * rsqrt(variance + eps)
+    if len(shape) == 1:
+        y, _ = ops.standardize(input, eps)
+    else:
+        rows = input.reshape((*input.shape[: -len(shape)], math.prod(shape)))
+        y = ops.standardize(rows, eps)[0].reshape(input.shape)
     y = y if weight is None else y * weight
     return y if bias is None else y + bias

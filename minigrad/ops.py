@@ -982,6 +982,66 @@ normalised_rows.vjp(
 )
 
 
+@op(
+    None,
+    samples=[sample(floats(3, 4), 1e-5), sample(floats(2, 3, 5), 0.1)],
+    errors=[bad(floats(), 1e-5, error=ShapeError, match="no dimensions")],
+    floating=True,
+    rowwise=True,
+)
+def standardize(x: Array, eps: float) -> tuple[Array, Array]:
+    """Rows moved to mean 0 and scaled; and the scales, 1 / sqrt(variance + eps)."""
+    if not x.ndim:
+        raise ShapeError("standardize: a tensor with no dimensions has no rows")
+    n = x.dtype.type(x.shape[-1])
+    centred = x - np.sum(x, -1, keepdims=True) / n
+    variance = np.sum(centred * centred, -1, keepdims=True) / n
+    scale = 1 / np.sqrt(variance + x.dtype.type(eps))
+    return centred * scale, scale
+
+
+@op(
+    None,
+    samples=[sample(floats(3, 4), floats(3, 4), floats(3, 1))],
+    errors=[
+        bad(
+            floats(3, 4),
+            floats(3, 5),
+            floats(3, 1),
+            error=ShapeError,
+            match="broadcast",
+        )
+    ],
+    floating=True,
+    rowwise=True,
+)
+def standardize_grad(g: Array, y: Array, scale: Array) -> Array:
+    """scale * (g - mean(g) - y * mean(g * y)), of rows: the adjoint of standardize."""
+    n = g.dtype.type(g.shape[-1])
+    mean = np.sum(g, -1, keepdims=True) / n
+    return scale * (g - mean - y * (np.sum(g * y, -1, keepdims=True) / n))
+
+
+def _standardize_vjp(gs: Any, ys: Any, x: Array, eps: float) -> Any:
+    (g, g_scale), (y, scale) = gs, ys
+    ours = None if g is None else standardize_grad(g, y, scale)
+    if g_scale is None:
+        return ours
+    rest = g_scale * scale * scale * y / -float(x.shape[-1])
+    return rest if ours is None else ours + rest
+
+
+standardize.vjp(x=_standardize_vjp)
+standardize_grad.vjp(
+    g=lambda h, z, g, y, scale: standardize_grad(h, y, scale),
+    y=lambda h, z, g, y, scale: (
+        (h * sum(g * y, -1, True) + g * sum(h * y, -1, True))
+        * (scale / -float(g.shape[-1]))
+    ),
+    scale=lambda h, z, g, y, scale: sum(h * z, -1, True) / scale,
+)
+
+
 # -- shapes --------------------------------------------------------------------------
 
 

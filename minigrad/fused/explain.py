@@ -142,4 +142,5 @@ def _elements(name: str, width: int) -> int:
     """The operations of an opcode, an elementary function counted as one."""
     if name in ("product", "copy", "spread"):
         return 0
-    return 2 * width if name in COMBINED else width
+    each = {"rstd": 5, "standardize": 3, "standardize_grad": 7}
+    return each.get(name, 2 if name in COMBINED else 1) * width

@@ -18,7 +18,7 @@ from . import rows
 from .errors import NotFusedError
 from .products import product
 
-REDUCTIONS = ("sum", "amax", "amin")
+REDUCTIONS = ("sum", "amax", "amin", "rstd")
 
 
 class Counts(NamedTuple):
@@ -205,6 +205,12 @@ class Items:
         if op is ops.split:
             self.split(line)
             return
+        if op is ops.standardize and len(line.outputs[0].shape) == 2:
+            x, eps = self.env[line.args[0]], self.number(line.args[1], 1)
+            scale = self.add(Item("rstd", self.new(1), [x, eps]))
+            y = self.add(Item(op.name, self.new(x.width), [x, scale]))
+            self.env.update(zip(line.outputs, (y, scale), strict=True))
+            return
         out = line.outputs[0]
         if len(out.shape) > 2 or not out.shape:
             raise self.refusal(line, f"{op.name} makes {out.type}")
@@ -246,6 +252,8 @@ class Items:
             before, after = line.args[0].shape, out.shape
             if before[:1] == after[:1] and (before[1:] or (1,)) in (after[1:], (1,)):
                 return self.widen(args[0], width)
+        if op is ops.standardize_grad:
+            return self.add(Item(op.name, self.new(width), args))
         if op is ops.sum_to and width == 1:
             return self.emit("sum", args[0])
         return self.along(op.name, line, args)

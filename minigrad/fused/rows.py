@@ -68,7 +68,7 @@ def keeps_apart(line: Instruction, fixed: Container[Var]) -> bool:
 def along_last(line: Instruction) -> Instruction | None:
     """The instruction for rows with any axes in front, if there is one."""
     op, args, ndim = line.op, line.args, len(variables(line)[0].shape)
-    if op.elementwise:
+    if op.elementwise or op in (ops.standardize, ops.standardize_grad):
         return line
     if op is product:
         return over_time(line)

@@ -284,8 +284,9 @@ def test_every_opcode_is_the_twins(name, width, dtype):
 
 
 BINARY = {"add", "sub", "mul", "div", "pow", "maximum", "minimum"}
-BINARY |= {"eq", "ne", "lt", "le", "gt", "ge", "logical_and", "logical_or", "mulrest"}
-TERNARY = {"where", "muladd", "add3"}
+BINARY |= {"eq", "ne", "lt", "le", "gt", "ge", "logical_and", "logical_or"}
+BINARY |= {"mulrest", "rstd", "standardize"}
+TERNARY = {"where", "muladd", "add3", "standardize_grad"}
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

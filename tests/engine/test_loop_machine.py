@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from minigrad import _loop, _loop_py
 from minigrad._loop_py import (
     LOCAL,
+    ONE_COLUMN,
     OPCODES,
     PRODUCT,
     READ,
@@ -30,11 +31,11 @@ ROUNDED = {"eq", "ne", "lt", "le", "gt", "ge", "sign", "where"}
 ROUNDED |= {"logical_and", "logical_or", "logical_not"}
 """What turns a difference in the last place into one of the first."""
 TAME = set(OPCODES) - ROUNDED - {"pow", "div", "log", "log1p", "sqrt", "exp", "expm1"}
+TAME -= {"rstd"}
 BINARY = {"add", "sub", "mul", "div", "pow", "maximum", "minimum"}
 BINARY |= {"eq", "ne", "lt", "le", "gt", "ge", "logical_and", "logical_or"}
-BINARY |= {"mulrest"}
-TERNARY = {"where", "muladd", "add3"}
-REDUCTIONS = {"sum", "amax", "amin"}
+BINARY |= {"mulrest", "rstd", "standardize"}
+TERNARY = {"where", "muladd", "add3", "standardize_grad"}
 
 
 def arity(name):
@@ -127,8 +128,10 @@ class Draw:
 
     def instruction(self, width):
         name = self.draw(st.sampled_from(sorted(TAME)))
-        wide = 1 if name == "spread" else width
-        operands = [self.operand(wide) for _ in range(arity(name))]
+        wide = [width] * 4
+        for i in ONE_COLUMN.get(name, ()):
+            wide[i] = 1
+        operands = [self.operand(wide[i]) for i in range(1, 1 + arity(name))]
         return instruction(name, self.result(name, width, operands), *operands)
 
     def operand(self, width):
@@ -142,7 +145,7 @@ class Draw:
         return found[:2]
 
     def result(self, name, width, operands):
-        width = 1 if name in REDUCTIONS else width
+        width = 1 if 0 in ONE_COLUMN.get(name, ()) else width
         to = self.which(ROWS, STREAM, WRITE, LOCAL)
         found = self.columns(to, width) if self.draw(st.booleans()) else None
         if found is None or any(
