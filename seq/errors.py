@@ -7,6 +7,10 @@ from minigrad.anomaly import within
 from minigrad.errors import MinigradError, NonFiniteError
 
 
+class FileFormatError(MinigradError, ValueError):
+    """A file that isn't what it should be."""
+
+
 @contextmanager
 def located(where: str) -> Iterator[None]:
     """Put `where` in front of the message of an error raised inside.

@@ -1,0 +1,83 @@
+"""What a training run was like: the loss of each step, and of each round."""
+
+import math
+import os
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from minigrad.errors import ArgumentError, MissingExtraError
+
+FORMATS = (".pdf", ".png", ".svg")
+
+
+class Round(NamedTuple):
+    """What was found after a number of steps: losses per target, and the lr so far.
+
+    train: over the steps of the round; held_out: None if there are no such data.
+    """
+
+    step: int
+    train: float
+    held_out: float | None
+    lr: float
+
+
+@dataclass
+class History:
+    """The losses of a run.
+
+    totals and counts: of each step, the summed loss and how many targets it had;
+    rounds: what was found at the end of each round; reason: why the run ended.
+    """
+
+    totals: list[float] = field(default_factory=list)
+    counts: list[int] = field(default_factory=list)
+    rounds: list[Round] = field(default_factory=list)
+    reason: str = ""
+
+    @property
+    def losses(self) -> list[float]:
+        """The loss per target, step by step."""
+        return [t / n for t, n in zip(self.totals, self.counts, strict=True)]
+
+    @property
+    def best(self) -> Round | None:
+        """The first round with the lowest held-out loss; None if there are none."""
+        held_out = [r.held_out for r in self.rounds if r.held_out is not None]
+        if not held_out:
+            return None
+        lowest = min(held_out, key=lambda loss: (math.isnan(loss), loss))
+        return self.rounds[held_out.index(lowest)]
+
+    def mean(self, start: int = 0) -> float:
+        """The loss per target over the steps from `start` on."""
+        return sum(self.totals[start:]) / sum(self.counts[start:])
+
+    def draw(self, path: Any, label: str = "loss per target") -> None:
+        """Draw the loss of each step, and of each round, as a picture at the path.
+
+        Raises MissingExtraError without matplotlib, which the extra `pictures` brings,
+        and ArgumentError for a path that doesn't end in .pdf, .png or .svg.
+        """
+        try:
+            from matplotlib.figure import Figure
+        except ImportError as error:
+            raise MissingExtraError(
+                "a picture of a loss needs matplotlib; "
+                "install it with: pip install 'minigrad[pictures]'"
+            ) from error
+        if os.path.splitext(path)[1] not in FORMATS:
+            raise ArgumentError(f"the path must end in one of {FORMATS}, not {path}")
+        figure = Figure(figsize=(7, 4), layout="constrained")
+        axes = figure.add_subplot(xlabel="step", ylabel=label)
+        steps = range(1, len(self.totals) + 1)
+        axes.plot(steps, self.losses, color="#c5d5e5", linewidth=0.8, label="step")
+        for name, color in (("train", "#1f5a94"), ("held_out", "#c44e1c")):
+            points = [(r.step, getattr(r, name)) for r in self.rounds]
+            points = [(step, loss) for step, loss in points if loss is not None]
+            if points:
+                text = name.replace("_", " ")
+                axes.plot(*zip(*points, strict=True), ".-", color=color, label=text)
+        axes.grid(alpha=0.3)
+        axes.legend()
+        figure.savefig(path, dpi=120)

@@ -1,0 +1,99 @@
+"""What a model tells of a batch, where batches come from, the mean over all of them."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+import minigrad as mg
+from minigrad import Tensor
+from minigrad.errors import ArgumentError
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """What `model.loss` returns.
+
+    total: the loss summed over all targets, a Tensor of shape (); count: how many
+    targets there were; state: what the next batch starts from, if the model carries
+    one: Tensors, tuples of them, or None.
+    """
+
+    total: Tensor
+    count: int
+    state: Any = None
+
+
+@runtime_checkable
+class Batches(Protocol):
+    """Batches that can be gone through again and again, each time in another order."""
+
+    def epoch(self, number: int, start: int = 0) -> Iterator[Any]:
+        """The batches of epoch `number`, from the one at `start` on.
+
+        Always the same for the same number: a run that goes on meets the rest of them.
+        """
+        ...
+
+
+class ListOfBatches:
+    """A list of batches, in its own order in every epoch."""
+
+    def __init__(self, batches: Sequence[Any]) -> None:
+        self.batches = batches
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def epoch(self, number: int, start: int = 0) -> Iterator[Any]:
+        """See `Batches`."""
+        return iter(self.batches[start:])
+
+
+def as_batches(batches: Any) -> Batches:
+    """Batches as they are, a list of them as `ListOfBatches`."""
+    if isinstance(batches, Batches):
+        return batches
+    if isinstance(batches, list | tuple):
+        return ListOfBatches(batches)
+    raise ArgumentError(
+        "batches must be a list, or an object with epoch(number, start) such as "
+        f"seq.batches has; got {type(batches).__name__}"
+    )
+
+
+def loss_of(model: Any, batch: Any, carries: bool, state: Any = None) -> Loss:
+    """`model.loss`, checked to be a `Loss` of at least one target."""
+    loss = model.loss(batch, state) if carries else model.loss(batch)
+    if not isinstance(loss, Loss):
+        raise ArgumentError(
+            f"{type(model).__name__}.loss must return a seq.training.Loss(total, "
+            f"count), got {type(loss).__name__}"
+        )
+    if loss.count < 1:
+        raise ArgumentError(
+            f"{type(model).__name__}.loss: a batch must have targets, got {loss.count}"
+        )
+    return loss
+
+
+def evaluate(
+    model: Any, batches: Batches | Sequence[Any], *, carry: bool = False
+) -> float:
+    """The loss per target over all the batches, in eval mode and without gradients.
+
+    Raises ArgumentError if there are no batches, or for no `Loss`.
+    """
+    training, state = model.training, None
+    total, count = 0.0, 0
+    model.eval()
+    try:
+        with mg.no_grad():
+            for batch in as_batches(batches).epoch(0):
+                loss = loss_of(model, batch, carry, state)
+                total, count = total + loss.total.item(), count + loss.count
+                state = loss.state
+    finally:
+        model.train(training)
+    if not count:
+        raise ArgumentError("there is nothing to evaluate: no batches")
+    return total / count

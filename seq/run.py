@@ -1,0 +1,277 @@
+"""A run of `seq.training.fit`: all that changes on the way, and what is saved of it."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from minigrad import Tensor, nn, rng
+from minigrad.errors import ArgumentError, NonFiniteError, StateDictError
+from minigrad.optim import Optimizer
+from minigrad.optim.lr_scheduler import ReduceLROnPlateau
+from seq import checkpoint
+from seq.files import FilePath
+from seq.history import History, Round
+from seq.interrupt import Interrupt
+from seq.loss import Batches, evaluate, loss_of
+from seq.parameters import check_int
+from seq.progress import Progress
+
+
+@dataclass(frozen=True)
+class Options:
+    """What `fit` is told, and never changes. Raises ArgumentError for bad ones."""
+
+    epochs: int | None
+    steps: int | None
+    every: int | None
+    held_out: Batches | None
+    carry: bool
+    reduction: str
+    clip_norm: float | None
+    clip_value: float | None
+    patience: int | None
+
+    def __post_init__(self) -> None:
+        if self.epochs is None and self.steps is None:
+            raise ArgumentError("say how long to train: epochs=..., steps=..., or both")
+        for name in ("epochs", "steps", "every", "patience"):
+            if getattr(self, name) is not None:
+                check_int(name, getattr(self, name), 1)
+        if self.reduction not in ("mean", "sum"):
+            raise ArgumentError(
+                f"reduction must be 'mean' or 'sum', got {self.reduction!r}"
+            )
+        if self.patience is not None and self.held_out is None:
+            raise ArgumentError("patience needs held_out, the data that it looks at")
+
+
+class Run:
+    """The model, what trains it, and where in the data the run is.
+
+    epoch and index: the batch that comes next; round_epoch: the epoch in which the
+    round began; state: what the model carries to the next batch; best: the weights of
+    the best round, kept if there is a patience.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        batches: Batches,
+        optimizer: Optimizer,
+        schedule: Any,
+        options: Options,
+    ) -> None:
+        self.model, self.batches = model, batches
+        self.optimizer, self.schedule = optimizer, schedule
+        self.options = options
+        self.history = History()
+        self.epoch = self.index = self.round_epoch = 0
+        self.state: Any = None
+        self.best: dict[str, Tensor] = {}
+
+    def go(self, path: FilePath | None, shown: bool | None) -> None:
+        """Do what is left of the run; write the checkpoint at the end of each round."""
+        self.model.train()
+        progress = Progress(shown, self._n_steps(), self.n_done)
+        try:
+            with Interrupt() as interrupt:
+                self._end_round_if_due(path)
+                while not self._is_over():
+                    self._go_through_epoch(path, progress, interrupt)
+        finally:
+            progress.close()
+        if self.best:
+            self.model.load_state_dict(self.best)
+
+    @property
+    def n_done(self) -> int:
+        """The number of steps that were done."""
+        return len(self.history.totals)
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that the run needs to go on."""
+        return {
+            "model": self.model.state_dict(),
+            "best": self.best,
+            "optimizer": self.optimizer.state_dict(),
+            "schedule": self.schedule and self.schedule.state_dict(),
+            "generators": [g.bit_generator.state for g in generators(self.model)],
+            "state": self.state,
+            "place": [self.epoch, self.index, self.round_epoch],
+            "totals": np.array(self.history.totals, np.float64),
+            "counts": np.array(self.history.counts, np.int64),
+            "rounds": self.history.rounds,
+        }
+
+    def load_state_dict(self, saved: Mapping[str, Any]) -> None:
+        """Go on from a `state_dict`, in which keys may be texts, and tuples lists.
+
+        Raises StateDictError if it is of another model, optimiser or schedule.
+        """
+        own = generators(self.model)
+        if saved.keys() != self.state_dict().keys():
+            raise StateDictError("this is no checkpoint of a run of this version")
+        if len(own) != len(saved["generators"]):
+            raise StateDictError(
+                f"the checkpoint has {len(saved['generators'])} generators, "
+                f"the model {len(own)}"
+            )
+        if bool(self.schedule) != bool(saved["schedule"]):
+            raise StateDictError(
+                "a schedule was saved, but there is none"
+                if saved["schedule"]
+                else "there is a schedule, but none was saved"
+            )
+        optimizer = saved["optimizer"]
+        numbered = {int(n): entry for n, entry in optimizer["state"].items()}
+        self.model.load_state_dict(saved["model"])
+        self.optimizer.load_state_dict({**optimizer, "state": numbered})
+        if self.schedule:
+            self.schedule.load_state_dict(saved["schedule"])
+        for generator, state in zip(own, saved["generators"], strict=True):
+            generator.bit_generator.state = state
+        self.state = _as_tuples(saved["state"])
+        self.best = saved["best"]
+        self.epoch, self.index, self.round_epoch = saved["place"]
+        rounds = [Round(*entries) for entries in saved["rounds"]]
+        totals, counts = saved["totals"].tolist(), saved["counts"].tolist()
+        self.history = History(totals, counts, rounds)
+
+    def _go_through_epoch(
+        self, path: FilePath | None, progress: Progress, interrupt: Interrupt
+    ) -> None:
+        for batch, is_last in _with_last(self.batches.epoch(self.epoch, self.index)):
+            self._step(batch)
+            if is_last:
+                self.epoch, self.index, self.state = self.epoch + 1, 0, None
+            else:
+                self.index += 1
+            progress.step(self.history.totals[-1], self.history.counts[-1])
+            if interrupt.pressed:
+                self._stop(path)
+            self._end_round_if_due(path)
+            if self._is_over():
+                return
+        if not self.n_done:
+            raise ArgumentError("there is nothing to train on: no batches")
+
+    def _step(self, batch: Any) -> None:
+        options, place = self.options, f"epoch {self.epoch}, batch {self.index}"
+        loss = loss_of(self.model, batch, options.carry, self.state)
+        total = loss.total.item()
+        if not np.isfinite(total):
+            raise NonFiniteError(
+                f"the loss is {total} in {place}; under minigrad.detect_anomaly() the "
+                "first op that goes wrong is named; a lower lr or clip_norm may help"
+            )
+        mean = options.reduction == "mean"
+        self.optimizer.zero_grad()
+        (loss.total / loss.count if mean else loss.total).backward()
+        self._clip(place)
+        self.optimizer.step()
+        self.state = _detached(loss.state) if options.carry else None
+        self.history.totals.append(total)
+        self.history.counts.append(loss.count)
+
+    def _clip(self, place: str) -> None:
+        if self.options.clip_value is not None:
+            nn.clip_grad_value_(self.model.parameters(), self.options.clip_value)
+        if self.options.clip_norm is not None:
+            norm = nn.clip_grad_norm_(self.model.parameters(), self.options.clip_norm)
+            if not np.isfinite(norm.item()):
+                raise NonFiniteError(
+                    f"the norm of the gradient is {norm.item()} in {place}; "
+                    "minigrad.detect_anomaly() names the op that makes it so"
+                )
+
+    def _end_round_if_due(self, path: FilePath | None) -> None:
+        every = self.options.every
+        n_steps = self.n_done - self._round_start()
+        over = n_steps >= every if every else self.epoch > self.round_epoch
+        if n_steps and (over or self._is_out_of_time()):
+            self._end_round()
+            if path is not None:
+                checkpoint.save(path, self.state_dict())
+
+    def _end_round(self) -> None:
+        options, history = self.options, self.history
+        train, held_out = history.mean(self._round_start()), None
+        if options.held_out is not None:
+            held_out = evaluate(self.model, options.held_out, carry=options.carry)
+        lr = self.optimizer.param_groups[0]["lr"]
+        history.rounds.append(Round(self.n_done, train, held_out, lr))
+        self.round_epoch = self.epoch
+        if options.patience is not None and history.best is history.rounds[-1]:
+            self.best = self.model.state_dict()
+        if isinstance(self.schedule, ReduceLROnPlateau):
+            self.schedule.step(train if held_out is None else held_out)
+        elif self.schedule is not None:
+            self.schedule.step()
+
+    def _round_start(self) -> int:
+        return self.history.rounds[-1].step if self.history.rounds else 0
+
+    def _is_out_of_time(self) -> bool:
+        """Whether there were as many steps or epochs as there should be."""
+        epochs, steps = self.options.epochs, self.options.steps
+        enough_steps = steps is not None and self.n_done >= steps
+        return enough_steps or (epochs is not None and self.epoch >= epochs)
+
+    def _is_over(self) -> bool:
+        best, patience = self.history.best, self.options.patience
+        if patience is not None and best is not None:
+            worse = len(self.history.rounds) - 1 - self.history.rounds.index(best)
+            if worse >= patience:
+                self.history.reason = "patience"
+                return True
+        if self._is_out_of_time():
+            self.history.reason = "finished"
+            return True
+        return False
+
+    def _stop(self, path: FilePath | None) -> None:
+        where = ""
+        if path is not None:
+            checkpoint.save(path, self.state_dict())
+            where = f"; {path} has all that is needed to go on"
+        raise KeyboardInterrupt(f"stopped after step {self.n_done}{where}")
+
+    def _n_steps(self) -> int | None:
+        """How many steps there will be at most, as far as is known."""
+        epochs, steps = self.options.epochs, self.options.steps
+        length = getattr(self.batches, "__len__", None)
+        if epochs is not None and length is not None:
+            n = epochs * length()
+            return n if steps is None else min(n, steps)
+        return steps
+
+
+def generators(model: nn.Module) -> list[np.random.Generator]:
+    """The library's generator, and those that the modules hold as attributes."""
+    found = [rng.generator()]
+    for module in model.modules():
+        found += [v for v in vars(module).values() if isinstance(v, type(found[0]))]
+    return found
+
+
+def _with_last(items: Iterable[Any]) -> Iterator[tuple[Any, bool]]:
+    """Each item, and whether it is the last."""
+    nothing = object()
+    iterator = iter(items)
+    item = next(iterator, nothing)
+    while item is not nothing:
+        following = next(iterator, nothing)
+        yield item, following is nothing
+        item = following
+
+
+def _detached(state: Any) -> Any:
+    if isinstance(state, tuple | list):
+        return tuple(map(_detached, state))
+    return state.detach() if isinstance(state, Tensor) else state
+
+
+def _as_tuples(state: Any) -> Any:
+    return tuple(map(_as_tuples, state)) if isinstance(state, list) else state
