@@ -73,7 +73,7 @@ def sentiment(paths: Sequence[str | Path]) -> Labelled:
 
 
 def promoters(path: str | Path) -> Labelled:
-    """Lines of +, a name and 57 bases: DNA in which a gene starts (+), or none does (-).
+    """Lines of + or -, a name and 57 bases: DNA in which a gene starts (+), or not.
 
     Towell, Shavlik & Noordewier (1990); "UCI Molecular Biology, Promoter Gene
     Sequences". Bases are given in capitals.
