@@ -106,7 +106,7 @@ def _mutated(motif: str, rate: float, rng: Random) -> Array:
 
 
 def voices(n: int, rng: Random, speakers: int = 9) -> Labelled:
-    """Frames of speakers who differ in their mean and how they glide: for the vowels."""
+    """Frames of speakers who differ in mean and glide: for `japanese_vowels`."""
     of_all = np.random.default_rng(0)
     means = of_all.normal(0, 0.25, (speakers, FRAME))
     turns = of_all.normal(0, 0.5, (speakers, FRAME))
@@ -155,7 +155,7 @@ _PHRASES = [
 
 
 def entities(n: int, rng: Random) -> list[Tagged]:
-    """Short messages with people and places, capitals and made-up names: for `conll`."""
+    """Short messages with people and places, most in capitals: for `conll`."""
     found = []
     for _ in range(n):
         sentence = Tagged([], [])

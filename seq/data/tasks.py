@@ -59,7 +59,7 @@ def copy_memory(
 
 
 def agreement(n: int, distance: int, rng: Random) -> tuple[Array, Array]:
-    """Singular or plural, remembered until the verb: x (distance + 1, n), y (n,), int64.
+    """Singular or plural, known at the verb: x (distance + 1, n), y (n,), int64.
 
     "The cat, which already ate ..., was full": x⟨1⟩ is one of two nouns, 0 or 1, and
     `distance` words follow, 2 up to 1 + FILLERS. y is the number of the noun.
