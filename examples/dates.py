@@ -75,7 +75,7 @@ def main():
             f"encoder-decoder, a beam of {BEAM}": metrics.accuracy(beam, right),
         },
     )
-    for text, iso in zip(texts[:5], beam):
+    for text, iso in zip(texts[:5], beam[:5], strict=True):
         print(f"  {text:<28} {iso}")
     history.draw(options.picture, "loss per character")
 
