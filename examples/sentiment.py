@@ -8,6 +8,7 @@ mean over five parts, each held out once.
 """
 
 import re
+from collections import Counter
 
 import numpy as np
 
@@ -34,6 +35,10 @@ def generate():
 
 def words(text):
     return re.findall(r"[a-z]+'?[a-z]*|[!?]", text.lower())
+
+
+def known(counts):
+    return sorted(word for word, n in counts.items() if n >= LEAST)
 
 
 class Words(nn.Module):
@@ -73,23 +78,20 @@ def main():
     for part in range(5 if options.full else 1):
         test = order[part::5]
         train = np.setdiff1d(order, test)
-        known, counts = np.unique(
-            [w for i in train for w in tokens[i]], return_counts=True
-        )
-        number = {w: i + 1 for i, w in enumerate(known[counts >= LEAST])}
+        counts = Counter(w for i in train for w in tokens[i])
+        number = {w: i for i, w in enumerate(known(counts), 1)}
         x = [np.array([number.get(w, 0) for w in line] or [0]) for line in tokens]
         model, history = run(x, labels, len(number) + 1, train, options, part)
         said = np.argmax(metrics.predict(model, [x[i] for i in test]), -1)
         bayes = NaiveBayes([tokens[i] for i in train], labels[train])
         counted = bayes.predict([tokens[i] for i in test])
         often = np.full(len(test), majority(labels[train]))
-        right.append(
-            [metrics.accuracy(p, labels[test]) for p in (often, counted, said)]
-        )
+        answers = (often, counted, said)
+        right.append([metrics.accuracy(answer, labels[test]) for answer in answers])
     methods = ("majority", "naive Bayes of words", "bidirectional LSTM")
     experiment.report(
         f"accuracy on {len(test)} held-out sentences",
-        dict(zip(methods, np.mean(right, 0))),
+        dict(zip(methods, np.mean(right, 0), strict=True)),
     )
     history.draw(options.picture, "loss per sentence")
 

@@ -24,18 +24,18 @@ def encode(words):
 
 
 def error_rate(said, truth):
-    wrong = sum(metrics.edit_distance(a, list(b)) for a, b in zip(said, truth))
+    wrong = sum(metrics.edit_distance(a, list(b)) for a, b in zip(said, truth, strict=True))
     return wrong / sum(map(len, truth))
 
 
 def templates(sounds, spelt):
-    """The mean frame of each character and of silence, each word cut into like parts."""
-    parts = [[] for _ in range(len(ALPHABET) + 1)]
-    for sound, characters in zip(sounds, spelt):
+    """The mean frame of silence and of each character, words cut into equal parts."""
+    parts = [[] for _ in range(len(ALPHABET) + 1)]    for sound, characters in zip(sounds, spelt, strict=True):
         parts[0].append(sound[:1])
-        for character, part in zip(characters, np.array_split(sound, len(characters))):
+        cut = np.array_split(sound, len(characters))
+        for character, part in zip(characters, cut, strict=True):
             parts[character].append(part)
-    return np.array([np.concatenate(part).mean(0) for part in parts])
+return np.array([np.concatenate(part).mean(0) for part in parts])
 
 
 def main():
@@ -64,7 +64,7 @@ def main():
             "bidirectional LSTM and CTC": error_rate(said, truth),
         },
     )
-    for word, characters in zip(right[:5], said):
+    for word, characters in zip(right[:5], said[:5], strict=True):
         print(f"  {word:<10} {''.join(ALPHABET[c - 1] for c in characters)}")
     with mg.no_grad():
         shares = mg.softmax(model(test[0][:, None])[:, 0], -1).numpy()
