@@ -19,8 +19,10 @@ TRAIN, TEST = [30] * 9, [31, 35, 88, 44, 29, 24, 40, 50, 29]
 
 
 def read(folder):
-    paths = [data.find(f"uci_japanese_vowels.{n}", folder) for n in ("train", "test")]    train, test = paths
+    paths = [data.find(f"uci_japanese_vowels.{n}", folder) for n in ("train", "test")]
+    train, test = paths
     return data.japanese_vowels(train, TRAIN), data.japanese_vowels(test, TEST)
+
 
 def generate():
     rng = np.random.default_rng(0)

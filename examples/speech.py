@@ -24,18 +24,20 @@ def encode(words):
 
 
 def error_rate(said, truth):
-    wrong = sum(metrics.edit_distance(a, list(b)) for a, b in zip(said, truth, strict=True))
+    pairs = zip(said, map(list, truth), strict=True)
+    wrong = sum(metrics.edit_distance(a, b) for a, b in pairs)
     return wrong / sum(map(len, truth))
 
 
 def templates(sounds, spelt):
     """The mean frame of silence and of each character, words cut into equal parts."""
-    parts = [[] for _ in range(len(ALPHABET) + 1)]    for sound, characters in zip(sounds, spelt, strict=True):
+    parts = [[] for _ in range(len(ALPHABET) + 1)]
+    for sound, characters in zip(sounds, spelt, strict=True):
         parts[0].append(sound[:1])
         cut = np.array_split(sound, len(characters))
         for character, part in zip(characters, cut, strict=True):
             parts[character].append(part)
-return np.array([np.concatenate(part).mean(0) for part in parts])
+    return np.array([np.concatenate(part).mean(0) for part in parts])
 
 
 def main():

@@ -41,9 +41,10 @@ def pieces(name):
 def main():
     options = experiment.arguments("surnames", __doc__)
     found = experiment.data_or(read, generate, options)
-    # A name that several languages have stays in each; one that a file repeats goes.    plainly = map(plain, found.examples)
+    # A name that several languages have stays in each; one that a file repeats goes.
+    plainly = map(plain, found.examples)
     pairs = sorted(set(zip(plainly, found.labels.tolist(), strict=True)))
-names, labels = [name for name, _ in pairs], np.array([k for _, k in pairs])
+    names, labels = [name for name, _ in pairs], np.array([k for _, k in pairs])
     train, test = experiment.split(len(names), 1 / 5, np.random.default_rng(0))
     alphabet = sorted({c for i in train for c in names[i]})
     number = {c: i + 1 for i, c in enumerate(alphabet)}  # 0 is any other character
