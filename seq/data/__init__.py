@@ -1,7 +1,7 @@
 """The data that the examples are measured on: read from your folder, or generated."""
 
 from seq.data.errors import DataError, MissingDataError
-from seq.data.fetch import fetch
+from seq.data.fetching import fetch
 from seq.data.files import find
 from seq.data.readers import (
     Labelled,

@@ -4,7 +4,7 @@ import argparse
 import sys
 
 from minigrad.errors import MinigradError
-from seq.data.fetch import fetch, sources
+from seq.data.fetching import fetch, sources
 
 
 def main() -> None:

@@ -147,22 +147,29 @@ def chorales(path: str | Path) -> dict[str, list[Array]]:
     Bengio & Vincent (2012); Allan & Williams (2005).
     """
     try:
-        parts = json.loads(read_text(path))
+        found = json.loads(read_text(path))
     except json.JSONDecodeError as error:
         raise malformed(path, error.lineno, f"is no JSON: {error.msg}") from None
-    if not isinstance(parts, dict) or not {"train", "valid", "test"} <= parts.keys():
-        raise DataError(f"{path} must hold train, valid and test")
+    names = ("train", "valid", "test")
+    parts = {name: found.get(name) for name in names} if isinstance(found, dict) else {}
+    if not parts or not all(map(_is_list_of_lists, parts.values())):
+        raise DataError(f"{path} must hold train, valid and test, lists of pieces")
     return {
         part: [_roll(path, f"{part}[{i}]", piece) for i, piece in enumerate(pieces)]
         for part, pieces in parts.items()
     }
 
 
+def _is_list_of_lists(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(item, list) for item in value)
+
+
 def _roll(path: str | Path, where: str, piece: Any) -> Array:
     """A piece as the keys that sound at each step."""
     roll = np.zeros((len(piece), KEYS), np.bool_)
     for t, chord in enumerate(piece):
-        keys = [note - LOWEST if isinstance(note, int) else -1 for note in chord]
+        notes = chord if isinstance(chord, list) else [None]
+        keys = [note - LOWEST if type(note) is int else -1 for note in notes]
         if not all(0 <= key < KEYS for key in keys):
             raise DataError(
                 f"{path}, {where}, chord {t} must be MIDI numbers "
