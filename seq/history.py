@@ -2,6 +2,7 @@
 
 import math
 import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -53,9 +54,15 @@ class History:
         """The loss per target over the steps from `start` on."""
         return sum(self.totals[start:]) / sum(self.counts[start:])
 
-    def draw(self, path: Any, label: str = "loss per target") -> None:
+    def draw(
+        self,
+        path: Any,
+        label: str = "loss per target",
+        beside: Mapping[str, Sequence[float]] | None = None,
+    ) -> None:
         """Draw the loss of each step, and of each round, as a picture at the path.
 
+        beside: other losses by step, each with its name; or, as one number, a level.
         Raises MissingExtraError without matplotlib, which the extra `pictures` brings,
         and ArgumentError for a path that doesn't end in .pdf, .png or .svg.
         """
@@ -78,6 +85,11 @@ class History:
             if points:
                 text = name.replace("_", " ")
                 axes.plot(*zip(*points, strict=True), ".-", color=color, label=text)
+        for name, losses in (beside or {}).items():
+            if len(losses) == 1:
+                axes.axhline(losses[0], linestyle=":", color="#444444", label=name)
+            else:
+                axes.plot(range(1, len(losses) + 1), losses, "k:", lw=1, label=name)
         axes.grid(alpha=0.3)
         axes.legend()
         figure.savefig(path, dpi=120)

@@ -16,7 +16,7 @@ class Progress:
     """
 
     def __init__(self, shown: bool | None, total: int | None, done: int) -> None:
-        self._bar = _bar(shown, total=total, initial=done, unit="step")
+        self._bar = bar(shown, total=total, initial=done, unit="step")
         self._start()
 
     def step(self, total: float, count: int) -> None:
@@ -48,7 +48,8 @@ class Progress:
         self._start()
 
 
-def _bar(shown: bool | None, **options: Any) -> Any:
+def bar(shown: bool | None, **options: Any) -> Any:
+    """A tqdm bar, or None if none is to be shown; see `Progress`."""
     if shown is False:
         return None
     try:

@@ -135,9 +135,7 @@ class Run:
         self.state = _as_tuples(saved["state"])
         self.best = saved["best"]
         self.epoch, self.index, self.round_epoch = saved["place"]
-        rounds = [Round(*entries) for entries in saved["rounds"]]
-        totals, counts = saved["totals"].tolist(), saved["counts"].tolist()
-        self.history = History(totals, counts, rounds)
+        self.history = history_of(saved)
 
     def _go_through_epoch(
         self, path: FilePath | None, progress: Progress, interrupt: Interrupt
@@ -246,6 +244,12 @@ class Run:
             n = epochs * length()
             return n if steps is None else min(n, steps)
         return steps
+
+
+def history_of(saved: Mapping[str, Any]) -> History:
+    """The history in the state dict of a run."""
+    rounds = [Round(*entries) for entries in saved["rounds"]]
+    return History(saved["totals"].tolist(), saved["counts"].tolist(), rounds)
 
 
 def generators(model: nn.Module) -> list[np.random.Generator]:

@@ -1,0 +1,106 @@
+"""A running text, of characters or words, beside the same model in PyTorch's modules.
+
+    python examples/language_model.py [FILE] [--level word] [--full] [--steps N]
+
+FILE is any text; without it, tinyshakespeare.txt in the directory MINIGRAD_DATA;
+without that, generated sentences. Both models see the same batches from the same
+weights, and their loss curves lie on each other. --full trains ten times as long.
+"""
+
+import argparse
+import io
+import math
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from generated import sentences
+
+import minigrad as mg
+from seq.batches import Windows
+from seq.language_model import LanguageModel
+from seq.ngram import NGram
+from seq.sampling import sample
+from seq.text import Corpus, read_corpus
+from seq.training import evaluate, fit
+
+BATCH, WINDOW, LR, CLIP = 32, 64, 0.003, 1.0
+
+
+def source(file: Path | None) -> Any:
+    """The file to read, and what it is."""
+    if file is None and "MINIGRAD_DATA" in os.environ:
+        file = Path(os.environ["MINIGRAD_DATA"], "tinyshakespeare.txt")
+    if file is not None:
+        print(f"text in {file}")
+        return file
+    print("generated sentences: no FILE was given, and there is no MINIGRAD_DATA")
+    return io.BytesIO("\n".join(sentences(6000)).encode())
+
+
+def baseline(corpus: Corpus, most: int) -> tuple[int, float]:
+    """The n, up to most, of the best n-gram for the held-out text, and its loss."""
+    size, losses = len(corpus.vocabulary) - 1, {}
+    for n in range(1, most + 1):
+        model = NGram(n, size).fit([corpus.train[:]])
+        losses[n] = model.loss([corpus.held_out[:]])
+    best = min(losses, key=lambda n: losses[n])
+    return best, losses[best]
+
+
+def twin_losses(model: LanguageModel, windows: Windows, steps: int) -> list[float]:
+    """The losses of PyTorch's modules on the same batches; none without PyTorch."""
+    try:
+        from torch_twin import Twin, fit_twin
+    except ModuleNotFoundError as error:
+        print(f"{error}: nothing to stand beside")
+        return []
+    return fit_twin(Twin(model), windows, steps, LR, CLIP)
+
+
+def described(loss: float, level: str) -> str:
+    """A loss per token in the measure that is usual for characters, or for words."""
+    if level == "char":
+        return f"{loss / math.log(2):.3f} bits per character"
+    return f"perplexity {math.exp(loss):.1f}"
+
+
+def main() -> None:
+    """Train both, compare with each other and with the best n-gram, draw, sample."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("file", type=Path, nargs="?")
+    parser.add_argument("--level", choices=["char", "word"], default="char")
+    parser.add_argument("--full", action="store_true")
+    parser.add_argument("--steps", type=int)
+    parser.add_argument("--picture", type=Path, default=Path("language_model.png"))
+    options = parser.parse_args()
+    level, full = options.level, options.full
+    corpus = read_corpus(source(options.file), level, lines=False, max_size=5000)
+    steps = options.steps or (5000 if full else 500)
+    windows = Windows(corpus.train, BATCH, WINDOW)
+    model = LanguageModel(
+        corpus.vocabulary,
+        num_layers=2,
+        embedding_size=64 if level == "char" else 128,
+        lines=False,
+        generator=0,
+    )
+    theirs = twin_losses(model, windows, steps)
+    optimizer = mg.optim.Adam(model.parameters(), lr=LR)
+    history = fit(model, windows, optimizer, steps=steps, carry=True, clip_norm=CLIP)
+    loss = evaluate(model, Windows(corpus.held_out, 8, WINDOW), carry=True)
+    n, counted = baseline(corpus, 6 if full else 3)
+    print(f"held out: {described(loss, level)}; {n}-gram: {described(counted, level)}")
+    beside = {f"{n}-gram": [counted]}
+    if theirs:
+        gaps = [abs(a - b) for a, b in zip(history.losses, theirs, strict=True)]
+        beside["torch.nn"] = theirs
+        print(f"largest gap to torch.nn's loss: {max(gaps):.1e}")
+    history.draw(options.picture, f"loss per {level}", beside)
+    print(f"picture: {options.picture}")
+    print(sample(model, length=300, temperature=0.8, generator=1)[0])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

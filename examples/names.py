@@ -1,0 +1,83 @@
+"""Names, one an example: a model of their characters, which then makes up new ones.
+
+    python examples/names.py [FILE] [--full] [--steps N] [--picture names.png]
+
+FILE has a name a line; without it, dinos.txt in the directory MINIGRAD_DATA; without
+that, generated names. --full trains until the held-out loss no longer falls.
+"""
+
+import argparse
+import io
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from generated import names
+
+import minigrad as mg
+from seq.batches import Lines, line_blocks
+from seq.language_model import LanguageModel
+from seq.ngram import NGram
+from seq.sampling import sample
+from seq.text import Corpus, read_corpus
+from seq.training import fit
+
+
+def source(file: Path | None) -> Any:
+    """The file to read, and what it is."""
+    if file is None and "MINIGRAD_DATA" in os.environ:
+        file = Path(os.environ["MINIGRAD_DATA"], "dinos.txt")
+    if file is not None:
+        print(f"names in {file}")
+        return file
+    print("generated names: no FILE was given, and there is no MINIGRAD_DATA")
+    return io.BytesIO("\n".join(names(1500)).encode())
+
+
+def baseline(corpus: Corpus) -> tuple[int, float]:
+    """The n of the best n-gram for the held-out names, and its loss per character."""
+    train = [line for block in line_blocks(corpus.train) for line in block]
+    held_out = [line for block in line_blocks(corpus.held_out) for line in block]
+    size = len(corpus.vocabulary) - 1  # <PAD> is not predicted
+    losses = {n: NGram(n, size).fit(train).loss(held_out) for n in range(1, 7)}
+    best = min(losses, key=lambda n: losses[n])
+    return best, losses[best]
+
+
+def main() -> None:
+    """Train, compare with the best n-gram, draw, and make up ten names."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("file", type=Path, nargs="?")
+    parser.add_argument("--full", action="store_true")
+    parser.add_argument("--steps", type=int, help="at most")
+    parser.add_argument("--picture", type=Path, default=Path("names.png"))
+    options = parser.parse_args()
+    corpus = read_corpus(source(options.file))
+    hidden, layers, dropout = (256, 2, 0.3) if options.full else (64, 1, 0.0)
+    model = LanguageModel(
+        corpus.vocabulary, "gru", hidden, layers, dropout=dropout, generator=0
+    )
+    history = fit(
+        model,
+        Lines(corpus.train, 32),
+        mg.optim.Adam(model.parameters(), lr=0.003 if options.full else 0.01),
+        epochs=100 if options.full else 12,
+        steps=options.steps,
+        held_out=Lines(corpus.held_out, 32),
+        clip_norm=1.0,
+        patience=5,
+    )
+    n, loss = baseline(corpus)
+    history.draw(options.picture, "loss per character", {f"{n}-gram": [loss]})
+    best = history.best
+    assert best is not None
+    print(
+        f"held out, nats per character: {best.held_out:.4f}; best {n}-gram {loss:.4f}"
+    )
+    print(f"picture: {options.picture}")
+    print(*sample(model, 10, temperature=0.8, generator=1), sep="\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

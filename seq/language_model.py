@@ -1,0 +1,213 @@
+"""A language model: what comes next, given all that came before."""
+
+import json
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+import minigrad as mg
+from minigrad import Tensor, nn, rng
+from minigrad.errors import ArgumentError
+from seq.batches import TextBatch, text_batch
+from seq.boundary import Lengths, State, as_tensor
+from seq.cell import Cell
+from seq.errors import FileFormatError
+from seq.files import FilePath, read_arrays, write_arrays
+from seq.loss import Loss
+from seq.recurrent import Recurrent
+from seq.vocabulary import EOS, PAD, Vocabulary
+
+KEY = "minigrad.language_model"
+
+
+class LanguageModel(nn.Module):
+    """P(y⟨t⟩ | y⟨1⟩, ..., y⟨t-1⟩) for every t, by any cell, of characters or words.
+
+    x⟨1⟩ and a⟨0⟩ are vectors of zeros, x⟨t⟩ = y⟨t-1⟩, a⟨t⟩ is what the cell makes of
+    x⟨t⟩ and a⟨t-1⟩, and ŷ⟨t⟩ = softmax(W_y a⟨t⟩ + b_y) is the distribution of y⟨t⟩.
+
+    cell: the name of a built-in one (a key of `seq.CELLS`), or a Cell of your own that
+    takes no data at its calls. embedding_size: x⟨t⟩ is a row of a learned table, which
+    is what one-hot vectors times that table are; None: the one-hot vectors themselves.
+    dropout acts on the output of every layer. lines: whether it was made for lines that
+    end with <EOS>; kept for who samples. Raises ArgumentError for bad arguments.
+
+    >>> vocabulary = Vocabulary.fit(["ada", "bob"])
+    >>> model = LanguageModel(vocabulary, "gru", 8, generator=0)
+    >>> scores, state = model(vocabulary.encode("ad"))
+    >>> scores.shape, state.shape
+    ((2, 6), (1, 8))
+    """
+
+    def __init__(
+        self,
+        vocabulary: Vocabulary,
+        cell: str | Cell = "lstm",
+        hidden_size: int = 128,
+        num_layers: int = 1,
+        embedding_size: int | None = None,
+        dropout: float = 0.0,
+        *,
+        lines: bool = True,
+        dtype: DTypeLike = mg.float32,
+        generator: rng.Seed = None,
+    ) -> None:
+        cell = cell_named(cell)
+        self.vocabulary = vocabulary
+        self.lines = lines
+        self.generator = None if generator is None else rng.generator(generator)
+        size = len(vocabulary)
+        if embedding_size is None:
+            self.embedding = None
+            self._one_hot = mg.tensor(_one_hot_rows(size, dtype))
+        else:
+            self.embedding = nn.Embedding(
+                size, embedding_size, PAD, dtype=dtype, generator=self.generator
+            )
+        self.recurrent = Recurrent(
+            cell,
+            embedding_size or size,
+            hidden_size,
+            num_layers,
+            dropout=dropout if num_layers > 1 else 0.0,
+            dtype=dtype,
+            generator=self.generator,
+        )
+        self.dropout = nn.Dropout(dropout)
+        out = cell.output_size(self.recurrent.places[f"_l{num_layers - 1}"], dtype)
+        self.head = nn.Linear(out, size - 1, dtype=dtype, generator=self.generator)
+
+    @property
+    def vectors(self) -> Tensor:
+        """x of each token: (len(vocabulary), size); that of <PAD> is zeros."""
+        return self._one_hot if self.embedding is None else self.embedding.weight
+
+    def forward(
+        self, inputs: Any, state: State | None = None, lengths: Lengths | None = None
+    ) -> tuple[Tensor, State]:
+        """From x⟨t⟩ as numbers (T, B) to scores of y⟨t⟩, (T, B, len(vocabulary) - 1).
+
+        Their softmax is ŷ⟨t⟩: that at i is of token i + 1, as <PAD>, which is 0, is
+        never what comes next. state: a⟨0⟩, zeros if it isn't given; that after the last
+        step is returned too. There is no B in what is given and returned for one text.
+        """
+        x = mg.embedding(as_tensor("inputs", inputs), self.vectors, PAD)
+        output, state = self.recurrent(x, state, lengths=lengths)
+        if self.dropout.p:
+            output = self.dropout(output, generator=self.generator)
+        return self.head(output), state
+
+    def token_losses(
+        self, batch: TextBatch, state: State | None = None
+    ) -> tuple[Tensor, State]:
+        """-log P(y⟨t⟩ | what came before) of every target, (T, B); the last state.
+
+        The one definition of the loss: all others are sums of these. 0 at padding.
+        """
+        scores, state = self(batch.inputs, state, batch.lengths)
+        classes = batch.targets - 1
+        losses = mg.cross_entropy(
+            scores.reshape(-1, scores.shape[-1]),
+            classes.reshape(-1),
+            ignore_index=PAD - 1,
+            reduction="none",
+        )
+        return losses.reshape(classes.shape), state
+
+    def loss(self, batch: TextBatch, state: State | None = None) -> Loss:
+        """L = Σ_t L⟨t⟩, summed over the batch too, and the number of tokens."""
+        losses, state = self.token_losses(batch, state)
+        n = batch.targets.numpy().size if batch.lengths is None else batch.lengths.sum()
+        return Loss(losses.sum(), int(n), state)
+
+    def log_probability(self, text: str) -> float:
+        """log P(y⟨1⟩, ..., y⟨T_y⟩) of a text: the sum of the logs of its parts.
+
+        P(y⟨1⟩, ..., y⟨T_y⟩) = Π_t P(y⟨t⟩ | y⟨1⟩, ..., y⟨t-1⟩). <EOS> is a part of it
+        if the model is one of lines. Raises ArgumentError for an empty text, if there
+        is no <EOS> either.
+        """
+        numbers = self.vocabulary.encode(text)
+        if self.lines:
+            numbers = np.append(numbers, EOS)
+        if not len(numbers):
+            raise ArgumentError("an empty text has no parts to take the probability of")
+        return float(self.log_probabilities(text_batch([numbers]))[0])
+
+    def log_probabilities(self, batch: TextBatch) -> Any:
+        """The same of every example in a batch: an array (B,)."""
+        training = self.training
+        self.eval()
+        try:
+            with mg.no_grad():
+                losses, _ = self.token_losses(batch)
+        finally:
+            self.train(training)
+        return -losses.sum(0).numpy()
+
+    def save(self, path: FilePath) -> None:
+        """Write the model, its vocabulary and its sizes as one safetensors file.
+
+        Raises MissingExtraError without safetensors, and OSError.
+        """
+        arrays = {name: p.numpy() for name, p in self.state_dict().items()}
+        write_arrays(path, arrays, {KEY: json.dumps(self._description())})
+
+    @classmethod
+    def load(cls, path: FilePath, cell: Cell | None = None) -> Self:
+        """The model of a file that `save` wrote; nothing in the file is ever run.
+
+        cell: the model's, if it is one of your own. Raises FileFormatError for another
+        file, ArgumentError for an unknown cell, MissingExtraError and OSError.
+        """
+        arrays, metadata = read_arrays(path)
+        if KEY not in metadata:
+            raise FileFormatError(f"{path} holds no language model")
+        try:
+            found = json.loads(metadata[KEY])
+            found["vocabulary"] = Vocabulary.from_json(found["vocabulary"])
+            found["cell"] = cell or found["cell"]
+            found["dtype"] = np.dtype(found["dtype"])
+            model = cls(**found)
+            model.load_state_dict(arrays)
+        except (KeyError, TypeError, ValueError, RuntimeError) as error:
+            raise FileFormatError(f"{path} holds no language model: {error}") from error
+        return model.eval()
+
+    def _description(self) -> dict[str, Any]:
+        """The arguments of __init__, made of what JSON can hold."""
+        layer = self.recurrent
+        return {
+            "vocabulary": self.vocabulary.to_json(),
+            "cell": layer.cell.name,
+            "hidden_size": layer.hidden_size,
+            "num_layers": layer.num_layers,
+            "embedding_size": self.embedding and self.embedding.embedding_dim,
+            "dropout": self.dropout.p,
+            "lines": self.lines,
+            "dtype": str(self.head.weight.dtype),
+        }
+
+
+def cell_named(cell: str | Cell) -> Cell:
+    """A built-in cell by its name; "rnn" is "rnn_tanh".
+
+    Raises ArgumentError if there is none of this name, and for a cell that takes data
+    at its calls: a language model has none to give.
+    """
+    from seq import CELLS
+
+    # Neither what takes data nor what needs a proj_size.
+    plain = {n: c for n, c in CELLS.items() if not c.data and n != "lstm_proj"}
+    known = {"rnn": CELLS["rnn_tanh"], **plain}
+    found = known.get(cell) if isinstance(cell, str) else cell
+    if not isinstance(found, Cell) or found.data:
+        raise ArgumentError(f"cell must be one of {', '.join(known)}, got {cell!r}")
+    return found
+
+
+def _one_hot_rows(n: int, dtype: DTypeLike) -> Any:
+    rows = np.eye(n, dtype=dtype)
+    rows[PAD] = 0
+    return rows

@@ -1,0 +1,112 @@
+"""New text from a language model: drawn token by token, each fed back in."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from minigrad import rng
+from minigrad.errors import ArgumentError
+from seq.language_model import LanguageModel
+from seq.parameters import check_int
+from seq.vocabulary import EOS, PAD, UNK
+
+Array = np.ndarray[Any, Any]
+BLOCK = 1 << 12  # random numbers that are drawn at a time
+LEAST = 1e-300
+
+
+def sample(
+    model: LanguageModel,
+    n: int = 1,
+    *,
+    length: int = 200,
+    prompt: str = "",
+    temperature: float = 1.0,
+    top_k: int | None = None,
+    unknown: bool = False,
+    generator: rng.Seed = None,
+) -> list[str]:
+    """Draw n texts side by side, each of at most `length` tokens after the prompt.
+
+    At each step y⟨t⟩ is drawn from ŷ⟨t⟩ = softmax(scores / temperature), among the
+    top_k likeliest tokens if it is given, and is x⟨t+1⟩; a text ends with <EOS>, which
+    is not a part of it. temperature: below 1 the likely becomes likelier; at 0 the
+    likeliest is taken. unknown: whether <UNK> may be drawn. The texts begin with the
+    prompt. With the same generator or seed they are the same.
+
+    Raises ArgumentError for bad arguments.
+    """
+    check_int("n", n, 1)
+    check_int("length", length, 1)
+    number = isinstance(temperature, int | float | np.number)
+    if not number or not 0 <= temperature < np.inf:
+        raise ArgumentError(f"temperature must be a number >= 0, got {temperature!r}")
+    if top_k is not None:
+        check_int("top_k", top_k, 1)
+        top_k = min(top_k, len(model.vocabulary) - 1)
+    numbers = model.vocabulary.encode(prompt)
+    size = len(model.vocabulary) - 1
+    noise = _noise(n, size, temperature, rng.generator(generator))
+    drawn = _draw(model, numbers, unknown, top_k, length, noise)
+    texts = []
+    for column in drawn.T:
+        ends = np.flatnonzero(column == EOS)
+        kept = column[: ends[0]] if len(ends) else column
+        texts.append(model.vocabulary.decode(np.concatenate([numbers, kept])))
+    return texts
+
+
+def _draw(
+    model: LanguageModel,
+    prompt: Array,
+    unknown: bool,
+    top_k: int | None,
+    length: int,
+    noise: Iterator[Array],
+) -> Array:
+    """The numbers drawn after the prompt, (at most `length`, n): until all have ended.
+
+    What stands in a column after its <EOS> means nothing.
+    """
+    added = next(noise)
+    n = len(added)
+    weight = np.ascontiguousarray(model.head.weight.detach().numpy().T)
+    bias = model.head.state_dict()["bias"].numpy().copy()
+    if not unknown:
+        bias[UNK - 1] = -np.inf
+    vectors = model.vectors.detach().numpy()
+    stream = model.recurrent.stream(n)
+    output = stream(vectors[[PAD] * n])  # x⟨1⟩ = 0
+    for number in prompt:
+        output = stream(vectors[[number] * n])
+    drawn = np.empty((length, n), np.int64)
+    ended = np.zeros(n, bool)
+    for t in range(length):
+        scores = output @ weight
+        scores += bias
+        if top_k is not None:
+            worst = np.partition(scores, -top_k, -1)[:, -top_k, None]
+            scores[scores < worst] = -np.inf
+        drawn[t] = numbers = (scores + added).argmax(-1) + 1
+        if EOS in numbers.tolist():
+            ended |= numbers == EOS
+            if ended.all():
+                return drawn[: t + 1]
+        output = stream(vectors[numbers])
+        added = next(noise)
+    return drawn
+
+
+def _noise(
+    n: int, size: int, temperature: float, rng: np.random.Generator
+) -> Iterator[Array]:
+    """For each step what is added to the scores, (n, size), so that the largest wins.
+
+    With Gumbel's noise, -log of an exponential number, the winner is a draw from the
+    softmax of the scores (Gumbel 1954); times the temperature, of scores / temperature.
+    """
+    steps = max(1, BLOCK // (n * size))
+    while True:
+        exponential = rng.standard_exponential((steps, n, size))
+        yield from -temperature * np.log(exponential + LEAST)

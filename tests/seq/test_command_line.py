@@ -1,0 +1,264 @@
+"""python -m seq, as it is typed."""
+
+import io
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+import minigrad
+from seq.__main__ import main
+from seq.language_model import LanguageModel
+
+NAMES = [a + b for a in ("an", "be", "cor", "da") for b in ("na", "la", "ris", "vid")]
+TINY = ["--hidden", "8", "--epochs", "2", "--batch", "4"]
+
+
+class Run(SimpleNamespace):
+    """The exit status of a command, and what it wrote."""
+
+    status: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> Callable[..., Run]:
+    """Run a command in an empty directory; data: what it finds on standard input."""
+    monkeypatch.chdir(tmp_path)
+
+    def command(*argv: object, data: bytes | None = None) -> Run:
+        if data is not None:
+            stdin = SimpleNamespace(buffer=io.BytesIO(data))
+            monkeypatch.setattr(sys, "stdin", stdin)
+        capfd.readouterr()
+        try:
+            status = main([str(word) for word in argv])
+        except SystemExit as error:
+            status = int(error.code or 0)
+        return Run(
+            **dict(zip(("out", "err"), capfd.readouterr(), strict=True)), status=status
+        )
+
+    return command
+
+
+@pytest.fixture
+def names(tmp_path: Path) -> Path:
+    path = tmp_path / "names.txt"
+    path.write_text("\n".join(NAMES), "utf-8")
+    return path
+
+
+def test_train_sample_score_plot(run: Callable[..., Run], names: Path) -> None:
+    trained = run("train", "names.txt", *TINY)
+    assert trained.status == 0, trained.err
+    assert re.search(
+        r"held out: \S+ per token, \S+ bits per character, perplexity \S+\n"
+        r"model: names.safetensors; its run: names.run.safetensors\n",
+        trained.out,
+    )
+    assert "6/6" in trained.err  # 12 lines to learn from, two epochs
+
+    words = ("sample", "names.safetensors", "-n", 5, "--seed", 1, "--prompt", "an")
+    drawn = run(*words)
+    assert drawn.status == 0 and drawn == run(*words)
+    assert len(drawn.out.splitlines()) == 5
+    assert all(line.startswith("an") for line in drawn.out.splitlines())
+    assert set(drawn.out) <= set("".join(NAMES) + "\n")
+    cold = run("sample", "names.safetensors", "--temperature", 0, "--length", 3)
+    assert cold == run("sample", "names.safetensors", "--top-k", 1, "--length", 3)
+
+    scored = run("score", "names.safetensors", data=b"anna\nbela")
+    *lines, total = scored.out.splitlines()
+    model = LanguageModel.load("names.safetensors")
+    expected = [model.log_probability(name) for name in ("anna", "bela")]
+    assert lines == [f"{expected[0]:.2f}: anna", f"{expected[1]:.2f}: bela"]
+    assert total.startswith(f"{sum(expected):.2f}: all 10 tokens; ")
+
+    drawn = run("plot", "names.safetensors")
+    assert drawn.out == "names.png\n"
+    assert Path("names.png").read_bytes().startswith(b"\x89PNG")
+    assert run("plot", "names.run.safetensors", "--out", "again.svg").status == 0
+
+
+@pytest.mark.parametrize("level", ["char", "word"])
+def test_a_running_text(run: Callable[..., Run], tmp_path: Path, level: str) -> None:
+    text = "the cat sat on the mat.\nthe cats sat too.\n" * 20
+    options = ["--text", "--level", level, "--window", 5, "--layers", 2]
+    words = ["train", "-", *TINY, *options, "--out", "all.safetensors"]
+    trained = run(*words, "--dropout", 0.1, data=text.encode())
+    assert trained.status == 0, trained.err
+    assert ("bits per character" in trained.out) == (level == "char")
+    scored = run("score", "all.safetensors", data=text.encode())
+    assert len(scored.out.splitlines()) == 1
+    drawn = run("sample", "all.safetensors", "--length", 4, "--prompt", "the cat")
+    assert drawn.out.startswith("the cat")
+
+
+@pytest.mark.parametrize("cell", ["rnn", "gru", "mgu"])
+def test_any_cell(run: Callable[..., Run], names: Path, cell: str) -> None:
+    assert run("train", "names.txt", *TINY, "--cell", cell).status == 0
+    assert cell in repr(LanguageModel.load("names.safetensors"))
+
+
+def test_without_held_out_data(run: Callable[..., Run], tmp_path: Path) -> None:
+    Path("one.txt").write_text("a single line", "utf-8")
+    trained = run("train", "one.txt", *TINY, "--held-out", 0)
+    assert trained.status == 0, trained.err
+    assert "held out:" not in trained.out
+
+
+@pytest.mark.parametrize(
+    ("content", "options", "message"),
+    [
+        (None, [], r"No such file or directory: 'text\.txt'"),
+        (b"", [], r"text\.txt: there are no lines in it to learn from"),
+        (b"\r\n\r\n", [], "no lines in it"),
+        (b"", ["--text"], "no text in it"),
+        (bytes(range(256)) * 9, [], r"text\.txt: it is no text in utf-8: see byte 128"),
+        (b"\x7fELF\0\0\0", [], "there is a zero after byte 0"),
+        ("naïve".encode("latin-1"), [], "see byte 2; if it is in another encoding"),
+        ("naïve".encode("utf-16"), [], "see byte 0; .* such as utf-16"),
+        (b"a b c", ["--encoding", "martian"], "unknown encoding 'martian'"),
+        (b"abc " * 9000, [], "a line has more than 10,000 tokens.*--text"),
+        (b"abc", ["--text", "--batch", "50"], "too few for batch_size=50"),
+        (b"abc", ["--cell", "no_such"], "cell must be one of rnn, rnn_tanh"),
+        (b"abc", ["--out", "text.txt"], r"must end in \.safetensors"),
+        (b"abc", ["--out", "no/such.safetensors"], "there is no such directory"),
+        (b"abc", ["--resume"], r"text\.run\.safetensors"),
+        (b"abc", ["--held-out", "1"], "held_out must be in"),
+    ],
+)
+def test_what_can_not_be_trained_on(
+    run: Callable[..., Run], content: bytes | None, options: list[str], message: str
+) -> None:
+    if content is not None:
+        Path("text.txt").write_bytes(content)
+    done = run("train", "text.txt", *options)
+    assert done.status == 1
+    assert re.search(message, done.err), done.err
+    assert done.err.startswith("python -m seq: ") and "Traceback" not in done.err
+    assert not list(Path().glob("*.safetensors"))
+
+
+def test_it_never_writes_over_the_text(run: Callable[..., Run]) -> None:
+    path = Path("text.safetensors")
+    path.write_text("abc\n", "utf-8")
+    done = run("train", path, *TINY)
+    assert done.status == 1 and "is the text itself" in done.err
+    assert path.read_text("utf-8") == "abc\n"
+
+
+def test_windows_line_ends(run: Callable[..., Run]) -> None:
+    Path("text.txt").write_bytes("\r\n".join(NAMES).encode())
+    assert run("train", "text.txt", *TINY).status == 0
+    assert "\r" not in LanguageModel.load("text.safetensors").vocabulary.tokens
+
+
+def test_one_line_of_100_megabytes(run: Callable[..., Run]) -> None:
+    """As lines it is refused at once; as a text it is read (a part of it here)."""
+    with open("text.txt", "wb") as file:
+        for _ in range(100):
+            file.write(b"abcd " * 200_000)
+    done = run("train", "text.txt", *TINY)
+    assert done.status == 1 and "--text" in done.err
+    assert len(done.err) < 300
+    os.truncate("text.txt", 2_000_000)
+    done = run("train", "text.txt", "--text", *TINY, "--steps", 2, "--held-out", 0)
+    assert done.status == 0, done.err
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        ([], "arguments are required"),
+        (["train"], "arguments are required: file"),
+        (["train", "x", "--hidden", "0"], "0 is not at least 1"),
+        (["train", "x", "--seed", "-1"], "-1 is below 0"),
+        (["train", "x", "--lr", "fast"], "invalid float"),
+        (["train", "x", "--level", "byte"], "invalid choice"),
+        (["sample", "x", "-n", "many"], "invalid"),
+    ],
+)
+def test_bad_usage(run: Callable[..., Run], argv: list[str], message: str) -> None:
+    done = run(*argv)
+    assert done.status == 2 and message in done.err
+
+
+def test_bad_models(run: Callable[..., Run], names: Path) -> None:
+    for command in ("sample", "score", "plot"):
+        done = run(command, "none.safetensors", data=b"")
+        assert done.status == 1 and "No such file" in done.err
+        Path("bad.safetensors").write_bytes(b"not at all")
+        Path("bad.run.safetensors").write_bytes(b"not at all")
+        done = run(command, "bad.safetensors", data=b"")
+        assert done.status == 1 and "no whole safetensors file" in done.err
+    assert run("train", "names.txt", *TINY).status == 0
+    done = run("sample", "names.run.safetensors")
+    assert done.status == 1 and "holds no language model" in done.err
+    done = run("sample", "names.safetensors", "--temperature", "-1")
+    assert done.status == 1 and "temperature" in done.err
+
+
+def test_help_has_examples(run: Callable[..., Run]) -> None:
+    done = run("--help")
+    assert done.status == 0
+    assert "python -m seq train names.txt" in done.out
+    for command in ("train", "sample", "score", "plot"):
+        assert command in done.out
+        assert run(command, "--help").status == 0
+
+
+def test_ctrl_c_and_resume_are_the_run_without_them(
+    run: Callable[..., Run], names: Path, tmp_path: Path
+) -> None:
+    """In a process of its own, interrupted as soon as there is a checkpoint."""
+    words = ["train", "names.txt", "--hidden", "8", "--batch", "4", "--epochs", "60"]
+    words += ["--patience", "60", "--dropout", "0.2", "--out"]
+    assert run(*words, "whole.safetensors").status == 0
+    command = [sys.executable, "-u", "-m", "seq", *words, "cut.safetensors"]
+    place = str(Path(minigrad.__file__).parents[1])
+    process = subprocess.Popen(
+        command,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": place},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    while process.poll() is None and not (tmp_path / "cut.run.safetensors").exists():
+        pass
+    process.send_signal(signal.SIGINT)
+    _, error = process.communicate()
+    assert process.returncode == 130, error
+    assert re.search(rb"stopped after step \d+; cut\.run\.safetensors has all", error)
+    assert run("sample", "cut.safetensors").status == 0
+    assert run(*words, "cut.safetensors", "--resume").status == 0
+    whole, cut = (LanguageModel.load(f"{n}.safetensors") for n in ("whole", "cut"))
+    for name, value in whole.state_dict().items():
+        assert np.array_equal(cut.state_dict()[name].numpy(), value.numpy()), name
+
+
+def test_who_reads_the_output_may_stop(run: Callable[..., Run], names: Path) -> None:
+    assert run("train", "names.txt", *TINY).status == 0
+    place = str(Path(minigrad.__file__).parents[1])
+    process: Any = subprocess.Popen(
+        [sys.executable, "-m", "seq", "sample", "names.safetensors"],
+        env={**os.environ, "PYTHONPATH": place},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    process.stdout.close()
+    assert process.stderr.read() == b""
+    assert process.wait() == 0
+    process.stderr.close()
