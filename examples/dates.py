@@ -14,9 +14,10 @@ import minigrad as mg
 import seq
 from minigrad import nn
 from seq import experiment, metrics
+from seq.batches import pad
 from seq.data import tasks
 from seq.decoder import EncoderDecoder
-from seq.padding import PaddedBatches, pad
+from seq.padding import padded_batches
 
 ALPHABET = " ,./0123456789abcdefghijklmnopqrstuvwxyz"
 DIGITS = "0123456789-"
@@ -58,7 +59,7 @@ def main():
         inputs=nn.Embedding(len(ALPHABET), 24),
     )
     targets = [np.array([*map(DIGITS.index, iso), END]) for iso in known.values()]
-    batches = PaddedBatches(encode(known), targets, 64)
+    batches = padded_batches(encode(known), targets, 64)
     epochs = 12 if options.full else 5
     history = experiment.train(model, batches, options, epochs=epochs, lr=6e-3)
     right = [iso for _, iso in test]

@@ -15,7 +15,7 @@ from minigrad import nn
 from seq import data, experiment, metrics
 from seq.baselines import NaiveBayes, majority
 from seq.data import generated
-from seq.padding import PaddedBatches
+from seq.padding import padded_batches
 from seq.shapes import Classifier
 
 BASES = "ACGTDNRS"
@@ -57,7 +57,7 @@ def splice(splices, options):
     model = make(3, 64, "max", 0.3)
     history = experiment.train(
         model,
-        PaddedBatches(x[train], y[train], 64),
+        padded_batches(x[train], y[train], 64),
         options,
         epochs=30 if options.full else 6,
         lr=5e-3,
@@ -90,7 +90,7 @@ def leave_one_out(promoters, options):
         for seed in range(5 if options.full else 1):
             mg.manual_seed(seed)
             model = make(2, 24, "max", 0.3)
-            batches = PaddedBatches(x[rest], y[rest], 21, seed=seed)
+            batches = padded_batches(x[rest], y[rest], 21, seed=seed)
             experiment.train(
                 model, batches, options, epochs=20, weight_decay=0.05, progress=False
             )

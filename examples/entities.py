@@ -14,7 +14,7 @@ import seq
 from seq import data, experiment, metrics
 from seq.baselines import MostFrequentTag
 from seq.data import generated
-from seq.padding import PaddedBatches
+from seq.padding import padded_batches
 from seq.shapes import Tagger
 from seq.words import WordInputs, WordTable
 
@@ -43,7 +43,7 @@ def main():
     inputs = WordInputs(table, 50, seq.LSTM(24, 24, bidirectional=True), dropped=0.4)
     layer = seq.LSTM(inputs.output_size, 64, bidirectional=True)
     model = Tagger(layer, len(TAGS), inputs=inputs, dropout=0.4)
-    batches = PaddedBatches(
+    batches = padded_batches(
         [table.encode(s.words) for s in train], [labels(s) for s in train], 32
     )
     epochs = 15 if options.full else 4

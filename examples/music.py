@@ -15,7 +15,7 @@ import seq
 from seq import data, experiment, midi, pictures
 from seq.data import generated
 from seq.data.readers import LOWEST
-from seq.padding import PaddedBatches
+from seq.padding import padded_batches
 from seq.shapes import BinaryTagger
 from seq.training import evaluate
 
@@ -32,7 +32,7 @@ def batches(pieces, size=8):
     """x⟨1⟩ is silence, x⟨t+1⟩ = y⟨t⟩: what sounds now, from what sounded before."""
     before = [np.pad(roll[:-1], ((1, 0), (0, 0))) for roll in pieces]
     floats = [roll.astype(np.float32) for roll in before]
-    return PaddedBatches(floats, [roll.astype(np.float32) for roll in pieces], size)
+    return padded_batches(floats, [roll.astype(np.float32) for roll in pieces], size)
 
 
 def cross_entropy(pieces, probabilities):

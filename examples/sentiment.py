@@ -18,7 +18,7 @@ from minigrad import nn
 from seq import data, experiment, metrics
 from seq.baselines import NaiveBayes, majority
 from seq.data import generated
-from seq.padding import PaddedBatches
+from seq.padding import padded_batches
 from seq.shapes import Classifier
 
 FILES = ["uci_sentiment_imdb", "uci_sentiment_yelp", "uci_sentiment_amazon_cells"]
@@ -63,7 +63,7 @@ def run(x, labels, n_words, train, options, seed):
         pool="max",
         dropout=0.5,
     )
-    batches = PaddedBatches([x[i] for i in train], labels[train], 50, seed=seed)
+    batches = padded_batches([x[i] for i in train], labels[train], 50, seed=seed)
     history = experiment.train(
         model, batches, options, epochs=10, lr=3e-3, weight_decay=0.1
     )

@@ -12,7 +12,7 @@ import minigrad as mg
 import seq
 from seq import data, experiment, metrics, pictures
 from seq.data import generated
-from seq.padding import PaddedBatches
+from seq.padding import padded_batches
 from seq.shapes import Classifier
 
 TRAIN, TEST = [30] * 9, [31, 35, 88, 44, 29, 24, 40, 50, 29]
@@ -43,7 +43,7 @@ def run(train, test, options, seed):
     model = Classifier(
         seq.LSTM(12, 48, bidirectional=True), 9, pool="mean", dropout=0.3
     )
-    batches = PaddedBatches(train.examples, train.labels, 27, seed=seed)
+    batches = padded_batches(train.examples, train.labels, 27, seed=seed)
     epochs = 60 if options.full else 25
     experiment.train(model, batches, options, epochs=epochs, weight_decay=0.01)
     return np.argmax(metrics.predict(model, test.examples), -1)

@@ -12,8 +12,9 @@ import numpy as np
 import minigrad as mg
 import seq
 from seq import experiment, metrics, pictures
+from seq.batches import pad
 from seq.data import tasks
-from seq.padding import PaddedBatches, pad
+from seq.padding import padded_batches
 from seq.transcriber import Transcriber, collapse
 
 ALPHABET = "abcdefgh"
@@ -50,7 +51,7 @@ def main():
     mg.manual_seed(0)
     layer = seq.LSTM(tasks.FEATURES, 64, bidirectional=True)
     model = Transcriber(layer, len(ALPHABET) + 1)
-    batches = PaddedBatches(sounds, spelt, 32)
+    batches = padded_batches(sounds, spelt, 32)
     epochs = 12 if options.full else 8
     experiment.train(model, batches, options, epochs=epochs)
     means = templates(sounds, spelt)

@@ -16,7 +16,7 @@ from minigrad import nn
 from seq import data, experiment, metrics, pictures
 from seq.baselines import NaiveBayes, majority, ngrams
 from seq.data import generated
-from seq.padding import PaddedBatches
+from seq.padding import padded_batches
 from seq.shapes import Classifier
 
 
@@ -57,7 +57,7 @@ def main():
         pool="max",
         dropout=0.3,
     )
-    batches = PaddedBatches([x[i] for i in train], labels[train], 64)
+    batches = padded_batches([x[i] for i in train], labels[train], 64)
     epochs = 12 if options.full else 3
     experiment.train(model, batches, options, epochs=epochs, lr=4e-3, weight_decay=0.01)
     said = np.argmax(metrics.predict(model, [x[i] for i in test]), -1)

@@ -14,7 +14,7 @@ import seq
 from minigrad import nn
 from seq import experiment, metrics, pictures
 from seq.data import tasks
-from seq.padding import PaddedBatches
+from seq.padding import padded_batches
 from seq.shapes import Classifier, OneToOne
 
 FRAME = 12 * 12
@@ -48,7 +48,7 @@ def main():
     }
     numbers = {}
     for name, model in models.items():
-        batches = PaddedBatches(x, y, 50)
+        batches = padded_batches(x, y, 50)
         epochs = 15 if options.full else 8
         experiment.train(model, batches, options, epochs=epochs, lr=4e-3)
         said = np.argmax(metrics.predict(model, test), -1)

@@ -7,7 +7,7 @@ import numpy as np
 
 import minigrad as mg
 from minigrad.errors import ArgumentError
-from seq.padding import PaddedBatches
+from seq.batches import pad
 
 Array = np.ndarray[Any, Any]
 
@@ -18,19 +18,18 @@ def predict(model: Any, inputs: Sequence[Any], batch_size: int = 64) -> list[Arr
     A model of one answer gives the array of it; a tagger that of each step, without
     what is past the end.
     """
-    batches = PaddedBatches(inputs, np.arange(len(inputs)), batch_size, shuffle=False)
     training = model.training
     model.eval()
     found: list[Array] = []
     try:
         with mg.no_grad():
-            for batch in batches.epoch(0):
-                scores = model(batch.x, batch.lengths).numpy()
+            for first in range(0, len(inputs), batch_size):
+                x, lengths = pad(inputs[first : first + batch_size])
+                scores = model(x, lengths).numpy()
                 if scores.ndim == 2:
                     found += list(scores)
                 else:
-                    ends = enumerate(batch.lengths)
-                    found += [scores[:end, i] for i, end in ends]
+                    found += [scores[:end, i] for i, end in enumerate(lengths)]
     finally:
         model.train(training)
     return found

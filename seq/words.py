@@ -8,7 +8,7 @@ import numpy as np
 
 import minigrad as mg
 from minigrad import Tensor, nn, rng
-from seq.padding import pad
+from seq.batches import pad
 from seq.recurrent import Recurrent
 from seq.shapes import output_size, pooled
 

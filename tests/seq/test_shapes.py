@@ -13,7 +13,7 @@ import seq
 from conformance.policy import FLOAT64_RTOL, relative_error
 from minigrad import nn
 from minigrad.errors import ArgumentError
-from seq.padding import IGNORE, Batch, pad
+from seq.padding import IGNORE, Batch, padded_batches
 from seq.shapes import BinaryTagger, Classifier, OneToOne, StepModel, Tagger
 from seq.training import Loss
 
@@ -186,7 +186,33 @@ def test_what_does_not_fit_is_named() -> None:
         Tagger(recurrent(batch_first=True), CLASSES)
     with pytest.raises(ArgumentError, match="layer must be a Recurrent"):
         Tagger(nn.Linear(2, 3), CLASSES)  # type: ignore[arg-type]
-    with pytest.raises(ArgumentError, match="differ in their first axis only"):
-        pad([np.zeros((2, 3)), np.zeros((2, 4))])
-    with pytest.raises(ArgumentError, match="at least one"):
-        pad([])
+
+
+def test_batches_are_padded_and_of_like_lengths() -> None:
+    x = [np.full((n, 2), n, np.float32) for n in (3, 1, 3, 0, 1)]
+    labels = [np.full(n + 1, n) for n in (3, 1, 3, 0, 1)]
+    for targets, padding in (labels, IGNORE), (x, 0):
+        found = list(padded_batches(x, targets, 2, seed=1).epoch(0))
+        assert sorted(len(batch.lengths) for batch in found) == [1, 2, 2]
+        for batch in found:
+            assert batch.x.shape[0] == batch.lengths.max()
+            assert np.ptp(batch.lengths) <= 1
+            for i, n in enumerate(batch.lengths):
+                assert np.all(batch.x[:n, i] == n) and not np.any(batch.x[n:, i])
+                ends = n + (padding == IGNORE)
+                assert np.all(batch.y[:ends, i] == n)
+                assert np.all(batch.y[ends:, i] == padding)
+    (batch,) = padded_batches(x[:1], np.array([[5.0]]), 2).epoch(3)
+    assert batch.y.tolist() == [[5.0]]
+
+
+def test_examples_that_do_not_fit_are_named() -> None:
+    x = [np.zeros((2, 3)), np.zeros((2, 4))]
+    with pytest.raises(ArgumentError, match="2 inputs and 1 targets"):
+        padded_batches(x, np.zeros(1), 1)
+    with pytest.raises(ArgumentError, match=r"inputs must differ in their first axis"):
+        padded_batches(x, np.zeros(2), 1)
+    with pytest.raises(ArgumentError, match=r"targets must differ in their first axis"):
+        padded_batches(x[:1] * 2, x, 1)
+    with pytest.raises(ArgumentError, match="no examples"):
+        padded_batches([], np.zeros(0), 1)
