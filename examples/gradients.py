@@ -3,9 +3,9 @@
     python examples/gradients.py [--full]
 
 One picture of four: ‖∂L/∂h⟨t⟩‖ against the distance for each cell, before training;
-how open the gates are; a run whose gradient explodes, clipped by value, by norm and not
-at all; and "the cat, which ..., was full": how often the number of a noun is known at
-the verb, against the distance of the two.
+how often the gates are nearly open or closed, after it; a run whose gradient explodes,
+clipped by value, by norm and not at all; and "the cat, which ..., was full": how often
+the number of a noun is known at the verb, against the distance of the two.
 """
 
 import numpy as np
@@ -21,6 +21,7 @@ from seq.padding import Batch
 from seq.shapes import Classifier
 
 KINDS = ("RNN", "GRU", "LSTM")
+OPEN = "LSTM, open at first"
 WORDS, SIZE, HIDDEN = 2 + tasks.FILLERS, 16, 32
 
 
@@ -39,7 +40,7 @@ def sentences(n, distance, rng):
 
 
 def agreement(kind, distance, steps, options, is_open=False):
-    """The share of held-out verbs whose number is known, after so many steps."""
+    """A trained model, and the share of held-out verbs whose number it knows."""
     rng = np.random.default_rng(distance)
     model = make(kind, max(distance, 3) if is_open else None)
     batches = [sentences(32, distance, rng) for _ in range(steps)]
@@ -47,7 +48,7 @@ def agreement(kind, distance, steps, options, is_open=False):
     held_out = sentences(500, distance, rng)
     with mg.no_grad():
         said = model(held_out.x).numpy().argmax(-1)
-    return metrics.accuracy(said, held_out.y)
+    return model, metrics.accuracy(said, held_out.y)
 
 
 def exploding():
@@ -60,23 +61,20 @@ def exploding():
 
 def main():
     options = experiment.arguments("gradients", __doc__)
-    rng = np.random.default_rng(0)
-    norms, gates = {}, {}
-    for kind in KINDS:
-        model = make(kind)
-        words = sentences(16, 100, rng).x
-        x = model.inputs(mg.tensor(words)).detach()
+    words = mg.tensor(sentences(16, 100, np.random.default_rng(0)).x)
+    norms = {}
+    for kind, span in (*((kind, None) for kind in KINDS), ("LSTM", 100)):
+        model = make(kind, span)
+        x = model.inputs(words).detach()
         found = gradient_norms(model.layer, x, generator=0)["h"]
-        norms[kind] = (np.arange(len(found)), np.maximum(found, 1e-30))
-        if kind != "RNN":
-            for name, gate in gate_saturation(model.layer, x).items():
-                gates[f"{kind} {name}"] = (gate.closed.mean(), gate.open.mean())
+        name = kind if span is None else OPEN
+        norms[name] = (np.arange(len(found)), np.maximum(found, 1e-30))
     clips = {
         "no clip": {},
         "by value, 0.05": {"value": 0.05},
         "by norm, 1": {"norm": 1},
     }
-    n = 100 if options.full else 40
+    n = options.steps or (100 if options.full else 40)
     runs = {
         name: clipped_run(
             exploding, lambda i: sentences(32, 30, np.random.default_rng(i)), n, **clip
@@ -85,22 +83,26 @@ def main():
     }
     distances = (10, 20, 50, 100, 200, 500) if options.full else (10, 50)
     steps = 250 if options.full else 60
-    known = {}
-    for kind in KINDS:
-        scores = [agreement(kind, d, steps, options) for d in distances]
-        known[kind] = (distances, scores)
-    scores = [agreement("LSTM", d, steps, options, True) for d in distances]
-    known["LSTM, gates open at first"] = (distances, scores)
+    known, gates = {}, {}
+    for kind, name in (*((kind, kind) for kind in KINDS), ("LSTM", OPEN)):
+        runs_of = [agreement(kind, d, steps, options, name == OPEN) for d in distances]
+        known[name] = (distances, [score for _, score in runs_of])
+        model, _ = runs_of[0]
+        if kind != "RNN":
+            x = model.inputs(words[: distances[0] + 1]).detach()
+            for gate, found in gate_saturation(model.layer, x).items():
+                shares = (found.closed.mean(), found.open.mean())
+                gates[f"{name}: {gate}"] = shares
     print("‖∂L/∂h⟨t⟩‖ by distance:", *("10", "50", "100"))
     for kind, (_, values) in norms.items():
-        print(f"  {kind:<5}", *(f"{values[d]:.1e}" for d in (10, 50, 100)))
+        print(f"  {kind:<19}", *(f"{values[d]:.1e}" for d in (10, 50, 100)))
     print("the largest gradient of the exploding run, and its last loss:")
     for name, run in runs.items():
         print(f"  {name:<15} {np.nanmax(run.norms):8.1f} {run.losses[-1]:.3f}")
     print("the number of the noun is known at the verb, by distance:", *distances)
-    print("  guessing                   0.500")
+    print("  guessing            0.500")
     for name, (_, scores) in known.items():
-        print(f"  {name:<26}", *(f"{score:.3f}" for score in scores))
+        print(f"  {name:<19}", *(f"{score:.3f}" for score in scores))
     draw(options.picture, norms, gates, runs, known)
 
 
@@ -114,13 +116,16 @@ def draw(path, norms, gates, runs, known):
     b.bar(
         list(gates), opened, bottom=closed, color=pictures.COLORS[1], label="above 0.9"
     )
-    b.set(title="saturated gates, before training", ylabel="share", ylim=(0, 1))
+    b.tick_params("x", rotation=45)
+    b.set(title="saturated gates, after training", ylabel="share", ylim=(0, 1))
     b.legend()
     c.set(xlabel="training step", ylabel="loss", title="a gradient that explodes")
     losses = {name: (np.arange(len(r.losses)), r.losses) for name, r in runs.items()}
     pictures.draw_lines(c, losses, "y")
     d.set(xlabel="distance", ylabel="accuracy", title="singular or plural, at the verb")
     pictures.draw_lines(d, known, "x")
+    d.minorticks_off()
+    d.set_xticks(distances := next(iter(known.values()))[0], map(str, distances))
     figure.savefig(path, dpi=110)
 
 

@@ -28,7 +28,7 @@ def generate():
     return generated.pieces(60, np.random.default_rng(0))
 
 
-def batches(pieces, size=8):
+def batches(pieces, size=16):
     """x⟨1⟩ is silence, x⟨t+1⟩ = y⟨t⟩: what sounds now, from what sounded before."""
     before = [np.pad(roll[:-1], ((1, 0), (0, 0))) for roll in pieces]
     floats = [roll.astype(np.float32) for roll in before]
@@ -77,16 +77,16 @@ def go_on(model, roll, steps, rng):
 def run(kind, parts, options):
     """Train a model of a cell, and give its -log p a step on the test pieces."""
     mg.manual_seed(0)
-    model = BinaryTagger(getattr(seq, kind)(88, 200), 88, dropout=0.4)
+    model = BinaryTagger(getattr(seq, kind)(88, 300), 88, dropout=0.3)
     history = experiment.train(
         model,
         batches(parts["train"]),
         options,
-        epochs=80 if options.full else 12,
-        lr=3e-3,
+        epochs=60 if options.full else 15,
+        lr=3e-3 if kind == "RNN" else 1e-2,
         held_out=batches(parts["valid"]),
         patience=12,
-        weight_decay=1e-3,
+        weight_decay=0.3,
     )
     return model, history, evaluate(model, batches(parts["test"]))
 

@@ -58,7 +58,7 @@ def main():
         dropout=0.3,
     )
     batches = padded_batches([x[i] for i in train], labels[train], 64)
-    epochs = 12 if options.full else 3
+    epochs = 15 if options.full else 5
     experiment.train(model, batches, options, epochs=epochs, lr=4e-3, weight_decay=0.01)
     said = np.argmax(metrics.predict(model, [x[i] for i in test]), -1)
     bayes = NaiveBayes([pieces(names[i]) for i in train], labels[train])

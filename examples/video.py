@@ -36,7 +36,7 @@ class LastFrame(OneToOne):
 def main():
     options = experiment.arguments("video", __doc__)
     rng = np.random.default_rng(0)
-    x, y = examples(4000 if options.full else 1200, rng)
+    x, y = examples(8000 if options.full else 4000, rng)
     test, truth = examples(600, rng)
     mg.manual_seed(0)
     eye = nn.Sequential(nn.Linear(FRAME, 64), nn.ReLU())
@@ -49,7 +49,7 @@ def main():
     numbers = {}
     for name, model in models.items():
         batches = padded_batches(x, y, 50)
-        epochs = 15 if options.full else 8
+        epochs = 25 if options.full else 10
         experiment.train(model, batches, options, epochs=epochs, lr=4e-3)
         said = np.argmax(metrics.predict(model, test), -1)
         numbers[name] = metrics.accuracy(said, truth)

@@ -151,12 +151,16 @@ def chorales(path: str | Path) -> dict[str, list[Array]]:
     except json.JSONDecodeError as error:
         raise malformed(path, error.lineno, f"is no JSON: {error.msg}") from None
     names = ("train", "valid", "test")
-    parts = {name: found.get(name) for name in names} if isinstance(found, dict) else {}
-    if not parts or not all(map(_is_list_of_lists, parts.values())):
+    parts: list[Any] = [None]
+    if isinstance(found, dict):
+        parts = [found.get(name) for name in names]
+    if not all(map(_is_list_of_lists, parts)):
         raise DataError(f"{path} must hold train, valid and test, lists of pieces")
     return {
-        part: [_roll(path, f"{part}[{i}]", piece) for i, piece in enumerate(pieces)]
-        for part, pieces in parts.items()
+        name: [
+            _roll(path, f"{name}[{i}]", piece) for i, piece in enumerate(found[name])
+        ]
+        for name in names
     }
 
 
