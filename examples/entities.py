@@ -46,9 +46,9 @@ def main():
     batches = padded_batches(
         [table.encode(s.words) for s in train], [labels(s) for s in train], 32
     )
-    epochs = 15 if options.full else 4
+    epochs = 15 if options.full else 5
     history = experiment.train(
-        model, batches, options, epochs=epochs, lr=4e-3, weight_decay=0.01
+        model, batches, options, epochs=epochs, lr=8e-3, weight_decay=0.01
     )
     scores = metrics.predict(model, [table.encode(s.words) for s in test])
     said = [[TAGS[k] for k in score.argmax(-1)] for score in scores]

@@ -46,6 +46,8 @@ class Words(nn.Module):
 
     def __init__(self, n_words, size, dropped):
         self.embedding, self.dropped = nn.Embedding(n_words, size), dropped
+        # From N(0, 0.1): a word that training hardly meets should say little.
+        self.embedding.weight.assign(0.1 * self.embedding.weight.detach().numpy())
 
     def forward(self, x):
         vectors = self.embedding(x)
