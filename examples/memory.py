@@ -79,7 +79,7 @@ def copying(kind, steps, n_batches, options):
     layer = recurrent(kind, 10, 96, steps)
     model = Tagger(layer, tasks.SYMBOLS + 1, inputs=nn.Embedding(10, 10))
     history = experiment.train(
-        model, Drawn(draw, n_batches), options, epochs=4, lr=4e-3
+        model, Drawn(draw, n_batches), options, epochs=4, lr=1e-2
     )
     held_out = draw(np.random.default_rng([9, 9]), 100)
     with mg.no_grad():
@@ -90,10 +90,9 @@ def copying(kind, steps, n_batches, options):
 def main():
     options = experiment.arguments("memory", __doc__)
     lines = {}
-    for steps in (200, 1000) if options.full else (200,):
+    for steps, n_batches in ((200, 150), (1000, 60)) if options.full else ((200, 75),):
         sums, copies = {"saying 1": 1 / 6}, {"guessing": 1 / tasks.SYMBOLS}
         for kind in KINDS:
-            n_batches = 300 if options.full else 75
             sums[kind], history = adding(kind, steps, n_batches, options)
             smooth = np.array(history.losses)[: len(history.losses) // 5 * 5]
             smooth = smooth.reshape(-1, 5).mean(1)

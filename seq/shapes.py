@@ -140,7 +140,15 @@ class Tagger(StepModel):
     """Many to many, T_x = T_y: ŷ⟨t⟩ = g(W_y [a→⟨t⟩, a←⟨t⟩] + b_y).
 
     Of one direction, ŷ⟨t⟩ = g(W_y a⟨t⟩ + b_y) knows nothing of what comes after t.
+    weight: (n_outputs,), how much each label counts in the loss, where some are rare.
     """
+
+    def __init__(
+        self, layer: Recurrent, n_outputs: int, *, weight: Any = None, **options: Any
+    ) -> None:
+        super().__init__(layer, n_outputs, **options)
+        dtype = layer.parameter_dtype(mg.float32)
+        self.weight = None if weight is None else mg.tensor(weight, dtype=dtype)
 
     def forward(self, x: Any, lengths: Lengths | None = None) -> Tensor:
         """The scores (T, B, n_outputs) of each step, before the softmax."""
@@ -148,7 +156,7 @@ class Tagger(StepModel):
 
     def loss(self, batch: Batch) -> Loss:
         """Σ_t of the cross entropies of batch.y (T, B), IGNORE past the ends."""
-        return label_loss(self(batch.x, batch.lengths), batch.y)
+        return label_loss(self(batch.x, batch.lengths), batch.y, self.weight)
 
 
 class BinaryTagger(Tagger):
@@ -167,15 +175,16 @@ class BinaryTagger(Tagger):
         return Loss(total, int(live.sum()))
 
 
-def label_loss(scores: Tensor, labels: Any) -> Loss:
+def label_loss(scores: Tensor, labels: Any, weight: Tensor | None = None) -> Loss:
     """-log of the softmax's probability of each label, summed; IGNORE is left out.
 
-    scores: (B, C) or (T, B, C); labels: int64 (B,) or (T, B).
+    scores: (B, C) or (T, B, C); labels: int64 (B,) or (T, B); weight: (C,), a factor
+    for each label.
     """
     labels = np.asarray(labels)
     flat = scores.reshape(-1, scores.shape[-1])
     index = mg.tensor(labels.reshape(-1))
-    total = mg.cross_entropy(flat, index, ignore_index=IGNORE, reduction="sum")
+    total = mg.cross_entropy(flat, index, weight, IGNORE, "sum")
     return Loss(total, int((labels != IGNORE).sum()))
 
 

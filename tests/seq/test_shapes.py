@@ -100,14 +100,21 @@ def _state(model: nn.Module) -> Any:
 
 
 @both_ways
+@pytest.mark.parametrize("weight", [None, [0.5, 2.0, 3.0]])
 @pytest.mark.parametrize("kind", ["RNN", "GRU", "LSTM"])
-def test_many_to_many_is_torchs(kind: str, bidirectional: bool) -> None:
-    model, twin = make(Tagger, kind, bidirectional), Twin(kind, bidirectional)
+def test_many_to_many_is_torchs(
+    kind: str, weight: list[float] | None, bidirectional: bool
+) -> None:
+    model = make(Tagger, kind, bidirectional, weight=weight)
+    twin = Twin(kind, bidirectional)
     twin.load_state_dict({k: torch.tensor(v.numpy()) for k, v in _state(model)})
     labels = np.where(np.arange(T)[:, None] < LENGTHS, tokens(1) % CLASSES, IGNORE)
     scores = twin.head(twin.steps(tokens(), LENGTHS)[0])
     expected = F.cross_entropy(
-        scores.permute(0, 2, 1), torch.tensor(labels), reduction="sum"
+        scores.permute(0, 2, 1),
+        torch.tensor(labels),
+        None if weight is None else torch.tensor(weight).double(),
+        reduction="sum",
     )
     loss = model.loss(Batch(tokens(), LENGTHS, labels))
     assert loss.count == LENGTHS.sum()
