@@ -19,6 +19,7 @@ TRAINING = {
     ("layer-norm LSTM", "torch loop"): (30, 3.5, 3, 2.3),
     ("LSTM", "JAX scan"): (1.8, 1.7, 2.4, 2),
 }
+LANGUAGE = {"LSTM": 1.3, "GRU": 2.5, "RNN": 8.0}
 _SHARES = (None, 0.75, 0.85, 0.85)
 COSTS = {"writing", "streaming", "reading", "lengths"}
 """The parts whose ratio is ours divided by the other's: what ours costs."""
@@ -66,6 +67,10 @@ def _limit(part: str, name: str, beside: str, size: Size, threads: int) -> float
         return 1.8 if threads == 2 and size[1] >= 32 else None
     if part == "streaming":
         return 0.5 if beside == "onnxruntime" and size[-1] == 32 else None
+    if part == "language":
+        return LANGUAGE.get(name)
+    if part == "sampling":
+        return 10.0
     if part == "reading":
         return 1.25 if size == (256, 512) else None
     return 1.0 if part == "lengths" else None

@@ -20,6 +20,8 @@ TITLES = {
     "streaming": "Streaming: one step, batch 1, from numpy to numpy; I,H",
     "reading": "Streaming, beside the time to read the weights once; I,H",
     "lengths": "Lengths: the training step of ragged rows, beside more steps",
+    "language": "Character models: a whole training step; T,B,tokens,H",
+    "sampling": "Character models: a text, drawn one by one; characters,B,tokens,H",
     "ops": "Single ops on 4x4 arrays",
 }
 WIDTH = 132

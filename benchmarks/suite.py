@@ -8,7 +8,16 @@ import torch
 from tqdm import tqdm
 
 import minigrad as mg
-from benchmarks import engine, gemm, layers, machine, ragged, streaming, writing
+from benchmarks import (
+    engine,
+    gemm,
+    language,
+    layers,
+    machine,
+    ragged,
+    streaming,
+    writing,
+)
 from benchmarks.case import Case, build
 from benchmarks.kinds import SIZES
 from benchmarks.measure import Subject, measure
@@ -30,6 +39,8 @@ def cases(threads: int, quick: bool) -> Iterator[Case]:
     yield from streaming.cases(streaming.SIZES)
     yield from ragged.cases(sizes)
     yield from engine.cases()
+    if threads == 1:
+        yield from language.cases()
 
 
 def run(threads: int, quick: bool, chosen: Iterable[Case]) -> Run:

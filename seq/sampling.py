@@ -46,9 +46,11 @@ def sample(
         check_int("top_k", top_k, 1)
         top_k = min(top_k, len(model.vocabulary) - 1)
     numbers = model.vocabulary.encode(prompt)
-    size = len(model.vocabulary) - 1
-    noise = _noise(n, size, temperature, rng.generator(generator))
-    drawn = _draw(model, numbers, unknown, top_k, length, noise)
+    bias = model.head.state_dict()["bias"].numpy().copy()
+    if not unknown:
+        bias[UNK - 1] = -np.inf
+    noise = _noise(n, bias, temperature, rng.generator(generator))
+    drawn = _draw(model, numbers, bias, top_k, length, noise)
     texts = []
     for column in drawn.T:
         ends = np.flatnonzero(column == EOS)
@@ -60,7 +62,7 @@ def sample(
 def _draw(
     model: LanguageModel,
     prompt: Array,
-    unknown: bool,
+    bias: Array,
     top_k: int | None,
     length: int,
     noise: Iterator[Array],
@@ -72,41 +74,40 @@ def _draw(
     added = next(noise)
     n = len(added)
     weight = np.ascontiguousarray(model.head.weight.detach().numpy().T)
-    bias = model.head.state_dict()["bias"].numpy().copy()
-    if not unknown:
-        bias[UNK - 1] = -np.inf
     vectors = model.vectors.detach().numpy()
     stream = model.recurrent.stream(n)
     output = stream(vectors[[PAD] * n])  # x⟨1⟩ = 0
     for number in prompt:
         output = stream(vectors[[number] * n])
+    vectors = vectors[1:]  # by class: there is none for <PAD>
     drawn = np.empty((length, n), np.int64)
     ended = np.zeros(n, bool)
     for t in range(length):
         scores = output @ weight
-        scores += bias
         if top_k is not None:
-            worst = np.partition(scores, -top_k, -1)[:, -top_k, None]
-            scores[scores < worst] = -np.inf
-        drawn[t] = numbers = (scores + added).argmax(-1) + 1
-        if EOS in numbers.tolist():
-            ended |= numbers == EOS
+            biased = scores + bias
+            worst = np.partition(biased, -top_k, -1)[:, -top_k, None]
+            scores[biased < worst] = -np.inf
+        drawn[t] = classes = (scores + added).argmax(-1)
+        if EOS - 1 in classes.tolist():
+            ended |= classes == EOS - 1
             if ended.all():
-                return drawn[: t + 1]
-        output = stream(vectors[numbers])
+                return drawn[: t + 1] + 1
+        output = stream(vectors[classes])
         added = next(noise)
-    return drawn
+    return drawn + 1
 
 
 def _noise(
-    n: int, size: int, temperature: float, rng: np.random.Generator
+    n: int, bias: Array, temperature: float, rng: np.random.Generator
 ) -> Iterator[Array]:
-    """For each step what is added to the scores, (n, size), so that the largest wins.
+    """What is added to W_y a⟨t⟩ at each step, (n, classes), so that the largest wins.
 
-    With Gumbel's noise, -log of an exponential number, the winner is a draw from the
-    softmax of the scores (Gumbel 1954); times the temperature, of scores / temperature.
+    It is the bias and Gumbel's noise, -log of an exponential number: the winner is then
+    a draw from the softmax (Gumbel 1954). Noise times the temperature makes it one from
+    that of scores / temperature.
     """
-    steps = max(1, BLOCK // (n * size))
+    steps = max(1, BLOCK // (n * len(bias)))
     while True:
-        exponential = rng.standard_exponential((steps, n, size))
-        yield from -temperature * np.log(exponential + LEAST)
+        exponential = rng.standard_exponential((steps, n, len(bias)))
+        yield from bias - temperature * np.log(exponential + LEAST)

@@ -4,6 +4,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterable
+from itertools import repeat
 from typing import Any, Self
 
 import numpy as np
@@ -79,7 +80,7 @@ class Vocabulary:
         splitter = cls((), level)
         counts: Counter[str] = Counter()
         for text in texts:
-            counts.update(splitter.split(text))
+            counts.update(text if level == "char" else splitter.split(text))
         if not (newlines and level == "char"):
             counts.pop("\n", None)
         found = sorted((-n, token) for token, n in counts.items() if n >= min_count)
@@ -109,9 +110,9 @@ class Vocabulary:
 
     def encode(self, text: str) -> Array:
         """The numbers of a text's tokens: int64 (T,)."""
-        find = self._index.get
         tokens = text if self.level == "char" else self.split(text)
-        return np.fromiter((find(token, UNK) for token in tokens), np.int64)
+        numbers = map(self._index.get, tokens, repeat(UNK))
+        return np.fromiter(numbers, np.int64, len(tokens))
 
     def decode(self, numbers: Iterable[int]) -> str:
         """The text of numbers; <EOS> is a newline, <PAD> nothing.

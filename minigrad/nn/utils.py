@@ -82,6 +82,8 @@ def _replace(
 
 def _total_norm(grads: list[np.ndarray], order: float) -> np.ndarray:
     """The norm in float64, so that float32 squares can't overflow; then rounded."""
-    norms = [np.linalg.norm(grad.astype(np.float64).ravel(), order) for grad in grads]
+    norms = [
+        np.linalg.norm(grad.astype(np.float64).ravel("K"), order) for grad in grads
+    ]
     dtype = np.result_type(np.float32, *grads)
     return np.asarray(np.linalg.norm(norms, order)).astype(dtype)

@@ -7,7 +7,17 @@ import pytest
 import torch
 
 import minigrad as mg
-from benchmarks import engine, gemm, growth, layers, ours, ragged, streaming, writing
+from benchmarks import (
+    engine,
+    gemm,
+    growth,
+    language,
+    layers,
+    ours,
+    ragged,
+    streaming,
+    writing,
+)
 from benchmarks.case import Absent, Case, arrays, build, check, error
 from benchmarks.kinds import KINDS, problem
 from benchmarks.measure import Subject
@@ -125,6 +135,24 @@ def test_lengths_are_beside_more_steps() -> None:
         live = [int(output.any(-1).sum()) for output in outputs]
         assert live == sorted(live)
         assert live[-1] == SIZE[0] * SIZE[1] > live[0]
+
+
+@pytest.mark.parametrize("name", language.CELLS)
+def test_language_models_learn_the_same(name: str) -> None:
+    """The loss of each step depends on all the steps before."""
+    makers = language.training(name, (7, 2, 9, 5))
+    found, reference = (make() for make in makers.values())
+    for _ in range(4):
+        assert relative_error(*arrays((found(), reference()))) <= SAME_IN_FLOAT32
+
+
+@pytest.mark.parametrize("name", language.CELLS)
+def test_texts_are_of_one_length(name: str) -> None:
+    ((text,), numbers) = (
+        make()() for make in language.texts(name, (7, 1, 9, 5)).values()
+    )
+    assert len(text) == len(numbers) == language.CHARACTERS
+    assert set(numbers) <= set(range(2, 9))
 
 
 @pytest.mark.parametrize("name", engine.LINES)
