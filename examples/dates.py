@@ -46,7 +46,7 @@ def translate(model, texts, **options):
 def main():
     options = experiment.arguments("dates", __doc__)
     rng = np.random.default_rng(0)
-    pairs = tasks.human_dates(24000 if options.full else 8000, rng)
+    pairs = tasks.human_dates(12000 if options.full else 8000, rng)
     known = dict(pairs)
     fresh = dict(pair for pair in tasks.human_dates(700, rng) if pair[0] not in known)
     test = list(fresh.items())[:500]
@@ -60,7 +60,7 @@ def main():
     )
     targets = [np.array([*map(DIGITS.index, iso), END]) for iso in known.values()]
     batches = padded_batches(encode(known), targets, 64)
-    epochs = 12 if options.full else 5
+    epochs = 6 if options.full else 5
     history = experiment.train(model, batches, options, epochs=epochs, lr=6e-3)
     right = [iso for _, iso in test]
     texts = [text for text, _ in test]

@@ -117,7 +117,7 @@ def draw(path, norms, gates, runs, known):
         list(gates), opened, bottom=closed, color=pictures.COLORS[1], label="above 0.9"
     )
     b.tick_params("x", rotation=45)
-    b.set(title="saturated gates, after training", ylabel="share", ylim=(0, 1))
+    b.set(title="saturated gates, after training", xlabel="share", xlim=(0, 1))
     b.legend()
     c.set(xlabel="training step", ylabel="loss", title="a gradient that explodes")
     losses = {name: (np.arange(len(r.losses)), r.losses) for name, r in runs.items()}

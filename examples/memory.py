@@ -83,8 +83,8 @@ def copying(kind, steps, n_batches, options):
     )
     held_out = draw(np.random.default_rng([9, 9]), 100)
     with mg.no_grad():
-        said = model(held_out.x).numpy()[-10:].argmax(-1)
-    return metrics.accuracy(said, held_out.y[-10:]), history
+        scores = model(held_out.x).numpy()[-10:, :, : tasks.SYMBOLS]
+    return metrics.accuracy(scores.argmax(-1), held_out.y[-10:]), history
 
 
 def main():

@@ -74,7 +74,8 @@ def test_the_most_frequent_tag() -> None:
 
 
 def test_a_roll_becomes_notes_and_back(tmp_path: Path) -> None:
-    mido = pytest.importorskip("mido")
+    import mido
+
     roll = np.zeros((5, 88), np.bool_)
     roll[0:3, 10] = roll[2, 20] = roll[4, 10] = True
     path = tmp_path / "a.mid"
