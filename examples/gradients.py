@@ -112,11 +112,9 @@ def draw(path, norms, gates, runs, known):
     a.set(xlabel="distance T - t", ylabel="‖∂L/∂h⟨t⟩‖", title="gradients over time")
     pictures.draw_lines(a, norms, "y")
     closed, opened = zip(*gates.values(), strict=True)
-    b.bar(list(gates), closed, color=pictures.COLORS[0], label="below 0.1")
-    b.bar(
-        list(gates), opened, bottom=closed, color=pictures.COLORS[1], label="above 0.9"
-    )
-    b.tick_params("x", rotation=45)
+    b.barh(list(gates), closed, color=pictures.COLORS[0], label="below 0.1")
+    upper = {"left": closed, "color": pictures.COLORS[1], "label": "above 0.9"}
+    b.barh(list(gates), opened, **upper)
     b.set(title="saturated gates, after training", xlabel="share", xlim=(0, 1))
     b.legend()
     c.set(xlabel="training step", ylabel="loss", title="a gradient that explodes")
