@@ -3,8 +3,9 @@
     python examples/dna.py [--full] [--data FOLDER]
 
 Splice junctions: 3,190 windows of 60 bases, two thirds to train on. Published: 94 to
-96 %. Promoters: 106 strings of 57 bases, each left out once; in the full form every one
-of them, else one in six. Published: 4 errors (KBANN, Towell et al., 1990).
+96 %. Promoters: 106 strings of 57 bases, one left out at a time; in the full form every
+one of them, else one in six. Published: 4 errors, by KBANN, which starts from rules of
+biologists (Towell et al., 1990); none are given here.
 """
 
 import numpy as np
@@ -98,15 +99,13 @@ def leave_one_out(promoters, options):
         rest = np.delete(np.arange(len(y)), out)
         bayes = NaiveBayes([bags[i] for i in rest], y[rest])
         wrong["naive Bayes of bases"] += bayes.predict([bags[out]])[0] != y[out]
-        scores = 0
-        for seed in range(2 if options.full else 1):
-            mg.manual_seed(seed)
-            model = make(57, 2, 16, "mean", 0.5)
-            batches = padded_batches(x[rest], y[rest], 105, seed=seed)
-            experiment.train(
-                model, batches, options, epochs=60, weight_decay=0.05, progress=False
-            )
-            scores = scores + metrics.predict(model, [x[out]])[0]
+        mg.manual_seed(0)
+        model = make(57, 2, 16, "mean", 0.5)
+        batches = padded_batches(x[rest], y[rest], 105)
+        experiment.train(
+            model, batches, options, epochs=60, weight_decay=0.05, progress=False
+        )
+        scores = metrics.predict(model, [x[out]])[0]
         wrong["bidirectional GRU"] += scores.argmax() != y[out]
     experiment.report(
         f"promoters: errors in {len(tried)} that were left out one by one", wrong, "d"

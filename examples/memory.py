@@ -90,7 +90,7 @@ def copying(kind, steps, n_batches, options):
 def main():
     options = experiment.arguments("memory", __doc__)
     lines = {}
-    for steps, n_batches in ((200, 150), (1000, 60)) if options.full else ((200, 75),):
+    for steps, n_batches in ((200, 150), (1000, 40)) if options.full else ((200, 75),):
         sums, copies = {"saying 1": 1 / 6}, {"guessing": 1 / tasks.SYMBOLS}
         for kind in KINDS:
             sums[kind], history = adding(kind, steps, n_batches, options)

@@ -157,10 +157,8 @@ def chorales(path: str | Path) -> dict[str, list[Array]]:
     if not all(map(_is_list_of_lists, parts)):
         raise DataError(f"{path} must hold train, valid and test, lists of pieces")
     return {
-        name: [
-            _roll(path, f"{name}[{i}]", piece) for i, piece in enumerate(found[name])
-        ]
-        for name in names
+        name: [_roll(path, f"{name}[{i}]", piece) for i, piece in enumerate(pieces)]
+        for name, pieces in zip(names, parts, strict=True)
     }
 
 
