@@ -4,7 +4,7 @@
 
 3,000 sentences from reviews of films, places to eat and telephones, a fifth held out
 (Kotzias et al., 2015). The baseline is naive Bayes on the words. The full form is the
-mean over five parts, each held out once.
+mean over five parts, each held out once, of three networks that vote.
 """
 
 import re
@@ -83,8 +83,12 @@ def main():
         counts = Counter(w for i in train for w in tokens[i])
         number = {w: i for i, w in enumerate(known(counts), 1)}
         x = [np.array([number.get(w, 0) for w in line] or [0]) for line in tokens]
-        model, history = run(x, labels, len(number) + 1, train, options, part)
-        said = np.argmax(metrics.predict(model, [x[i] for i in test]), -1)
+        votes = 0
+        for seed in range(3 if options.full else 1):
+            model, history = run(x, labels, len(number) + 1, train, options, seed)
+            scores = np.array(metrics.predict(model, [x[i] for i in test]))
+            votes = votes + scores - scores.mean(1, keepdims=True)
+        said = np.argmax(votes, -1)
         bayes = NaiveBayes([tokens[i] for i in train], labels[train])
         counted = bayes.predict([tokens[i] for i in test])
         often = np.full(len(test), majority(labels[train]))
