@@ -82,7 +82,7 @@ def run(kind, parts, options):
         epochs=(60 if gated else 80) if options.full else 15,
         lr=1e-2 if gated else 1e-3,
         held_out=batches(parts["valid"]),
-        patience=20,
+        patience=40,
         weight_decay=0.3 if gated else 0.5,
     )
     return model, evaluate(model, batches(parts["test"]))
