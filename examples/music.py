@@ -19,6 +19,12 @@ from seq.padding import padded_batches
 from seq.shapes import BinaryTagger
 from seq.training import evaluate
 
+SETTINGS = {  # batch size, epochs, lr, weight decay
+    "RNN": (8, 120, 1e-3, 0.6),
+    "LSTM": (16, 60, 1e-2, 0.3),
+    "GRU": (16, 70, 1e-2, 0.4),
+}
+
 
 def read(folder):
     return data.chorales(data.find("jsb_chorales_quarter.json", folder))
@@ -74,16 +80,16 @@ def run(kind, parts, options):
     """Train a model of a cell, and give its -log p a step on the test pieces."""
     mg.manual_seed(0)
     model = BinaryTagger(getattr(seq, kind)(88, 300), 88, dropout=0.3)
-    gated = kind != "RNN"
+    size, epochs, lr, decay = SETTINGS[kind]
     experiment.train(
         model,
-        batches(parts["train"], 16 if gated else 8),
+        batches(parts["train"], size),
         options,
-        epochs=(60 if gated else 80) if options.full else 15,
-        lr=1e-2 if gated else 1e-3,
+        epochs=epochs if options.full else 15,
+        lr=lr,
         held_out=batches(parts["valid"]),
         patience=40,
-        weight_decay=0.3 if gated else 0.5,
+        weight_decay=decay,
     )
     return model, evaluate(model, batches(parts["test"]))
 

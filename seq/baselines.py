@@ -39,8 +39,10 @@ class NaiveBayes:
                 f"got {len(examples)} and {len(labels)}"
             )
         n_classes = int(labels.max()) + 1
-        bags = [set(example) for example in examples]
-        self.index = {f: i for i, f in enumerate(dict.fromkeys(_all(bags)))}
+        # Dicts are sets in the order of the examples: the same in every run.
+        bags = [dict.fromkeys(example) for example in examples]
+        features = dict.fromkeys(feature for bag in bags for feature in bag)
+        self.index = {feature: i for i, feature in enumerate(features)}
         counts = np.ones((n_classes, len(self.index)))
         for bag, label in zip(bags, labels, strict=True):
             for feature in bag:
@@ -50,9 +52,10 @@ class NaiveBayes:
 
     def predict(self, examples: Sequence[Iterable[Hashable]]) -> Array:
         """The most probable label of each, int64 (N,)."""
-        return np.array([self._scores(set(e)).argmax() for e in examples], np.int64)
+        bags = map(dict.fromkeys, examples)
+        return np.array([self._scores(bag).argmax() for bag in bags], np.int64)
 
-    def _scores(self, bag: set[Hashable]) -> Array:
+    def _scores(self, bag: Iterable[Hashable]) -> Array:
         known = [self.index[feature] for feature in bag if feature in self.index]
         return self.log_prior + self.log_prob[:, known].sum(1)
 
@@ -70,7 +73,3 @@ class MostFrequentTag:
     def predict(self, words: Sequence[str]) -> list[str]:
         """A tag for each word."""
         return [self.tags.get(word, "O") for word in words]
-
-
-def _all(bags: Sequence[set[Hashable]]) -> Iterable[Hashable]:
-    return (feature for bag in bags for feature in bag)
