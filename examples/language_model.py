@@ -4,7 +4,8 @@
 
 FILE is any text; without it, tinyshakespeare.txt in the directory MINIGRAD_DATA;
 without that, generated sentences. Both models see the same batches from the same
-weights, and their loss curves lie on each other. --full trains ten times as long.
+weights, and their loss curves lie on each other. --full trains a larger one for ten
+times as long.
 """
 
 import argparse
@@ -81,6 +82,7 @@ def main() -> None:
     windows = Windows(corpus.train, BATCH, WINDOW)
     model = LanguageModel(
         corpus.vocabulary,
+        hidden_size=256 if full else 128,
         num_layers=2,
         embedding_size=64 if level == "char" else 128,
         lines=False,

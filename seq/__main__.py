@@ -81,12 +81,12 @@ def _add_train(train: argparse.ArgumentParser) -> None:
         ("patience", 3, "epochs without a better held-out loss before it stops"),
         ("min-count", 1, "how often a token must be there"),
     ]:
-        _add(train, name, _positive, default, text)
-    train.add_argument("--steps", type=_positive, help="batches, at most")
-    train.add_argument("--max-size", type=_positive, help="tokens, at most")
+        _add(train, name, positive, default, text)
+    train.add_argument("--steps", type=positive, help="batches, at most")
+    train.add_argument("--max-size", type=positive, help="tokens, at most")
     train.add_argument(
         "--embedding",
-        type=_natural,
+        type=natural,
         help="size of a token's vector; 0: one-hot, the default for up to 256 tokens",
     )
     _add(train, "dropout", float, 0.0, "of the layers' outputs")
@@ -94,19 +94,19 @@ def _add_train(train: argparse.ArgumentParser) -> None:
     _add(train, "clip", float, 1.0, "largest norm of the gradient")
     _add(train, "held-out", float, 0.1, "share of the text that is not trained on")
     _add(train, "encoding", str, "utf-8", "of the text")
-    _add(train, "seed", _natural, 0, "of all that is drawn")
+    _add(train, "seed", natural, 0, "of all that is drawn")
     train.add_argument("--resume", action="store_true", help="go on with the last run")
 
 
 def _add_sample(sample: argparse.ArgumentParser) -> None:
     sample.set_defaults(run=commands.sample)
     sample.add_argument("model", type=Path)
-    sample.add_argument("-n", type=_positive, default=1, help="texts (default: 1)")
-    _add(sample, "length", _positive, 200, "tokens of a text, at most")
+    sample.add_argument("-n", type=positive, default=1, help="texts (default: 1)")
+    _add(sample, "length", positive, 200, "tokens of a text, at most")
     _add(sample, "prompt", str, "", "how each text begins")
     _add(sample, "temperature", float, 1.0, "below 1: likelier; 0: the likeliest")
-    sample.add_argument("--top-k", type=_positive, help="among so many tokens only")
-    sample.add_argument("--seed", type=_natural, help="draw the same again")
+    sample.add_argument("--top-k", type=positive, help="among so many tokens only")
+    sample.add_argument("--seed", type=natural, help="draw the same again")
     sample.add_argument("--unknown", action="store_true", help="allow <UNK>")
 
 
@@ -128,14 +128,16 @@ def _add(
     command.add_argument(f"--{name}", type=kind, default=default, help=described)  # type: ignore[arg-type]
 
 
-def _positive(text: str) -> int:
+def positive(text: str) -> int:
+    """A number of at least 1."""
     number = int(text)
     if number < 1:
         raise argparse.ArgumentTypeError(f"{text} is not at least 1")
     return number
 
 
-def _natural(text: str) -> int:
+def natural(text: str) -> int:
+    """A number of at least 0."""
     number = int(text)
     if number < 0:
         raise argparse.ArgumentTypeError(f"{text} is below 0")

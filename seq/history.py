@@ -78,18 +78,26 @@ class History:
         figure = Figure(figsize=(7, 4), layout="constrained")
         axes = figure.add_subplot(xlabel="step", ylabel=label)
         steps = range(1, len(self.totals) + 1)
-        axes.plot(steps, self.losses, color="#c5d5e5", linewidth=0.8, label="step")
+        axes.plot(steps, self.losses, color="#8fb0d0", linewidth=0.8, label="step")
         for name, color in (("train", "#1f5a94"), ("held_out", "#c44e1c")):
             points = [(r.step, getattr(r, name)) for r in self.rounds]
             points = [(step, loss) for step, loss in points if loss is not None]
-            if points:
+            if len(points) > 1:
                 text = name.replace("_", " ")
                 axes.plot(*zip(*points, strict=True), ".-", color=color, label=text)
         for name, losses in (beside or {}).items():
             if len(losses) == 1:
                 axes.axhline(losses[0], linestyle=":", color="#444444", label=name)
             else:
-                axes.plot(range(1, len(losses) + 1), losses, "k:", lw=1, label=name)
+                # Wide and below, so that two curves on each other are both seen.
+                axes.plot(
+                    range(1, len(losses) + 1),
+                    losses,
+                    color="#f3c9a5",
+                    linewidth=5,
+                    zorder=0.5,
+                    label=name,
+                )
         axes.grid(alpha=0.3)
         axes.legend()
         figure.savefig(path, dpi=120)

@@ -60,7 +60,9 @@ class LanguageModel(nn.Module):
         size = len(vocabulary)
         if embedding_size is None:
             self.embedding = None
-            self._one_hot = mg.tensor(_one_hot_rows(size, dtype))
+            rows = np.eye(size, dtype=dtype)
+            rows[PAD] = 0
+            self._one_hot = mg.tensor(rows)
         else:
             self.embedding = nn.Embedding(
                 size, embedding_size, PAD, dtype=dtype, generator=self.generator
@@ -81,7 +83,11 @@ class LanguageModel(nn.Module):
     @property
     def vectors(self) -> Tensor:
         """x of each token: (len(vocabulary), size); that of <PAD> is zeros."""
-        return self._one_hot if self.embedding is None else self.embedding.weight
+        if self.embedding is not None:
+            return self.embedding.weight
+        if self._one_hot.dtype != self.head.weight.dtype:  # changed by Module.to
+            self._one_hot = self._one_hot.to(self.head.weight.dtype)
+        return self._one_hot
 
     def forward(
         self, inputs: Any, state: State | None = None, lengths: Lengths | None = None
@@ -205,9 +211,3 @@ def cell_named(cell: str | Cell) -> Cell:
     if not isinstance(found, Cell) or found.data:
         raise ArgumentError(f"cell must be one of {', '.join(known)}, got {cell!r}")
     return found
-
-
-def _one_hot_rows(n: int, dtype: DTypeLike) -> Any:
-    rows = np.eye(n, dtype=dtype)
-    rows[PAD] = 0
-    return rows

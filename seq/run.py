@@ -140,6 +140,7 @@ class Run:
     def _go_through_epoch(
         self, path: FilePath | None, progress: Progress, interrupt: Interrupt
     ) -> None:
+        before = self.n_done
         for batch, is_last in _with_last(self.batches.epoch(self.epoch, self.index)):
             self._step(batch)
             if is_last:
@@ -152,8 +153,11 @@ class Run:
             self._end_round_if_due(path)
             if self._is_over():
                 return
-        if not self.n_done:
-            raise ArgumentError("there is nothing to train on: no batches")
+        if self.n_done == before:
+            raise ArgumentError(
+                f"there is nothing to train on: epoch {self.epoch} has no batch "
+                f"{self.index}"
+            )
 
     def _step(self, batch: Any) -> None:
         options, place = self.options, f"epoch {self.epoch}, batch {self.index}"

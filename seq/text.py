@@ -55,6 +55,8 @@ class TokenFile:
         size, place = self._dtype.itemsize, self._start + start
         n_bytes = max(0, stop - start) * size
         data = os.pread(self._file.number, n_bytes, place * size)
+        if len(data) < n_bytes:
+            raise OSError(f"only {len(data):,} of {n_bytes:,} bytes could be read")
         return np.frombuffer(data, self._dtype)[::step].astype(np.int64)
 
     def append(self, numbers: Array) -> None:
@@ -127,6 +129,7 @@ def read_corpus(
         raise ArgumentError(f"held_out must be in [0, 1), got {held_out!r}")
     level = vocabulary.level if vocabulary else level
     name = getattr(source, "name", source)
+    name = name if isinstance(name, str | os.PathLike) else "the text"
 
     def chunks(what: str) -> Iterator[str]:
         with _read(source, what, progress) as (file, tick):

@@ -12,7 +12,7 @@ import torch
 
 import minigrad as mg
 import seq
-from conformance.policy import FLOAT64_RTOL, relative_error
+from conformance.policy import FLOAT64_RTOL, float32_limit, relative_error
 from minigrad.errors import ArgumentError
 from seq.batches import TextBatch, Windows, text_batch
 from seq.cells import mgu
@@ -172,6 +172,16 @@ def test_windows_with_a_carried_state_are_the_whole_text() -> None:
         found = evaluate(model, Windows(tokens, 1, window), carry=True)
         whole = -model.log_probabilities(text_batch([tokens]))[0] / 60
         assert relative_error(found, whole) <= FLOAT64_RTOL
+
+
+def test_the_dtype_may_change() -> None:
+    for embedding in (None, 4):
+        model = make("gru", embedding, dtype=mg.float32)
+        before = model.log_probability("abc")
+        after = model.double().log_probability("abc")
+        assert relative_error(before, after) <= float32_limit(0.0)
+        model.float()
+        assert model.log_probability("abc") == before
 
 
 def test_dropout_is_of_training_only() -> None:

@@ -123,6 +123,8 @@ def test_the_file_is_named(tmp_path: Path) -> None:
     path.write_bytes(b"\xff")
     with pytest.raises(FileFormatError, match=r"bad\.txt: it is no text in utf-8"):
         read_corpus(path)
+    with pytest.raises(FileFormatError, match=r"^the text: it is no text"):
+        read_corpus(io.BytesIO(b"\xff"))
     with pytest.raises(FileNotFoundError, match=r"none\.txt"):
         read_corpus(tmp_path / "none.txt")
 

@@ -320,6 +320,10 @@ def test_a_checkpoint_of_another_run(tmp_path: Path) -> None:
             resume=True,
             progress=False,
         )
+    with pytest.raises(ArgumentError, match="epoch 1 has no batch 3"):
+        with pytest.raises(KeyboardInterrupt):
+            train(Data((1, 3), press), checkpoint=path)
+        train(Data().batches[:2], checkpoint=path, resume=True)
     data = path.read_bytes()
     for broken in (b"", data[:100], data[:-9], b"{}" * 50):
         path.write_bytes(broken)
