@@ -29,14 +29,19 @@ def check_names(cell: Cell, names: Sequence[str] | None) -> tuple[str, ...]:
             'return_internals must be a tuple of names, such as ("i", "f"), '
             f"got {names!r}"
         )
-    code = _code(cell)
-    known = [n for n in code.co_varnames + code.co_cellvars if n not in cell.params]
+    known = known_names(cell)
     if unknown := [name for name in names if name not in known]:
         raise ArgumentError(
             f"cell {cell.name!r} has no {', '.join(map(repr, unknown))} in its "
             f"equations; return_internals may name {', '.join(known)}"
         )
     return tuple(names)
+
+
+def known_names(cell: Cell) -> list[str]:
+    """What return_internals may name: all in the equations but the parameters."""
+    code = _code(cell)
+    return [n for n in code.co_varnames + code.co_cellvars if n not in cell.params]
 
 
 def observed_step(
