@@ -148,7 +148,12 @@ def covering(kinds: tuple[str, ...], strength: int) -> tuple[LayerCase, ...]:
     Greedy over the full product: always the first of the cases with most combinations
     not yet seen, in both dtypes. The kind is an axis like any other.
     """
-    candidates = product(kinds, omit="dtype")
+    chosen = cover(product(kinds, omit="dtype"), strength)
+    return tuple(replace(case, dtype=d) for case in chosen for d in AXES["dtype"])
+
+
+def cover(candidates: Sequence[LayerCase], strength: int) -> list[LayerCase]:
+    """Some of the candidates, with every combination of `strength` values of theirs."""
     combinations = _combinations(candidates, strength)
     unseen = np.ones(combinations.max() + 1, bool)
     chosen = []
@@ -156,7 +161,7 @@ def covering(kinds: tuple[str, ...], strength: int) -> tuple[LayerCase, ...]:
         best = int(unseen[combinations].sum(1).argmax())
         unseen[combinations[best]] = False
         chosen.append(candidates[best])
-    return tuple(replace(case, dtype=d) for case in chosen for d in AXES["dtype"])
+    return chosen
 
 
 def default() -> Iterator[LayerCase]:
