@@ -59,9 +59,22 @@ def check(cell: Any, data: Mapping[str, Callable[..., Any]] | None = None) -> Su
     return custom.check(cell, data)
 
 
-def run(case: str, check: str | None = None) -> None:
-    """Run one case by its id, and print the results of a check, or of all of them."""
+def run(
+    case: str, check: str | None = None, subject: str = "", seconds: float = 60.0
+) -> None:
+    """Run one case by its id, and print the results of a check, or of all of them.
+
+    subject: the name of another implementation to run it, in a process of its own,
+    which is given so many seconds for each run.
+    """
     require()
+    if subject:
+        from .subject_command import results_of
+
+        for result in results_of(subject, case, seconds):
+            if check in (None, result.check):
+                print(result)
+        return
     from .suite import units
 
     table = units(full=True)

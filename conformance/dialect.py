@@ -239,7 +239,7 @@ def split(kind: str, parameters: Mapping[str, Array]) -> dict[Row, Array]:
         raise ValueError(f"{kind} needs {', '.join(missing)}")
     weight = parameters["weight_hh"]
     units = len(weight) // len(orders["weight_hh"])
-    rows = {}
+    rows: dict[Row, Array] = {}
     for name, order in orders.items():
         zeros = np.zeros(units * len(order), weight.dtype)
         array = parameters.get(name, zeros)

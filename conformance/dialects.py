@@ -349,9 +349,9 @@ def dialect(framework: str, kind: str, layer: str = "") -> Dialect:
     layer: its name, where a framework has several layers of a kind.
     """
     for found in DIALECTS:
-        if (found.framework, found.kind) == (framework, kind):
-            if layer in ("", found.layer):
-                return found
+        named = found.framework, found.kind
+        if named == (framework, kind) and layer in ("", found.layer):
+            return found
     known = sorted({d.kind for d in DIALECTS if d.framework == framework})
     if known:
         raise LookupError(f"{framework} has no {kind} {layer}; it has {known}")

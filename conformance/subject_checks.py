@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from . import oracle
 from .cases import AXES, TORCH_KINDS, LayerCase, cover, product
-from .data import Arrays, Data, make_data, padding
+from .data import Array, Arrays, Data, make_data, padding
 from .isolation import Facts, Reply, Worker
 from .judge import Judge
 from .kinds import Kind, kind_of
@@ -17,8 +18,6 @@ from .result import Result
 from .subjects import Answer
 from .suite import errors_beyond
 from .tape import Run, patterns
-
-SECONDS = 60.0  # for one run, compiling included
 
 KINDS = (*TORCH_KINDS, "gru_reset_before", "lstm_peephole", "lstm_coupled")
 """The kinds that some framework other than minigrad has."""
@@ -61,10 +60,17 @@ def subject_cases() -> list[LayerCase]:
     return found
 
 
-def check_case(worker: Worker, case: LayerCase) -> Outcome:
-    """Outputs, final states and gradients of one case against PyTorch."""
+def check_case(
+    worker: Worker, case: LayerCase, empty_rows: bool | None = None
+) -> Outcome:
+    """Outputs, final states and gradients of one case against PyTorch.
+
+    empty_rows: whether there are some, if lengths vary; None is what the subject says.
+    """
     kind = kind_of(case.kind)
     facts = worker.facts
+    if empty_rows is not None:
+        facts = replace(facts, empty_rows=empty_rows)
     data = prepared(case, make_data(case, kind), facts)
     reply = worker.run(case, data)
     if reply.status in ("unsupported", "not representable"):
@@ -108,12 +114,12 @@ def _gradients(
     judge: Judge, pattern: str, reference: Run, data: Data, answer: Answer
 ) -> Iterator[Result]:
     expected = reference.gradients(data.astype(np.float64).cotangents)
-    found = dict(answer.gradients or {})
+    found = answer.gradients or {}
     yield from _compared(judge, f"grad({pattern})", found, expected)
 
 
 def _compared(
-    judge: Judge, what: str, found: Arrays, expected: Arrays
+    judge: Judge, what: str, found: Mapping[str, Any], expected: Arrays
 ) -> Iterator[Result]:
     names = sorted(found)
     detail = f"it returned {names}, not {sorted(expected)}"
@@ -131,16 +137,7 @@ def prepared(case: LayerCase, data: Data, facts: Facts) -> Data:
         return data
     lengths = data.lengths if facts.empty_rows else np.maximum(data.lengths, 1)
     x = data.inputs["x"].copy()
-    drawn = case.rng("padding").standard_normal(x.shape).astype(x.dtype)
-    x[np.isnan(x)] = drawn[np.isnan(x)]  # a row that was longer made
+    drawn: Array = np.array(case.rng("padding").standard_normal(x.shape), x.dtype)
+    x[np.isnan(x)] = drawn[np.isnan(x)]  # of rows that are made longer
     x[padding(case, lengths)] = facts.padding
     return replace(data, lengths=lengths, inputs={**data.inputs, "x": x})
-
-
-def snippet(name: str, result: Result) -> str:
-    """Code that runs a subject on a case in this process, and prints what it says."""
-    return (
-        f"# {name}, {result.case}: {result.check}\n"
-        "from conformance.subjects.alone import run\n\n"
-        f"run({name!r}, {result.case!r}, {result.check!r})  # prints what fails\n"
-    )

@@ -64,7 +64,8 @@ class Keras(Converted):
             values = [array for side in own for array in ordered(side, WEIGHTS)]
             options = {"mask": mask, "initial_state": states or None}
             layer = self.layer(case, x.shape)
-            x, *last = self.apply(layer, values, x, options)
+            fixed = [variable.value for variable in layer.non_trainable_variables]
+            (x, *last), _ = layer.stateless_call(values, fixed, x, **options)
             width = len(kind.carry)
             ends += [last[d * width : (d + 1) * width] for d in range(case.directions)]
         output = x if case.batch_first else ops.swapaxes(x, 0, 1)
@@ -94,12 +95,6 @@ class Keras(Converted):
         made.build(tuple(shape))
         return made
 
-    def apply(
-        self, layer: Any, values: list[Any], x: Any, options: dict[str, Any]
-    ) -> Any:
-        """Call a layer with these weights."""
-        raise NotImplementedError
-
 
 class OnJax(Keras):
     """KERAS_BACKEND=jax."""
@@ -112,13 +107,6 @@ class OnJax(Keras):
         from .jax import differentiated
 
         return differentiated(self.forward, case, data)
-
-    def apply(
-        self, layer: Any, values: list[Any], x: Any, options: dict[str, Any]
-    ) -> Any:
-        """Call a layer as a function of its weights."""
-        fixed = [variable.value for variable in layer.non_trainable_variables]
-        return layer.stateless_call(values, fixed, x, **options)[0]
 
 
 class OnTorch(Keras):
@@ -146,19 +134,3 @@ class OnTorch(Keras):
             {name: value.numpy(force=True) for name, value in outputs.items()},
             {n: g.numpy(force=True) for n, g in zip(leaves, gradients, strict=True)},
         )
-
-    def apply(
-        self, layer: Any, values: list[Any], x: Any, options: dict[str, Any]
-    ) -> Any:
-        """Call a layer in which these weights stand in for its own."""
-        from torch.func import functional_call
-
-        names = [v.path for v in layer.trainable_variables]
-        own = dict(layer.named_parameters())
-        by_storage = {id(v.value): v for v in layer.trainable_variables}
-        given = {}
-        for name, parameter in own.items():
-            variable = by_storage.get(id(parameter))
-            if variable is not None:
-                given[name] = values[names.index(variable.path)]
-        return functional_call(layer, given, (x,), options)

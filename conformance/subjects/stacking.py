@@ -1,7 +1,6 @@
 """Layers and directions put together from one layer in one direction.
 
-For implementations that have no more than that. Everything is numpy, or whatever the
-one layer returns, such as traced arrays; `concatenate` and `stack` come with it.
+For implementations that have no more than that.
 """
 
 from __future__ import annotations
@@ -12,8 +11,8 @@ from typing import Any
 from ..cases import LayerCase
 from ..data import suffixes
 
-Layer = Callable[[Mapping[str, Any], Any, Sequence[Any] | None, bool], tuple[Any, Any]]
-"""(parameters, x, states, reverse) -> (output, states); x and output are (T, B, ...)."""
+Layer = Callable[[dict[str, Any], Any, list[Any] | None, bool], tuple[Any, Any]]
+"""(parameters, x, states, reverse) -> (output, states); sequences are (T, B, ...)."""
 
 
 def place_parameters(parameters: Mapping[str, Any], suffix: str) -> dict[str, Any]:
