@@ -93,8 +93,8 @@ FINDINGS: tuple[Finding, ...] = (
         "^(value|grad)",
         "theirs",
         "`keras.ops.matmul` of two float64 tensors is float32, whatever the layer's "
-        "dtype and `floatx` are: the table by which dtypes are promoted has it so on every "
-        "backend but TensorFlow. Layers that don't go through it are right.",
+        "dtype and `floatx` are: the table by which dtypes are promoted has it so on "
+        "every backend but TensorFlow. Layers that don't go through it are right.",
         DATE,
         {"keras": "3.15.1"},
         up_to=1e-5,
