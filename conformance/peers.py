@@ -16,7 +16,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from . import peers_page, probes
+from . import one_step_proofs, peers_page, probes
 from .files import write_whole
 from .isolation import SubjectError, Worker
 from .subject_checks import check_case, subject_cases
@@ -34,7 +34,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m conformance.peers", description="Write docs/peers.md."
     )
-    names = [*BUILT_IN, probes.NAME]
+    others = {module.NAME: module.run for module in (probes, one_step_proofs)}
+    names = [*BUILT_IN, *others]
     parser.add_argument(
         "names", nargs="*", metavar="NAME", help=f"which of {', '.join(names)}; all"
     )
@@ -44,7 +45,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     RECORDS.mkdir(parents=True, exist_ok=True)
     for name in chosen:
         try:
-            record = probes.run() if name == probes.NAME else run(name)
+            record = others[name]() if name in others else run(name)
         except SubjectError as error:
             print(f"{error}; `make peers` installs what is needed", file=sys.stderr)
             return 2
@@ -55,8 +56,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         n: json.loads(p.read_text("utf-8")) for n, p in paths.items() if p.exists()
     }
     checked = found.pop(probes.NAME, {"probes": []})
-    write_whole(PAGE, peers_page.page(found, checked))
+    proved = found.pop(one_step_proofs.NAME, {"proofs": []})
+    write_whole(PAGE, peers_page.page(found, checked, proved))
     problems = peers_page.unexplained(found) + peers_page.stale(found)
+    problems += peers_page.disproved(proved)
     print(*problems, sep="\n")
     return 1 if problems else 0
 

@@ -28,7 +28,9 @@ page; whatever is on it was run.
 """
 
 
-def page(records: Records, checked: Mapping[str, Any]) -> str:
+def page(
+    records: Records, checked: Mapping[str, Any], proved: Mapping[str, Any]
+) -> str:
     """The whole page."""
     parts = [
         "<!-- Written by `make peers`; change the source, not this page. -->",
@@ -43,6 +45,7 @@ def page(records: Records, checked: Mapping[str, Any]) -> str:
         "## What fails, and whose it is",
         *_explained(records),
         _probes(checked),
+        _proofs(proved),
         "## Every case",
         _matrix(records),
     ]
@@ -163,6 +166,33 @@ def _probes(checked: Mapping[str, Any]) -> str:
     head = "Defects that no layer case can show, each run to see if it is still there."
     table = _table(["defect", "versions", "", "seen"], rows)
     return f"## Looked at one by one\n\n{head}\n\n{table}"
+
+
+def _proofs(proved: Mapping[str, Any]) -> str:
+    rows = [
+        [
+            proof["layer"],
+            proof["kind"],
+            proof["versions"],
+            f"{proof['error']:.1e}",
+            f"{proof['limit']:.1e}",
+        ]
+        for proof in proved["proofs"]
+    ]
+    if not rows:
+        return ""
+    head = "Frameworks without a subject: weights by their dialect, one step, float32."
+    table = _table(["layer", "kind", "versions", "error", "limit"], rows)
+    return f"## Dialects, proved by one step\n\n{head}\n\n{table}"
+
+
+def disproved(proved: Mapping[str, Any]) -> list[str]:
+    """Conversions that lead to another result."""
+    return [
+        f"wrong dialect: {proof['layer']}: error {proof['error']:.2g}"
+        for proof in proved["proofs"]
+        if proof["error"] > proof["limit"]
+    ]
 
 
 def _matrix(records: Records) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 import seq
 from conformance.dialect import Dialect, Stack
 from conformance.dialects import DIALECTS
+from conformance.one_step_proofs import PROOFS
 from minigrad.op import OPS, Op
 from seq.cell import Cell, parameter_name
 
@@ -79,7 +80,11 @@ def _page(title: str, opening: str, *sections: str) -> str:
 def _dialect(dialect: Dialect) -> str:
     arrays = "<br>".join(map(_stack, dialect.arrays))
     lost = "<br>".join(dialect.losses())
-    proof = "running it" if dialect.framework in RUN else "reading"
+    proof = "reading"
+    if dialect.framework in RUN:
+        proof = "the layer cases"
+    if any(known[:2] == (dialect.framework, dialect.kind) for known in PROOFS):
+        proof = "one step"
     name = f"{dialect.framework} {dialect.layer}"
     return f"| {name} | {dialect.kind} | {arrays} | {lost} | {proof} |"
 

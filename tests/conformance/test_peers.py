@@ -2,9 +2,10 @@
 
 import re
 
+import numpy as np
 import pytest
 
-from conformance import findings, peers, peers_page
+from conformance import findings, one_step_proofs, peers, peers_page
 from conformance.findings import Failure, Finding
 from conformance.subjects import BUILT_IN
 
@@ -43,7 +44,7 @@ def _one_finding(monkeypatch):
 
 
 def test_a_failure_is_explained_and_shown():
-    text = peers_page.page(RECORDS, {"probes": []})
+    text = peers_page.page(RECORDS, {"probes": []}, {"proofs": []})
     assert "**left: theirs.** It forgets. 1 cases" in text
     assert "`gru/L1/T7/f64`: value output: error 0.5, at [0] it is 1, not 2" in text
     assert "python -m conformance --subject left --filter '^gru/L1/T7/f64$'" in text
@@ -60,9 +61,10 @@ def test_what_no_finding_covers_is_named():
 
 def test_a_finding_that_nothing_fails_by_is_stale():
     assert peers_page.stale(RECORDS) == []
-    assert peers_page.stale({"right": record(PASSED)}) == [
+    assert peers_page.stale({"left": record(PASSED)}) == [
         "stale finding: ^left$ ^gru/ ^value"
     ]
+    assert peers_page.stale({"right": record(PASSED)}) == []  # it didn't run
 
 
 def test_what_a_finding_covers():
@@ -100,3 +102,27 @@ def test_a_subject_that_is_not_installed_leaves_the_page_alone(
     assert peers.main(["absent"]) == 2
     assert "`make peers` installs what is needed" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_conversion_is_held_to_its_limit():
+    def one_step(kind, arrays, x, states):
+        """PyTorch's dialect, by hand."""
+        w = arrays
+        of_x, of_h = x @ w["weight_ih"].T, states[0] @ w["weight_hh"].T
+        return [np.tanh(of_x + of_h + w["bias_ih"] + w["bias_hh"])]
+
+    def forgets(kind, arrays, x, states):
+        return one_step(kind, {**arrays, "bias_hh": 0}, x, states)
+
+    right, wrong = (
+        one_step_proofs.error_of("PyTorch", "rnn_tanh", f) for f in (one_step, forgets)
+    )
+    assert right <= one_step_proofs.limit_of("rnn_tanh") < wrong
+    proof = {
+        "layer": "a",
+        "error": wrong,
+        "limit": one_step_proofs.limit_of("rnn_tanh"),
+    }
+    (said,) = peers_page.disproved({"proofs": [proof]})
+    assert said.startswith("wrong dialect: a: error")
+    assert peers_page.disproved({"proofs": [{**proof, "error": right}]}) == []
