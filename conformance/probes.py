@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib.metadata
 import multiprocessing
 import os
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -85,7 +86,8 @@ def keras_unroll() -> str:
     try:
         layer(np.ones((1, 3, 2), "f"), mask=np.ones((1, 3), bool))
     except Exception as error:
-        lines = [line for line in str(error).splitlines() if line.strip()]
+        plain = re.sub(r"\x1b\[\d*m", "", str(error))
+        lines = [line for line in plain.splitlines() if line.strip()]
         return f"yes: {type(error).__name__}: {lines[min(1, len(lines) - 1)]}"
     return "no: it runs"
 

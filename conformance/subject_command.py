@@ -27,11 +27,17 @@ WIDTH = 136  # what the tables need
 
 
 def main(options: argparse.Namespace) -> int:
-    """Run the cases that the filter leaves; exits with 1 for a failure, 2 for none."""
-    cases = [c for c in subject_cases() if re.search(options.filter, c.id)]
+    """Run the cases that the filter leaves; 1 for a failure, 2 for bad usage."""
+    try:
+        cases = [c for c in subject_cases() if re.search(options.filter, c.id)]
+    except re.error as error:
+        return _refuse(f"--filter {options.filter!r} is no regular expression: {error}")
     if not cases:
-        print(f"--filter {options.filter!r} matches no case; see --list")
-        return 2
+        return _refuse(f"--filter {options.filter!r} matches no case; see --list")
+    if not options.seconds > 0:
+        return _refuse(f"--seconds must be above 0, not {options.seconds}")
+    if options.json and not options.json.absolute().parent.is_dir():
+        return _refuse(f"--json: no directory {options.json.absolute().parent}")
     if options.list:
         print(*(case.id for case in cases), sep="\n")
         return 0
@@ -40,8 +46,7 @@ def main(options: argparse.Namespace) -> int:
             facts = worker.facts
             outcomes = list(run(worker, cases))
     except SubjectError as error:
-        print(error, file=sys.stderr)
-        return 2
+        return _refuse(str(error))
     report = reported(outcomes)
     show(report, outcomes, options.subject)
     if options.json:
@@ -53,6 +58,11 @@ def main(options: argparse.Namespace) -> int:
         }
         write_whole(options.json, json.dumps(found, indent=1))
     return 0 if report.passed else 1
+
+
+def _refuse(message: str) -> int:
+    print(message, file=sys.stderr)
+    return 2
 
 
 def run(worker: Worker, cases: Iterable[LayerCase]) -> Iterator[Outcome]:

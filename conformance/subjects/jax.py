@@ -14,7 +14,7 @@ from jax.nn import relu, sigmoid
 
 from ..cases import LayerCase
 from ..data import Data
-from ..kinds import kind_of
+from ..kinds import SIZES, kind_of
 from . import Answer, Subject
 from .stacking import run_stack, time_first
 
@@ -74,7 +74,7 @@ def forward(case: LayerCase, leaves: Tensors, lengths: Any) -> Tensors:
     if case.state:
         states = [leaves[f"{name}_0"] for name in kind.carry]
         states = [s if case.batched else s[:, None] for s in states]
-    sizes = [5 if shape == "H" else 2 for shape in kind.carry.values()]
+    sizes = [SIZES[shape] for shape in kind.carry.values()]
 
     def layer(own: Tensors, x: Any, first: Any, reverse: bool) -> tuple[Any, Any]:
         if first is None:

@@ -196,12 +196,24 @@ def test_the_command_shows_what_fails_as_code(capsys):
     assert "FAILED gru/L1/T7/f64: value output: error inf" in printed.getvalue()
 
 
-def test_the_command_lists_its_cases_and_refuses_nonsense(capsys):
+def test_the_command_lists_its_cases(capsys):
     assert main(["--subject", "torch", "--list", "--filter", "^lstm/"]) == 0
     assert len(capsys.readouterr().out.split()) == 20
-    assert main(["--subject", "torch", "--filter", "^lstm/L9"]) == 2
-    assert main(["--subject", "nobody", "--filter", "^lstm/"]) == 2
-    assert "a subject is one of" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--filter", "^lstm/L9"], "matches no case; see --list"),
+        (["--filter", "("], "is no regular expression"),
+        (["--seconds", "0"], "--seconds must be above 0"),
+        (["--json", "/no/such/place/out.json"], "no directory"),
+        (["--subject", "nobody"], "a subject is one of"),
+    ],
+)
+def test_the_command_refuses_nonsense(arguments, message, capsys):
+    assert main(["--subject", "torch", *arguments]) == 2
+    assert message in capsys.readouterr().err
 
 
 def test_short_names_lead_somewhere():
