@@ -100,6 +100,26 @@ FINDINGS: tuple[Finding, ...] = (
         up_to=1e-5,
     ),
     Finding(
+        "^keras-jax$",
+        "/f64$",
+        "^runs",
+        "theirs",
+        "The same table: in the loop, lax.scan refuses a state that comes in as float64 "
+        "and goes out as float32.",
+        DATE,
+        {"keras": "3.15.1", "jax": "0.10.2"},
+    ),
+    Finding(
+        "^keras-jax$",
+        "^gru/.*nobias/.*f32$",
+        "^runs",
+        "theirs",
+        "Without a bias, `backend.jax.rnn.gru` makes zeros without a dtype: with "
+        "jax_enable_x64 they are float64, and lax.scan refuses the state that follows.",
+        DATE,
+        {"keras": "3.15.1", "jax": "0.10.2"},
+    ),
+    Finding(
         "^onnxruntime$",
         "/lengths/",
         "^value [hc]_n",

@@ -18,6 +18,8 @@ Records = Mapping[str, Mapping[str, Any]]
 
 MARKS = {"pass": "✓", "fail": "✗", "unsupported": "·", NOT_REPRESENTABLE: "∅"}
 
+COLOURS = re.compile(r"\x1b\[\d*m")
+
 OPENING = """\
 Layer cases of the conformance suite on other implementations, each in a process of its
 own: outputs, final states, and the gradients of all inputs and parameters for the
@@ -150,7 +152,8 @@ def _finding(finding: Finding, failed: list[Failure]) -> str:
     # The largest finite error says most.
     worst = max(failed, key=lambda f: (isfinite(f.error), f.error))
     error = f"error {worst.error:.2g}, " if isfinite(worst.error) else ""
-    place = f"`{worst.case}`: {worst.check}: {error}{worst.detail}"
+    detail = textwrap.shorten(COLOURS.sub("", worst.detail), 200)
+    place = f"`{worst.case}`: {worst.check}: {error}{detail}"
     command = f"python -m conformance --subject {worst.subject}"
     text = "\n\n".join(textwrap.fill(part, 88) for part in (head + tail, place))
     return f"{text}\n\n    {command} --filter '^{worst.case}$'"
