@@ -104,8 +104,8 @@ FINDINGS: tuple[Finding, ...] = (
         "/f64$",
         "^runs",
         "theirs",
-        "The same table: in the loop, lax.scan refuses a state that comes in as float64 "
-        "and goes out as float32.",
+        "The same table: in the loop, lax.scan refuses a state that comes in as "
+        "float64 and goes out as float32.",
         DATE,
         {"keras": "3.15.1", "jax": "0.10.2"},
     ),

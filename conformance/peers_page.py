@@ -148,7 +148,8 @@ def _finding(finding: Finding, failed: list[Failure]) -> str:
     versions = ", ".join(f"{n} {v}" for n, v in finding.versions.items())
     only = "Without an empty row these cases pass. " if finding.only_empty else ""
     head = f"**{', '.join(names)}: {finding.whose}.** {finding.text} {only}"
-    tail = f"{cases} cases, looked into on {finding.date} with {versions}."
+    count = f"{cases} case{'s' * (cases > 1)}"
+    tail = f"{count}, looked into on {finding.date} with {versions}."
     # The largest finite error says most.
     worst = max(failed, key=lambda f: (isfinite(f.error), f.error))
     error = f"error {worst.error:.2g}, " if isfinite(worst.error) else ""

@@ -45,7 +45,7 @@ def _one_finding(monkeypatch):
 
 def test_a_failure_is_explained_and_shown():
     text = peers_page.page(RECORDS, {"probes": []}, {"proofs": []})
-    assert "**left: theirs.** It forgets. 1 cases" in text
+    assert "**left: theirs.** It forgets. 1 case, looked" in text
     assert "`gru/L1/T7/f64`: value output: error 0.5, at [0] it is 1, not 2" in text
     assert "python -m conformance --subject left --filter '^gru/L1/T7/f64$'" in text
     assert "| gru | 1 ✗ | 1 ✓ |" in text
