@@ -125,8 +125,8 @@ FINDINGS: tuple[Finding, ...] = (
         "^(value|grad)",
         "theirs",
         "Rounding; in float64 the same case passes. XLA's float32 tanh errs by up to "
-        "3.8 units in the last place between -3 and 3, where PyTorch's errs by 0.5, and "
-        "the limit is twice what PyTorch errs.",
+        "3.8 units in the last place between -3 and 3, where PyTorch's errs by 0.5, "
+        "and the limit is twice what PyTorch errs.",
         DATE,
         {"jaxlib": "0.10.2"},
         up_to=1e-6,
