@@ -8,7 +8,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 SOURCES := $(shell find minigrad/. seq/. conformance/. \
 	-not -path '*__pycache__*' -not -name '*.so')
 
-.PHONY: help setup conformance test pytest test-pure test-checked bench bench-ops lint clean
+.PHONY: help setup conformance peers test pytest test-pure test-checked bench bench-ops lint clean
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 
@@ -19,6 +19,9 @@ setup: .venv/ready ## make .venv, with all that the other commands need
 
 conformance: .venv/ready ## hold every output and gradient against PyTorch
 	$(BIN)/python -m conformance
+
+peers: .venv-peers/ready ## run other frameworks through the suite; docs/peers.md
+	.venv-peers/bin/python -m conformance.peers
 
 test: lint pytest test-pure test-checked ## lint, then the tests on all three builds
 
@@ -55,6 +58,11 @@ clean: ## remove what was built, but not the packages in .venv
 
 .venv/ready: pyproject.toml setup.py $(wildcard minigrad/*.pyx minigrad/*.h) | .venv/pyvenv.cfg
 	$(BIN)/pip install --quiet --editable '.[test]'
+	touch $@
+
+.venv-peers/ready: pyproject.toml setup.py $(wildcard minigrad/*.pyx minigrad/*.h) | .venv/pyvenv.cfg
+	$(PYTHON) -m venv .venv-peers
+	.venv-peers/bin/pip install --quiet --editable '.[subjects]'
 	touch $@
 
 # Emptied first: a module that was deleted must not live on in an old build.

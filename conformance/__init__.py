@@ -114,9 +114,22 @@ def case_ids(layer: Any, like: str | None = None) -> list[str]:
     return library.case_ids(layer, like)
 
 
-def run(case: str, check: str | None = None) -> None:
-    """Run one case by its id, and print the results of a check, or of all of them."""
+def run(
+    case: str, check: str | None = None, subject: str = "", seconds: float = 60.0
+) -> None:
+    """Run one case by its id, and print the results of a check, or of all of them.
+
+    subject: the name of another implementation to run it, in a process of its own,
+    which is given so many seconds for each run.
+    """
     require()
+    if subject:
+        from .subject_command import results_of
+
+        for result in results_of(subject, case, seconds):
+            if check in (None, result.check):
+                print(result)
+        return
     from .suite import units
 
     table = units(full=True)

@@ -44,6 +44,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         record_golden()
         record()
         return 0
+    if options.subject:
+        from . import subject_command
+
+        return subject_command.main(options)
     names = _selected(parser, options)
     if options.list:
         print(*names, sep="\n")
@@ -81,6 +85,12 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--full", action="store_true", help="all combinations of axes")
     parser.add_argument(
         "--jobs", metavar="N", type=int, default=os.cpu_count() or 1, help="processes"
+    )
+    parser.add_argument(
+        "--subject", metavar="NAME", help="run another implementation (subjects.md)"
+    )
+    parser.add_argument(
+        "--seconds", metavar="S", type=float, default=60.0, help="for one of its runs"
     )
     return parser
 

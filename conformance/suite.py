@@ -41,7 +41,12 @@ def units(full: bool = False) -> dict[str, Check]:
 
 
 def _check_beyond(case: LayerCase) -> Iterator[Result]:
-    """A case that only a full run has, and so PyTorch's worst of as many.
+    """A case that only a full run has."""
+    return checks.check_layer(case, errors=errors_beyond(case))
+
+
+def errors_beyond(case: LayerCase) -> policy.Errors:
+    """What a case that only a full run has may err: PyTorch's worst of as many.
 
     Among thousands, some gradients hang on a single number that cancelled, and every
     tensor behind it has its error: the families are values, gradients and second
@@ -54,7 +59,7 @@ def _check_beyond(case: LayerCase) -> Iterator[Result]:
         what = family.split()[0]
         worst[what] = max(error, worst.get(what, 0.0))
     known = {f: worst[f.split()[0]] for group in groups for f in group}
-    return checks.check_layer(case, errors={**errors, case.family: known})
+    return {**errors, case.family: known}
 
 
 def _wide(case: LayerCase) -> str:

@@ -1,4 +1,4 @@
-"""Write ops.md and cells.md from the tables: `python docs/reference.py`."""
+"""Write ops.md, cells.md and dialects.md: `python docs/reference.py`."""
 
 import ast
 import inspect
@@ -7,11 +7,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 import seq
+from conformance.dialect import Dialect, Stack
+from conformance.dialects import DIALECTS
+from conformance.one_step_proofs import PROOFS
 from minigrad.op import OPS, Op
 from seq.cell import Cell, parameter_name
 
 HERE = Path(__file__).parent
 COMMAND = "python docs/reference.py"
+RUN = ("PyTorch", "Keras", "Flax linen", "Flax nnx", "ONNX", "Thinc")
 
 
 def ops_page() -> str:
@@ -42,7 +46,28 @@ def cells_page() -> str:
     )
 
 
-PAGES: dict[str, Callable[[], str]] = {"ops.md": ops_page, "cells.md": cells_page}
+def dialects_page() -> str:
+    """How frameworks write down the same weights."""
+    rows = ["| layer | kind | arrays | lost | proved by |", "|---|---|---|---|---|"]
+    return _page(
+        "Dialects",
+        "Where PyTorch's weights are in another framework's layer, of one layer and "
+        "direction. Of each array its axes: g runs over the gates, h over the units, i "
+        "over the inputs, p over two halves; letters that stand together are merged. "
+        "Then its gates in their order, under PyTorch's names, and the parameters that "
+        "they are of; a sum of two is merged. A minus is a gate that is 1 minus "
+        "PyTorch's, -1 a bias to which the framework adds 1, 0 what it doesn't read. "
+        "What is lost doesn't come back. `conformance.dialects` converts. What running "
+        "it proved is in [peers.md](peers.md).",
+        "\n".join(rows + [_dialect(dialect) for dialect in DIALECTS]),
+    )
+
+
+PAGES: dict[str, Callable[[], str]] = {
+    "ops.md": ops_page,
+    "cells.md": cells_page,
+    "dialects.md": dialects_page,
+}
 
 
 def _page(title: str, opening: str, *sections: str) -> str:
@@ -50,6 +75,36 @@ def _page(title: str, opening: str, *sections: str) -> str:
     return (
         "\n\n".join([note, f"# {title}", textwrap.fill(opening, 88), *sections]) + "\n"
     )
+
+
+def _dialect(dialect: Dialect) -> str:
+    arrays = "<br>".join(map(_stack, dialect.arrays))
+    lost = "<br>".join(dialect.losses())
+    proof = "reading"
+    if dialect.framework in RUN:
+        proof = "the layer cases"
+    if any(known[:2] == (dialect.framework, dialect.kind) for known in PROOFS):
+        proof = "one step"
+    name = f"{dialect.framework} {dialect.layer}"
+    return f"| {name} | {dialect.kind} | {arrays} | {lost} | {proof} |"
+
+
+def _stack(stack: Stack) -> str:
+    """`kernel` (i gh): zrn of weight_ih."""
+    parts: list[list[str]] = []
+    for block in stack.blocks:
+        gate = (
+            "-" * (block.sign < 0)
+            + block.gate
+            + f"-{block.added:g}" * (block.added > 0)
+        )
+        of = " + ".join(block.of)
+        if parts and parts[-1][1] == of and block.gate:
+            parts[-1][0] += f" {gate}"
+        else:
+            parts.append([gate if of else "0", of])
+    held = ", ".join(f"{g} of {of}" if g and of else g + of for g, of in parts)
+    return f"`{stack.name}` ({stack.layout}): {held}"
 
 
 def _op(op: Op) -> str:

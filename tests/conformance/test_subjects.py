@@ -1,0 +1,223 @@
+"""Other implementations under the suite: right ones pass, bad ones are called so."""
+
+import contextlib
+import io
+import json
+import re
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from conformance.__main__ import main
+from conformance.cases import AXES, LayerCase
+from conformance.data import make_data, padding
+from conformance.isolation import SubjectError, Worker, attempt, copied, facts_of
+from conformance.kinds import kind_of
+from conformance.subject_checks import KINDS, check_case, prepared, subject_cases
+from conformance.subjects import BUILT_IN, Subject, load
+
+CASE = LayerCase("gru", steps=2, state=True)
+RAGGED = LayerCase("lstm", steps=7, ragged=True, state=True, strided=True)
+
+
+@pytest.fixture(autouse=True)
+def _bad_subjects_can_be_imported(monkeypatch):
+    monkeypatch.syspath_prepend(str(Path(__file__).parent))
+
+
+class Here:
+    """A worker in this process: enough for subjects that come back."""
+
+    def __init__(self, subject):
+        self.subject = subject
+        self.facts = facts_of(subject)
+
+    def run(self, case, data):
+        return attempt(self.subject, case, data)
+
+
+def outcome(name, case=CASE):
+    return check_case(Here(load(f"subjects_bad:{name}")), case)
+
+
+@pytest.mark.parametrize("name", ["minigrad", "minigrad-eager", "torch"])
+def test_a_right_subject_passes(name):
+    worker = Here(load(name))
+    for case in (CASE, RAGGED, replace(RAGGED, batch_first=True, dtype="float32")):
+        found = check_case(worker, case)
+        assert found.status == "pass", found.worst
+        checks = {result.check for result in found.results}
+        assert {"value h_n", "grad(all) x", "grad(h_n) weight_hh_l0"} <= checks
+
+
+@pytest.mark.parametrize(
+    ("name", "check", "detail"),
+    [
+        ("Raises", "runs", "raised RuntimeError: no kernel for this device"),
+        ("Shape", "value output", "the shape is (2, 4, 4), not (2, 4, 5)"),
+        ("Narrow", "value output", "the dtype is float32, not float64"),
+        ("Nan", "value h_n", "it is np.float64(nan), not"),
+        ("Missing", "value: names", "it returned ['output'], not ['h_n', 'output']"),
+        ("Lists", "runs", "outputs: output is a list, not a numpy array"),
+        ("Silent", "runs", "returned a NoneType, not an Answer"),
+        ("Writes", "leaves its inputs alone", "it has changed x, bias_hh_l0"),
+        ("NoGradients", "grad(all): names", "it returned [], not ['bias_hh_l0'"),
+        ("WrongForOne", "grad(h_n) x", "at [1, "),
+    ],
+)
+def test_a_bad_subject_is_called_so(name, check, detail):
+    found = outcome(name)
+    assert found.status == "fail"
+    first = next(result for result in found.failures if result.check == check)
+    assert detail in first.detail
+
+
+def test_what_hangs_or_dies_is_told_and_the_run_goes_on():
+    with Worker("subjects_rude:Rude", 300.0) as worker:
+        seen = []
+        for steps, seconds in ((1, 0.5), (2, 300.0), (7, 300.0)):
+            worker.seconds = seconds
+            seen.append(check_case(worker, LayerCase("gru", steps=steps)))
+    hung, died, right = seen
+    assert hung.worst.detail == "hangs: no answer within 0.5 s"
+    assert died.worst.detail == "its process died, with exit code 3"
+    assert [o.status for o in seen] == ["fail", "fail", "pass"], right.worst
+
+
+def test_forward_only_and_without_final_states():
+    found = outcome("ForwardOnly")
+    assert found.status == "pass"
+    assert not any(result.check.startswith("grad") for result in found.results)
+    found = outcome("OutputOnly")
+    assert found.status == "pass"
+    assert "value h_n" not in {result.check for result in found.results}
+
+
+def test_what_it_has_not_and_what_it_cannot_hold():
+    found = outcome("Selective", LayerCase("gru", batched=False))
+    assert (found.status, found.reason) == ("unsupported", "no input without a batch")
+    found = outcome("Selective")
+    assert (found.status, found.reason) == ("not representable", "no place for a bias")
+    assert outcome("Selective", LayerCase("gru", bias=False)).status == "pass"
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("subjects_rude:Broken", "there is no libcell.so"),
+        ("subjects_rude:NotASubject", "is a dict, not a conformance.subjects.Subject"),
+        ("subjects_rude:Nobody", "has no attribute 'Nobody'"),
+        ("no_such_module:Subject", "No module named"),
+        ("pytorch", "a subject is one of minigrad, .* not 'pytorch'"),
+    ],
+)
+def test_what_is_no_subject(name, message):
+    with pytest.raises(Exception, match=message):
+        load(name)
+
+
+def test_a_worker_without_a_subject():
+    with pytest.raises(SubjectError, match="there is no libcell"):
+        Worker("subjects_rude:Broken", 60.0)
+
+
+def test_an_instance_is_a_subject_too(monkeypatch):
+    module = type(sys)("instances")
+    module.one = Subject()
+    monkeypatch.setitem(sys.modules, "instances", module)
+    assert load("instances:one") is module.one
+
+
+def test_the_cases_have_every_pair_of_each_kind():
+    cases = subject_cases()
+    assert len(set(cases)) == len(cases)
+    assert {case.kind for case in cases} == set(KINDS)
+    for kind in KINDS:
+        own = [c for c in cases if c.kind == kind]
+        assert any(c.ragged and c.state and c.steps > 2 for c in own)
+        assert any(c.bias and c.state and c.layers == 2 for c in own)
+        assert {c.dtype for c in own} == set(AXES["dtype"])
+        assert {c.batched for c in own} == {True, False}
+    assert not any(case.dropout for case in cases)
+
+
+def test_data_within_what_a_subject_promises():
+    class Careful(Subject):
+        padding = 0.0
+        empty_rows = False
+        outputs = ("output",)
+
+    case = LayerCase("lstm", steps=7, ragged=True)
+    given = make_data(case, kind_of("lstm"))
+    data = prepared(case, given, facts_of(Careful()))
+    assert data.lengths.tolist() == [3, 1, 7, 1]
+    past = padding(case, data.lengths)
+    assert not data.inputs["x"][past].any()
+    assert np.isfinite(data.inputs["x"]).all() and data.inputs["x"][~past].all()
+    assert list(data.cotangents) == ["output"]
+    assert np.isnan(given.inputs["x"]).any()
+    plain = prepared(case, given, facts_of(Subject()))
+    assert plain.lengths is given.lengths or plain.lengths.tolist() == [3, 0, 7, 1]
+    np.testing.assert_array_equal(plain.inputs["x"], given.inputs["x"])
+
+
+def test_strided_cases_are_strided():
+    data = make_data(CASE, kind_of("gru"))
+    assert copied(data, False).inputs["x"].flags.c_contiguous
+    strided = copied(data, True)
+    assert not strided.inputs["x"].flags.c_contiguous
+    np.testing.assert_array_equal(strided.inputs["x"], data.inputs["x"])
+    assert not np.shares_memory(strided.inputs["x"], data.inputs["x"])
+
+
+def test_the_command_passes_a_right_subject(tmp_path, capsys):
+    path = tmp_path / "out.json"
+    cases = "^gru/L1/T7/f64|^lstm_coupled/L1/T7/f64"
+    arguments = ["--subject", "torch", "--filter", cases]
+    assert main([*arguments, "--json", str(path)]) == 0
+    out = capsys.readouterr().out
+    assert "checks: passed" in out
+    assert "1 cases unsupported: no such module" in out
+    found = json.loads(path.read_text())
+    assert found["passed"] and found["versions"].keys() == {"torch"}
+    assert [o["status"] for o in found["outcomes"]] == ["pass", "unsupported"]
+
+
+def test_the_command_shows_what_fails_as_code(capsys):
+    name = "subjects_bad:Shape"
+    assert main(["--subject", name, "--filter", "^gru/L1/T7/f64"]) == 1
+    out = capsys.readouterr().out
+    code = re.search(r"from conformance import run.*", out, re.S).group()
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        exec(code, {"__name__": "__main__"})
+    assert "FAILED gru/L1/T7/f64: value output: error inf" in printed.getvalue()
+
+
+def test_the_command_lists_its_cases(capsys):
+    assert main(["--subject", "torch", "--list", "--filter", "^lstm/"]) == 0
+    assert len(capsys.readouterr().out.split()) == 20
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--filter", "^lstm/L9"], "matches no case; see --list"),
+        (["--filter", "("], "is no regular expression"),
+        (["--seconds", "0"], "--seconds must be above 0"),
+        (["--json", "/no/such/place/out.json"], "no directory"),
+        (["--subject", "nobody"], "a subject is one of"),
+    ],
+)
+def test_the_command_refuses_nonsense(arguments, message, capsys):
+    assert main(["--subject", "torch", *arguments]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_short_names_lead_somewhere():
+    for name, path in BUILT_IN.items():
+        module, _, attribute = path.partition(":")
+        source = Path(__file__).parents[2] / f"{module.replace('.', '/')}.py"
+        assert f"class {attribute}(" in source.read_text("utf-8"), name
