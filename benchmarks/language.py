@@ -16,10 +16,10 @@ from benchmarks.case import Case, Makers, Size
 from benchmarks.measure import Subject
 from benchmarks.results import OURS
 from minigrad import nn, optim
-from seq.batches import TextBatch
-from seq.language_model import LanguageModel
-from seq.sampling import sample
-from seq.vocabulary import EOS, Vocabulary
+from seq.models.language_model import LanguageModel
+from seq.models.sampling import sample
+from seq.text.batches import TextBatch
+from seq.text.vocabulary import EOS, Vocabulary
 
 CELLS = {"LSTM": "lstm", "GRU": "gru", "RNN": "rnn"}
 TEXT: Size = (64, 32, 65, 128)

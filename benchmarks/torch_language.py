@@ -6,7 +6,7 @@ import torch
 from torch.nn import functional as F
 
 from benchmarks.measure import Subject
-from seq.language_model import LanguageModel
+from seq.models.language_model import LanguageModel
 
 MODULES = {"rnn_tanh": torch.nn.RNN, "gru": torch.nn.GRU, "lstm": torch.nn.LSTM}
 

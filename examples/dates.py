@@ -13,11 +13,11 @@ import numpy as np
 import minigrad as mg
 import seq
 from minigrad import nn
-from seq import experiment, metrics
-from seq.batches import pad
 from seq.data import tasks
-from seq.decoder import EncoderDecoder
-from seq.padding import padded_batches
+from seq.experiments import experiment, metrics
+from seq.models.decoder import EncoderDecoder
+from seq.text.batches import pad
+from seq.text.padding import padded_batches
 
 ALPHABET = " ,./0123456789abcdefghijklmnopqrstuvwxyz"
 DIGITS = "0123456789-"

@@ -11,12 +11,13 @@ import numpy as np
 
 import minigrad as mg
 import seq
-from seq import data, experiment, metrics
-from seq.baselines import MostFrequentTag
+from seq import data
 from seq.data import generated
-from seq.padding import padded_batches
-from seq.shapes import Tagger
-from seq.words import WordInputs, WordTable
+from seq.experiments import experiment, metrics
+from seq.experiments.baselines import MostFrequentTag
+from seq.models.shapes import Tagger
+from seq.text.padding import padded_batches
+from seq.text.words import WordInputs, WordTable
 
 TAGS = ["O", "B-person", "I-person"]
 

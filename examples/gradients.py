@@ -13,12 +13,12 @@ import numpy as np
 import minigrad as mg
 import seq
 from minigrad import nn, optim
-from seq import experiment, metrics, pictures
 from seq.data import tasks
-from seq.initial import chrono_
+from seq.experiments import experiment, metrics, pictures
 from seq.lab import clipped_run, gate_saturation, gradient_norms
-from seq.padding import Batch
-from seq.shapes import Classifier
+from seq.models.initial import chrono_
+from seq.models.shapes import Classifier
+from seq.text.padding import Batch
 
 KINDS = ("RNN", "GRU", "LSTM")
 OPEN = "LSTM, open at first"

@@ -19,11 +19,11 @@ from typing import Any
 from generated import sentences
 
 import minigrad as mg
-from seq.batches import Windows
-from seq.language_model import LanguageModel
-from seq.ngram import NGram
-from seq.sampling import sample
-from seq.text import Corpus, read_corpus
+from seq.models.language_model import LanguageModel
+from seq.models.sampling import sample
+from seq.text.batches import Windows
+from seq.text.corpus import Corpus, read_corpus
+from seq.text.ngram import NGram
 from seq.training import evaluate, fit
 
 BATCH, WINDOW, LR, CLIP = 32, 64, 0.003, 1.0

@@ -13,12 +13,12 @@ import numpy as np
 import minigrad as mg
 import seq
 from minigrad import nn
-from seq import experiment, metrics, pictures
 from seq.data import tasks
-from seq.initial import chrono_
-from seq.loss import Loss
-from seq.padding import Batch
-from seq.shapes import Classifier, Tagger
+from seq.experiments import experiment, metrics, pictures
+from seq.models.initial import chrono_
+from seq.models.shapes import Classifier, Tagger
+from seq.text.padding import Batch
+from seq.training.loss import Loss
 
 KINDS = ("RNN", "GRU", "LSTM")
 

@@ -12,11 +12,12 @@ import numpy as np
 
 import minigrad as mg
 import seq
-from seq import data, experiment, midi, pictures
+from seq import data
 from seq.data import generated
 from seq.data.readers import LOWEST
-from seq.padding import padded_batches
-from seq.shapes import BinaryTagger
+from seq.experiments import experiment, midi, pictures
+from seq.models.shapes import BinaryTagger
+from seq.text.padding import padded_batches
 from seq.training import evaluate
 
 SETTINGS = {  # batch size, epochs, lr, weight decay

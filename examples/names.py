@@ -16,11 +16,11 @@ from typing import Any
 from generated import names
 
 import minigrad as mg
-from seq.batches import Lines, line_blocks
-from seq.language_model import LanguageModel
-from seq.ngram import NGram
-from seq.sampling import sample
-from seq.text import Corpus, read_corpus
+from seq.models.language_model import LanguageModel
+from seq.models.sampling import sample
+from seq.text.batches import Lines, line_blocks
+from seq.text.corpus import Corpus, read_corpus
+from seq.text.ngram import NGram
 from seq.training import fit
 
 

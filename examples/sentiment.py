@@ -15,11 +15,12 @@ import numpy as np
 import minigrad as mg
 import seq
 from minigrad import nn
-from seq import data, experiment, metrics
-from seq.baselines import NaiveBayes, majority
+from seq import data
 from seq.data import generated
-from seq.padding import padded_batches
-from seq.shapes import Classifier
+from seq.experiments import experiment, metrics
+from seq.experiments.baselines import NaiveBayes, majority
+from seq.models.shapes import Classifier
+from seq.text.padding import padded_batches
 
 FILES = ["uci_sentiment_imdb", "uci_sentiment_yelp", "uci_sentiment_amazon_cells"]
 LEAST = 2  # a word that is rarer in training is <UNK>

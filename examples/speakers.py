@@ -10,10 +10,11 @@ import numpy as np
 
 import minigrad as mg
 import seq
-from seq import data, experiment, metrics, pictures
+from seq import data
 from seq.data import generated
-from seq.padding import padded_batches
-from seq.shapes import Classifier
+from seq.experiments import experiment, metrics, pictures
+from seq.models.shapes import Classifier
+from seq.text.padding import padded_batches
 
 TRAIN, TEST = [30] * 9, [31, 35, 88, 44, 29, 24, 40, 50, 29]
 

@@ -11,11 +11,11 @@ import numpy as np
 
 import minigrad as mg
 import seq
-from seq import experiment, metrics, pictures
-from seq.batches import pad
 from seq.data import tasks
-from seq.padding import padded_batches
-from seq.transcriber import Transcriber, collapse
+from seq.experiments import experiment, metrics, pictures
+from seq.models.transcriber import Transcriber, collapse
+from seq.text.batches import pad
+from seq.text.padding import padded_batches
 
 ALPHABET = "abcdefgh"
 

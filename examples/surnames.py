@@ -13,11 +13,12 @@ import numpy as np
 import minigrad as mg
 import seq
 from minigrad import nn
-from seq import data, experiment, metrics, pictures
-from seq.baselines import NaiveBayes, majority, ngrams
+from seq import data
 from seq.data import generated
-from seq.padding import padded_batches
-from seq.shapes import Classifier
+from seq.experiments import experiment, metrics, pictures
+from seq.experiments.baselines import NaiveBayes, majority, ngrams
+from seq.models.shapes import Classifier
+from seq.text.padding import padded_batches
 
 
 def read(folder):

@@ -8,9 +8,9 @@ from torch import nn
 from torch.nn import functional as F
 from tqdm import tqdm
 
-from seq.batches import Windows
-from seq.language_model import LanguageModel
-from seq.vocabulary import PAD
+from seq.models.language_model import LanguageModel
+from seq.text.batches import Windows
+from seq.text.vocabulary import PAD
 
 CELLS = {"rnn_tanh": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
 

@@ -12,10 +12,10 @@ import numpy as np
 import minigrad as mg
 import seq
 from minigrad import nn
-from seq import experiment, metrics, pictures
 from seq.data import tasks
-from seq.padding import padded_batches
-from seq.shapes import Classifier, OneToOne
+from seq.experiments import experiment, metrics, pictures
+from seq.models.shapes import Classifier, OneToOne
+from seq.text.padding import padded_batches
 
 FRAME = 12 * 12
 

@@ -10,12 +10,12 @@ from typing import BinaryIO
 
 import minigrad as mg
 from minigrad.errors import ArgumentError
-from seq import checkpoint, sampling
-from seq.batches import Lines, Windows, line_blocks, text_batch
-from seq.language_model import LanguageModel
-from seq.run import history_of
-from seq.text import Corpus, TokenFile, read_corpus, rewindable
-from seq.training import Batches, evaluate, fit
+from seq.models import sampling
+from seq.models.language_model import LanguageModel
+from seq.text.batches import Lines, Windows, line_blocks, text_batch
+from seq.text.corpus import Corpus, TokenFile, read_corpus, rewindable
+from seq.training import Batches, checkpoint, evaluate, fit
+from seq.training.run import history_of
 
 ONE_HOT = 256  # tokens: with more of them, a table is faster
 EMBEDDING = 128
@@ -141,7 +141,7 @@ def batches_of(tokens: TokenFile, options: Namespace, lines: bool) -> Batches:
 def described(loss: float, model: LanguageModel) -> str:
     """A loss per token in words.
 
-    >>> from seq.vocabulary import Vocabulary
+    >>> from seq.text.vocabulary import Vocabulary
     >>> described(1.5, LanguageModel(Vocabulary.fit(["ab"]), hidden_size=1))
     '1.5000 per token, 2.164 bits per character, perplexity 4.48'
     """

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from minigrad.errors import ArgumentError
-from seq import batches as batching
-from seq.batches import (
+from seq.text import batches as batching
+from seq.text.batches import (
     Examples,
     Lines,
     TextBatch,
@@ -16,7 +16,7 @@ from seq.batches import (
     pad,
     split_lines,
 )
-from seq.vocabulary import EOS, PAD
+from seq.text.vocabulary import EOS, PAD
 
 RNG = np.random.default_rng(0)
 LINES = [np.append(RNG.integers(3, 9, n), EOS) for n in RNG.integers(1, 12, 50)]

@@ -10,8 +10,8 @@ import minigrad as mg
 import seq
 from conformance.policy import FLOAT64_RTOL, relative_error
 from minigrad.errors import ArgumentError
-from seq.beam import Hypothesis, beam_search, greedy
-from seq.decoder import Decoder
+from seq.models.beam import Hypothesis, beam_search, greedy
+from seq.models.decoder import Decoder
 
 TOKENS, END, LIMIT, BATCH = 3, 2, 4, 3
 START = TOKENS

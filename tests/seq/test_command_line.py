@@ -16,7 +16,7 @@ import pytest
 
 import minigrad
 from seq.__main__ import main
-from seq.language_model import LanguageModel
+from seq.models.language_model import LanguageModel
 
 NAMES = [a + b for a in ("an", "be", "cor", "da") for b in ("na", "la", "ris", "vid")]
 TINY = ["--hidden", "8", "--epochs", "2", "--batch", "4"]

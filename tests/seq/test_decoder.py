@@ -13,8 +13,8 @@ import seq
 from conformance.policy import FLOAT64_RTOL, relative_error
 from minigrad import nn
 from minigrad.errors import ArgumentError
-from seq.decoder import Decoder, EncoderDecoder, OneToMany
-from seq.padding import IGNORE, Batch
+from seq.models.decoder import Decoder, EncoderDecoder, OneToMany
+from seq.text.padding import IGNORE, Batch
 
 T, B, SYMBOLS, TOKENS, SIZE, HIDDEN = 6, 4, 7, 5, 3, 4
 LENGTHS = np.array([6, 2, 4, 1])

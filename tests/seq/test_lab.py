@@ -18,8 +18,8 @@ from seq.lab import (
     gate_saturation,
     gradient_norms,
 )
-from seq.padding import Batch
-from seq.shapes import Classifier
+from seq.models.shapes import Classifier
+from seq.text.padding import Batch
 
 T, B, SIZE, HIDDEN = 7, 3, 4, 5
 

@@ -14,14 +14,14 @@ import minigrad as mg
 import seq
 from conformance.policy import FLOAT64_RTOL, float32_limit, relative_error
 from minigrad.errors import ArgumentError
-from seq.batches import TextBatch, Windows, text_batch
 from seq.cells import mgu
 from seq.errors import FileFormatError
 from seq.files import read_arrays, write_arrays
-from seq.language_model import KEY, LanguageModel
-from seq.ngram import NGram
+from seq.models.language_model import KEY, LanguageModel
+from seq.text.batches import TextBatch, Windows, text_batch
+from seq.text.ngram import NGram
+from seq.text.vocabulary import EOS, PAD, Vocabulary
 from seq.training import evaluate, fit
-from seq.vocabulary import EOS, PAD, Vocabulary
 
 VOCABULARY = Vocabulary("abcdefg")
 LINES = [np.array(line) for line in ([3, 4, 5, 1], [9, 1], [6, 6, 6, 8, 7, 1])]

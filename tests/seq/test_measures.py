@@ -11,9 +11,9 @@ import minigrad as mg
 import seq
 from conformance.policy import FLOAT64_RTOL, relative_error
 from minigrad.errors import ArgumentError, MissingExtraError
-from seq import experiment, metrics, midi, pictures
-from seq.baselines import MostFrequentTag, NaiveBayes, majority
-from seq.shapes import Classifier, Tagger
+from seq.experiments import experiment, metrics, midi, pictures
+from seq.experiments.baselines import MostFrequentTag, NaiveBayes, majority
+from seq.models.shapes import Classifier, Tagger
 
 
 def test_predictions_are_those_of_each_example_alone() -> None:

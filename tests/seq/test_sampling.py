@@ -8,9 +8,9 @@ import pytest
 
 import minigrad as mg
 from minigrad.errors import ArgumentError
-from seq.language_model import LanguageModel
-from seq.sampling import sample
-from seq.vocabulary import EOS, PAD, UNK, Vocabulary
+from seq.models.language_model import LanguageModel
+from seq.models.sampling import sample
+from seq.text.vocabulary import EOS, PAD, UNK, Vocabulary
 
 VOCABULARY = Vocabulary("abcdefg")
 

@@ -13,8 +13,8 @@ import seq
 from conformance.policy import FLOAT64_RTOL, relative_error
 from minigrad import nn
 from minigrad.errors import ArgumentError
-from seq.padding import IGNORE, Batch, padded_batches
-from seq.shapes import BinaryTagger, Classifier, OneToOne, StepModel, Tagger
+from seq.models.shapes import BinaryTagger, Classifier, OneToOne, StepModel, Tagger
+from seq.text.padding import IGNORE, Batch, padded_batches
 from seq.training import Loss
 
 T, B, SYMBOLS, CLASSES, SIZE, HIDDEN = 6, 4, 7, 3, 4, 5

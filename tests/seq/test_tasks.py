@@ -10,7 +10,7 @@ import seq
 from conformance.policy import FLOAT64_RTOL, relative_error
 from minigrad.errors import ArgumentError
 from seq.data import tasks
-from seq.initial import chrono_
+from seq.models.initial import chrono_
 
 
 def random(seed: int = 0) -> np.random.Generator:

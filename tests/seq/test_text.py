@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from minigrad.errors import ArgumentError
-from seq import text as reading
 from seq.errors import FileFormatError
-from seq.text import (
+from seq.text import corpus as reading
+from seq.text.corpus import (
     Corpus,
     TokenFile,
     read_chunks,
@@ -20,7 +20,7 @@ from seq.text import (
     rewindable,
     whole_words,
 )
-from seq.vocabulary import EOS, Vocabulary
+from seq.text.vocabulary import EOS, Vocabulary
 
 
 def corpus_of(text: str | bytes, **options: object) -> Corpus:

@@ -22,10 +22,9 @@ from minigrad.errors import (
     StateDictError,
 )
 from minigrad.optim.lr_scheduler import ReduceLROnPlateau, StepLR
-from seq import checkpoint
 from seq.errors import FileFormatError
-from seq.history import History, Round
-from seq.training import Loss, evaluate, fit
+from seq.training import Loss, checkpoint, evaluate, fit
+from seq.training.history import History, Round
 
 N = 6  # batches of an epoch
 

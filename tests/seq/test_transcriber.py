@@ -7,9 +7,9 @@ from torch.nn import functional as F
 import minigrad as mg
 import seq
 from conformance.policy import FLOAT64_RTOL, float32_limit, relative_error
-from seq.padding import IGNORE, Batch
-from seq.transcriber import Transcriber, collapse
-from seq.words import N_FORMS, WordInputs, WordTable, form
+from seq.models.transcriber import Transcriber, collapse
+from seq.text.padding import IGNORE, Batch
+from seq.text.words import N_FORMS, WordInputs, WordTable, form
 
 T, B, SIZE, LABELS = 9, 3, 4, 5
 LENGTHS = np.array([9, 5, 7])

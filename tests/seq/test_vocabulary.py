@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 import minigrad as mg
 from minigrad.errors import ArgumentError, IndexRangeError
 from seq.errors import FileFormatError
-from seq.vocabulary import EOS, PAD, UNK, Vocabulary
+from seq.text.vocabulary import EOS, PAD, UNK, Vocabulary
 
 TEXT = "the cat, which ate already, was full.\nthe cats were full."
 

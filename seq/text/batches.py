@@ -14,8 +14,8 @@ import minigrad as mg
 from minigrad import Tensor
 from minigrad.errors import ArgumentError
 from seq.parameters import check_int
-from seq.text import Tokens
-from seq.vocabulary import EOS, PAD
+from seq.text.corpus import Tokens
+from seq.text.vocabulary import EOS, PAD
 
 Array = np.ndarray[Any, Any]
 BLOCK = 1 << 20  # tokens that are in memory at a time

@@ -10,13 +10,13 @@ from minigrad import Tensor, nn, rng
 from minigrad.errors import ArgumentError, NonFiniteError, StateDictError
 from minigrad.optim import Optimizer
 from minigrad.optim.lr_scheduler import ReduceLROnPlateau
-from seq import checkpoint
 from seq.files import FilePath
-from seq.history import History, Round
-from seq.interrupt import Interrupt
-from seq.loss import Batches, evaluate, loss_of
 from seq.parameters import check_int
-from seq.progress import Progress
+from seq.training import checkpoint
+from seq.training.history import History, Round
+from seq.training.interrupt import Interrupt
+from seq.training.loss import Batches, evaluate, loss_of
+from seq.training.progress import Progress
 
 
 @dataclass(frozen=True)

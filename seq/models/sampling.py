@@ -7,9 +7,9 @@ import numpy as np
 
 from minigrad import rng
 from minigrad.errors import ArgumentError
-from seq.language_model import LanguageModel
+from seq.models.language_model import LanguageModel
 from seq.parameters import check_int
-from seq.vocabulary import EOS, PAD, UNK
+from seq.text.vocabulary import EOS, PAD, UNK
 
 Array = np.ndarray[Any, Any]
 BLOCK = 1 << 12  # random numbers that are drawn at a time

@@ -14,8 +14,8 @@ import numpy as np
 from minigrad.errors import ArgumentError
 from seq.errors import FileFormatError, located
 from seq.files import FilePath
-from seq.progress import bar
-from seq.vocabulary import EOS, Vocabulary
+from seq.text.vocabulary import EOS, Vocabulary
+from seq.training.progress import bar
 
 Array = np.ndarray[Any, Any]
 CHUNK = 1 << 20  # bytes

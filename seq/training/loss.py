@@ -57,7 +57,7 @@ def as_batches(batches: Any) -> Batches:
         return ListOfBatches(batches)
     raise ArgumentError(
         "batches must be a list, or an object with epoch(number, start) such as "
-        f"seq.batches has; got {type(batches).__name__}"
+        f"seq.text.batches has; got {type(batches).__name__}"
     )
 
 

@@ -7,7 +7,7 @@ import numpy as np
 
 import minigrad as mg
 from minigrad.errors import ArgumentError
-from seq.batches import pad
+from seq.text.batches import pad
 
 Array = np.ndarray[Any, Any]
 

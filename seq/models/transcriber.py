@@ -6,9 +6,9 @@ import numpy as np
 
 import minigrad as mg
 from seq.boundary import Lengths
-from seq.loss import Loss
-from seq.padding import IGNORE, Batch
-from seq.shapes import Tagger
+from seq.models.shapes import Tagger
+from seq.text.padding import IGNORE, Batch
+from seq.training.loss import Loss
 
 
 class Transcriber(Tagger):

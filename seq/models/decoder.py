@@ -7,13 +7,13 @@ import numpy as np
 import minigrad as mg
 from minigrad import Tensor, nn, rng
 from minigrad.errors import ArgumentError
-from seq.beam import Hypothesis, beam_search, greedy
 from seq.boundary import Lengths
-from seq.loss import Loss
-from seq.padding import IGNORE, Batch
+from seq.models.beam import Hypothesis, beam_search, greedy
+from seq.models.shapes import deep, label_loss, output_size, pooled
 from seq.recurrent import Recurrent
-from seq.shapes import deep, label_loss, output_size, pooled
 from seq.signature import resolve
+from seq.text.padding import IGNORE, Batch
+from seq.training.loss import Loss
 
 Array = np.ndarray[Any, Any]
 
@@ -94,7 +94,7 @@ class Decoder(nn.Module):
         return label_loss(scores, y)
 
     def greedy(self, context: Tensor, *, end: int, limit: int) -> list[Hypothesis]:
-        """See `seq.beam.greedy`."""
+        """See `seq.models.beam.greedy`."""
         with mg.no_grad():
             state = (context, self.bridge(context))
             places = {"start": self.start, "end": end, "limit": limit}
@@ -103,7 +103,7 @@ class Decoder(nn.Module):
     def beam(
         self, context: Tensor, *, end: int, limit: int, **options: Any
     ) -> list[list[Hypothesis]]:
-        """See `seq.beam.beam_search`, which takes beam and length_power."""
+        """See `seq.models.beam.beam_search`, which takes beam and length_power."""
         with mg.no_grad():
             state = (context, self.bridge(context))
             places = {"start": self.start, "end": end, "limit": limit}

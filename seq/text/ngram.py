@@ -6,7 +6,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from seq.parameters import check_int
-from seq.vocabulary import PAD, Array
+from seq.text.vocabulary import PAD, Array
 
 
 class NGram:

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minigrad.errors import ArgumentError
-from seq.batches import Examples, pad
+from seq.text.batches import Examples, pad
 
 Array = np.ndarray[Any, Any]
 

@@ -9,14 +9,14 @@ from numpy.typing import DTypeLike
 import minigrad as mg
 from minigrad import Tensor, nn, rng
 from minigrad.errors import ArgumentError
-from seq.batches import TextBatch, text_batch
 from seq.boundary import Lengths, State, as_tensor
 from seq.cell import Cell
 from seq.errors import FileFormatError
 from seq.files import FilePath, read_arrays, write_arrays
-from seq.loss import Loss
 from seq.recurrent import Recurrent
-from seq.vocabulary import EOS, PAD, Vocabulary
+from seq.text.batches import TextBatch, text_batch
+from seq.text.vocabulary import EOS, PAD, Vocabulary
+from seq.training.loss import Loss
 
 KEY = "minigrad.language_model"
 

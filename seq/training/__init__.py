@@ -14,11 +14,11 @@ from minigrad import nn
 from minigrad.errors import ArgumentError
 from minigrad.optim import Optimizer
 from minigrad.optim.schedule import Schedule
-from seq import checkpoint as saved
 from seq.files import FilePath
-from seq.history import History
-from seq.loss import Batches, Loss, as_batches, evaluate
-from seq.run import Options, Run
+from seq.training import checkpoint as saved
+from seq.training.history import History
+from seq.training.loss import Batches, Loss, as_batches, evaluate
+from seq.training.run import Options, Run
 
 __all__ = ["Batches", "History", "Loss", "evaluate", "fit"]
 

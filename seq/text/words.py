@@ -8,9 +8,9 @@ import numpy as np
 
 import minigrad as mg
 from minigrad import Tensor, nn, rng
-from seq.batches import pad
+from seq.models.shapes import output_size, pooled
 from seq.recurrent import Recurrent
-from seq.shapes import output_size, pooled
+from seq.text.batches import pad
 
 Array = np.ndarray[Any, Any]
 

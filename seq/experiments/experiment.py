@@ -10,8 +10,8 @@ from typing import Any, TypeVar
 
 from minigrad import optim
 from seq.data.errors import MissingDataError
-from seq.history import History
 from seq.training import fit
+from seq.training.history import History
 
 T = TypeVar("T")
 

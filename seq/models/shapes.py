@@ -2,7 +2,7 @@
 
 T_x steps go in and T_y come out. One to one is a plain network; many to one reads a
 sequence and says one thing of it; many to many of equal lengths says something at each
-step. `seq.decoder` has the shapes that write a sequence of their own.
+step. `seq.models.decoder` has the shapes that write a sequence of their own.
 """
 
 from collections.abc import Sequence
@@ -15,9 +15,9 @@ import minigrad as mg
 from minigrad import Tensor, nn, rng
 from minigrad.errors import ArgumentError
 from seq.boundary import Lengths
-from seq.loss import Loss
-from seq.padding import IGNORE, Batch
 from seq.recurrent import Recurrent
+from seq.text.padding import IGNORE, Batch
+from seq.training.loss import Loss
 
 POOLS = ("last", "mean", "max")
 

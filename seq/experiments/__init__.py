@@ -1,0 +1,1 @@
+"""What an experiment needs around a model: its frame, measures, baselines, pictures."""

@@ -1,0 +1,1 @@
+"""The shapes of a sequence model: from a language model to an encoder and a decoder."""

@@ -1,0 +1,1 @@
+"""Text: vocabularies, corpora of any size, batches, and n-grams to stand beside."""
