@@ -26,15 +26,15 @@ peers: .venv-peers/ready ## run other frameworks through the suite; docs/peers.m
 test: lint pytest test-pure test-checked ## lint, then the tests on all three builds
 
 pytest: .venv/ready ## all tests and doctests
-	$(BIN)/pytest
+	$(BIN)/pytest -n auto
 
 test-pure: .venv/ready ## the engine's tests on the plain Python twin of the extension
-	MINIGRAD_PURE=1 $(BIN)/pytest tests/engine
+	MINIGRAD_PURE=1 $(BIN)/pytest -n auto tests/engine
 
 test-checked: export PYTHONPATH := $(CURDIR)/build/checked
 test-checked: build/checked/ready ## the engine's tests on an installed, checked build
-	$(BIN)/python -P -c 'from minigrad import _ops; assert _ops.CHECKED'
-	MINIGRAD_CHECKED=1 $(BIN)/pytest tests/engine
+	$(BIN)/python -P -c 'from minigrad import _tape; assert _tape.CHECKED'
+	MINIGRAD_CHECKED=1 $(BIN)/pytest -n auto tests/engine
 
 bench: .venv/ready ## measure; the peers that are installed take turns with minigrad
 	$(BIN)/python -m benchmarks

@@ -62,6 +62,7 @@ CALLS: dict[str, Callable[[int, int], Sample]] = {
     ),
     "embedding": lambda r, c: sample(ints(r, high=r), floats(r, c)),
     "embedding_grad": lambda r, c: sample(floats(r, c), ints(r, high=r), r),
+    "standardize_grad": lambda r, c: sample(floats(r, c), floats(r, c), floats(r, 1)),
     "one_hot": lambda r, c: sample(ints(r, high=c), c),
     "to": lambda r, c: sample(floats(r, c), np.dtype(np.float64)),
     "dropout": lambda r, c: sample(floats(r, c), 0.5),

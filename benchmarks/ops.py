@@ -13,7 +13,7 @@ from benchmarks.case import Absent, Case, Makers, Size
 from benchmarks.measure import Subject
 from benchmarks.op_calls import IN_NUMPY, WHOLE, call, names, op_of
 from benchmarks.results import OURS
-from conformance.twins import find_twin, to_torch
+from conformance.twins import WRITTEN, find_twin, to_torch
 
 SIZES: list[Size] = [(4, 4), (64, 64), (512, 512)]
 LARGEST: Size = (2500, 4000)
@@ -25,12 +25,13 @@ CONSTANT = ["detach", "zeros_like", "sign"]
 # PyTorch adds something to its gradient: see conformance/twins.py.
 OTHERWISE = ["ctc_loss"]
 
-IN_TORCH: dict[str, Callable[..., torch.Tensor]] = {
+IN_TORCH: dict[str, Callable[..., Any]] = {
     "put": lambda x, index, shape: x.new_zeros(shape).index_put(index, x, True),
     "embedding_grad": lambda x, index, n: x.new_zeros(n, x.shape[1]).index_add(
         0, index, x
     ),
     "embedding": torch.nn.functional.embedding,
+    **WRITTEN,
 }
 """Of an op without a twin, or whose twin is not how it is called in PyTorch."""
 

@@ -19,7 +19,7 @@ from .differences import difference_errors
 from .judge import Judge, Pair
 from .result import Result
 from .tape import MINIGRAD, STRIDED, TORCH, Arrays, Run, Tape, measure
-from .twins import call_twin, to_torch
+from .twins import call_twin, has_twin, to_torch
 
 DTYPES = AXES["dtype"]
 # PyTorch takes no gradient by these floats.
@@ -207,7 +207,7 @@ def _check_sample(judge: Judge, case: OpCase) -> Iterator[Result]:
     done = run_subject(case, arguments)
     cotangents, directions = _seeds(case, done)
     seconds = None if case.sample.kink else directions
-    if case.op.torch is not None:
+    if has_twin(case.op):
         found = measure(done, cotangents, seconds)
         same, wide = (
             measure(run_torch(case.op, arguments, dtype), cotangents, seconds)
@@ -217,7 +217,7 @@ def _check_sample(judge: Judge, case: OpCase) -> Iterator[Result]:
             for name, reference in tensors.items():
                 dtype = same[what][name].dtype
                 yield judge.close(what, name, found[what][name], reference, dtype)
-    elif case.dtype == "float64":
+    elif case.op.linear and case.dtype == "float64":
         yield _adjoint(judge, done, cotangents)
     narrowed = any(str(y.dtype) == "float32" for y in done.outputs.values())
     if case.dtype == "float64" and not case.sample.kink and not narrowed:
@@ -233,7 +233,7 @@ def _check_sample(judge: Judge, case: OpCase) -> Iterator[Result]:
 
 
 def _adjoint(judge: Judge, done: Run, cotangents: Arrays) -> Result:
-    """<u, f(v)> = <f'(u), v>: an op without a twin is linear, and held to that."""
+    """<u, f(v)> = <f'(u), v>: a linear op without a twin is held to that."""
     gradients, values = done.gradients(cotangents), done.values
     back = [np.sum(gradients[name] * v) for name, v in done.inputs.items()]
     there = [np.sum(u * values[name]) for name, u in cotangents.items()]

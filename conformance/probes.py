@@ -17,8 +17,16 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
+from . import policy
+from .policy import relative_error
+
 NAME = "probes"
 SECONDS = 300.0
+
+
+def _agree(found: Any, right: Any) -> bool:
+    """Whether they differ by no more than float32 of a few steps may."""
+    return relative_error(found, right) <= policy.float32_limit(policy.FLOAT32_FLOOR)
 
 
 @dataclass(frozen=True)
@@ -62,9 +70,10 @@ def torch_decomposition() -> str:
     with_it = layer(x, tuple(state))[0]
     layer.dropout = 0.0
     without = layer(x, tuple(state))[0]
-    if torch.allclose(output, without):
+    output, without, with_it = (a.detach().numpy() for a in (output, without, with_it))
+    if _agree(output, without):
         return "yes: at dropout=1 it computes what dropout=0 does"
-    return "no" if torch.allclose(output, with_it) else "no: something else"
+    return "no" if _agree(output, with_it) else "no: something else"
 
 
 def torch_empty_row() -> str:
@@ -140,7 +149,7 @@ def _passes(case: Any) -> bool:
             feeds["P"] = _swapped(feeds["P"], 3)
         found = ReferenceEvaluator(case.model).run(None, feeds)
         for array, right in zip(found, expected, strict=True):
-            if not np.allclose(array, right, case.rtol, case.atol):
+            if not _agree(array, right):
                 return False
     return True
 
@@ -184,7 +193,7 @@ def thinc_states() -> str:
     h, c = data.inputs["h_0"], data.inputs["c_0"]
     data.inputs.update(h_0=c, c_0=h)
     found.append(Thinc().run(case, data).outputs["output"])
-    as_given, swapped = (np.allclose(output, right, atol=1e-5) for output in found)
+    as_given, swapped = (_agree(output, right) for output in found)
     return f"{'yes' if swapped and not as_given else 'no'}: right when they are swapped"
 
 

@@ -22,6 +22,7 @@ from .heat import Heat
 from .kinds import KINDS, kind_of
 from .optim_cases import GRIDS
 from .result import Result
+from .twins import has_twin
 
 SNIPPETS = 200  # failures whose code is written out
 SECTIONS = ("layers", "single steps", "fused loops", "ops", "optimisers and clipping")
@@ -171,7 +172,9 @@ def reference_of(group: str) -> str:
     """Who vouches for a group."""
     section = section_of(group)
     if section == "ops":
-        twin = OPS[group.removeprefix("mg.")].torch or "finite differences"
+        op = OPS[group.removeprefix("mg.")]
+        own = "own source, in torch" if has_twin(op) else "finite differences"
+        twin = op.torch or own
         return twin.replace("torch.nn.functional", "F")
     if section == "layers":
         return kind_of(group).reference

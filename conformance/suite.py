@@ -16,6 +16,7 @@ from .cases import LayerCase, beyond, default
 from .judge import Pair
 from .optim_cases import optim_cases
 from .result import Result
+from .twins import has_twin
 
 Check = Callable[[], Iterable[Result]]
 FEW = 40  # units that are done before other processes have started
@@ -98,7 +99,7 @@ def _run_here(name: str) -> tuple[str, list[Result]]:
 
 def torch_pairs() -> Iterator[tuple[str, Callable[[int], Pair], int]]:
     """What PyTorch's float32 errors are recorded from: (family, pair, seeds)."""
-    ops = (op for op in OPS.values() if op.torch is not None)
+    ops = filter(has_twin, OPS.values())
     samples = (case for op in ops for case in op_checks.op_cases(op))
     sources: tuple[tuple[Iterable[Any], Callable[..., Pair]], ...] = (
         (default(), checks.torch_pair),

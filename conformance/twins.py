@@ -23,8 +23,15 @@ def register() -> None:
     HANDLERS[torch.Tensor] = call_twin
 
 
+def has_twin(op: Op) -> bool:
+    """Whether the op can be held against torch tensors."""
+    return op.torch is not None or op.name in WRITTEN
+
+
 def find_twin(op: Op) -> Callable[..., Any]:
     """The function that an op's dotted name stands for; LookupError if it has none."""
+    if op.name in WRITTEN:
+        return WRITTEN[op.name]
     if op.torch is None:
         raise LookupError(f"{op.name} has no PyTorch twin to run on torch tensors")
     first, *names = op.torch.split(".")
@@ -115,3 +122,23 @@ CORRECTED: dict[str, Callable[..., torch.Tensor]] = {
     "ctc_loss": _ctc_loss,
 }
 """PyTorch's values with a derivative that is right, where PyTorch's own is not."""
+
+
+def _standardize(x: torch.Tensor, eps: float) -> tuple[torch.Tensor, torch.Tensor]:
+    variance, mean = torch.var_mean(x, -1, correction=0, keepdim=True)
+    scale = torch.rsqrt(variance + eps)
+    return (x - mean) * scale, scale
+
+
+def _standardize_grad(
+    g: torch.Tensor, y: torch.Tensor, scale: torch.Tensor
+) -> torch.Tensor:
+    along = (g * y).mean(-1, keepdim=True)
+    return (g - g.mean(-1, keepdim=True) - along * y) * scale
+
+
+WRITTEN: dict[str, Callable[..., Any]] = {
+    "standardize": _standardize,
+    "standardize_grad": _standardize_grad,
+}
+"""Of ops that PyTorch has under no name, in its ops, by another hand."""

@@ -176,9 +176,10 @@ def lay_out(list arrays, given, made, tuple carries, tuple kept, tensors, frame)
     return arrays
 
 
-cdef object _rows(cnp.ndarray array, object dtype):
+cdef object _rows(object array, object dtype):
     if (
-        cnp.PyArray_NDIM(array)
+        isinstance(array, cnp.ndarray)
+        and cnp.PyArray_NDIM(array)
         and cnp.PyArray_IS_C_CONTIGUOUS(array)
         and array.dtype == dtype
     ):

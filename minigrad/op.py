@@ -52,6 +52,7 @@ class Op(_backend.OpCore):
         rowwise: bool | Callable[..., bool] = False,
         floating: bool = False,
         composite: bool = False,
+        linear: bool = False,
         registered: bool = True,
         small: Callable[..., Any] | None = None,
     ) -> None:
@@ -65,6 +66,7 @@ class Op(_backend.OpCore):
         self.elementwise = elementwise
         self.rowwise = rowwise or elementwise
         self.floating = floating
+        self.linear = linear
         self.is_composite = composite
         self.run: Callable[..., Any] = forward if composite else self
         self.differentiable = False

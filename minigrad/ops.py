@@ -1010,13 +1010,22 @@ def standardize(x: Array, eps: float) -> tuple[Array, Array]:
             floats(3, 1),
             error=ShapeError,
             match="broadcast",
-        )
+        ),
+        bad(
+            floats(3, 4),
+            floats(3, 4),
+            floats(3, 4),
+            error=ShapeError,
+            match="one scale",
+        ),
     ],
     floating=True,
     rowwise=True,
 )
 def standardize_grad(g: Array, y: Array, scale: Array) -> Array:
     """scale * (g - mean(g) - y * mean(g * y)), of rows: the adjoint of standardize."""
+    if scale.shape[-1:] != (1,):
+        raise ShapeError(f"standardize_grad: a row has one scale, not {scale.shape}")
     n = g.dtype.type(g.shape[-1])
     mean = np.sum(g, -1, keepdims=True) / n
     return scale * (g - mean - y * (np.sum(g * y, -1, keepdims=True) / n))
@@ -1337,6 +1346,7 @@ getitem.vjp(x=lambda g, y, x, index: put(g, index, x.shape))
 
 @op(
     None,
+    linear=True,
     samples=[
         sample(floats(4), (1,), (3, 4)),
         sample(floats(3, 2), (np.array([0, 2, 0]),), (4, 2)),
@@ -1555,6 +1565,7 @@ embedding.vjp(
 
 @op(
     None,
+    linear=True,
     samples=[
         sample(floats(3, 2), ints(3), 4),
         sample(floats(2, 2, 3), ints(2, 2), 3, 1),

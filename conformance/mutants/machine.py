@@ -57,13 +57,16 @@ MACHINE = [
     machine(
         "segments read from the first column",
         "_segment",
-        ("rows[place][:, c : c + wide]", "rows[place][:, :wide]"),
+        ("rows[place][:, c : c + wide[i]]", "rows[place][:, : wide[i]]"),
     ),
     machine(
-        "the largest of a row is that of all rows",
-        "run_opcode",
-        ("forward(args[0], -1, True)", "forward(args[0], None, True)"),
-        owner=_loop_py,
+        "a row is standardized without the mean",
+        "_segment",
+        (
+            "y = run_opcode(name, args, width)",
+            "y = args[0] * args[1] if name == 'standardize'"
+            " else run_opcode(name, args, width)",
+        ),
     ),
     machine(
         "sums of products overwrite those of other segments",

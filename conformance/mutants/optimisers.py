@@ -44,25 +44,26 @@ OPTIMISERS = [
     optimiser(
         "no bias correction",
         mg.optim.Adam,
-        ('correction1 = 1 - beta1 ** state["step"]', "correction1 = 1.0"),
+        ("lr / (1 - beta1**step)", "lr"),
+        function="_numbers_at",
     ),
     optimiser(
-        "eps under the root",
+        "the second correction without its root",
         mg.optim.Adam,
-        (
-            'np.sqrt(square) / math.sqrt(correction2) + group["eps"]',
-            'np.sqrt(square / correction2 + group["eps"])',
-        ),
+        ("math.sqrt(1 - beta2**step)", "1 - beta2**step"),
+        function="_numbers_at",
     ),
     optimiser(
         "the largest square forgotten",
         mg.optim.Adam,
-        ("square = largest", "pass"),
+        ('if group["amsgrad"] else None', "if False else None"),
     ),
     optimiser(
         "AdamW decays through the gradient",
         mg.optim.Adam,
-        ("if self.decoupled:", "if False:"),
+        ("1 - lr * decay if self.decoupled else 1.0", "1.0"),
+        ("0.0 if self.decoupled else decay", "decay"),
+        function="_numbers_at",
     ),
     optimiser(
         "eps under the root",

@@ -98,8 +98,10 @@ def sums_over_time(line: Instruction, number: int) -> list[Instruction]:
     Rows are added up first, and their columns, for a tensor of fewer, come after: so a
     sum can go on from segment to segment of a sequence.
     """
+    if line.op is not ops.sum_to:
+        return [over_time(line)]
     out, width = line.outputs[0], line.args[0].shape[-1]
-    if line.op is not ops.sum_to or out.shape == (width,):
+    if out.shape == (width,):
         return [over_time(line)]
     total = Var(number, (width,), out.dtype)
     lines = [replace(over_time(line), outputs=(total,))]

@@ -66,6 +66,8 @@ def test_a_run_prints_its_tables_and_writes_them(
         "writing",
         "streaming",
         "reading",
+        "language",
+        "sampling",
     }
     assert all("RNN" in row.name for row in run.rows)
     assert {len(s) for row in run.rows for s in row.seconds.values()} == {3}

@@ -142,7 +142,7 @@ def test_a_page_is_written_whole_or_not_at_all(tmp_path, monkeypatch):
         Path.touch(self)
         raise OSError("no space left on device")
 
-    monkeypatch.setattr(files.Path, "write_text", full)
+    monkeypatch.setattr(files.Path, "write_bytes", full)
     with pytest.raises(OSError, match="no space left"):
         page.write_page(path, Report().as_dict())
     assert path.read_text() == "the old one"

@@ -177,8 +177,9 @@ def test_an_output_with_a_history_is_not_copied(again):
         again(mg.ones(2, requires_grad=True) * 2)
 
 
-@pytest.mark.parametrize("op", [mg.tanh, mg.softmax, mg.cat, mg.mean], ids=str)
-def test_an_op_is_copied_as_a_function_is(op):
+@pytest.mark.parametrize("name", ["tanh", "softmax", "cat", "mean"])
+def test_an_op_is_copied_as_a_function_is(name):
+    op = getattr(mg, name)
     assert copy.deepcopy(op) is op
     assert pickle.loads(pickle.dumps(op)) is op
 
