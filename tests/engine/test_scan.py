@@ -37,7 +37,16 @@ def rows_apart(carry, x):
     return (h * 0.5 + y,), (y,)
 
 
+SCALE = mg.tensor(RNG.standard_normal(()), requires_grad=True)
+
+
+def scaled_twice(h, x):
+    h = (h * SCALE + x).tanh() * SCALE
+    return h, h
+
+
 CASES = {
+    "a scalar, twice": (scaled_twice, START, XS),
     "tensors": (plain, START, XS),
     "tuples": (tuples, (START, START + 1), (XS, OTHER)),
     "tuples of one": (rows_apart, (START,), XS),
