@@ -2,6 +2,7 @@
 
 import re
 import runpy
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,8 @@ def pictures_in(page: Path) -> list[str]:
 
 
 def links_in(page: Path) -> list[str]:
-    return re.findall(r"\]\(([^)#]+?)(?:#[^)]*)?\)", page.read_text("utf-8"))
+    pattern = r"\]\(([\w./-]+\.(?:md|png))(?:#[\w-]+)?\)"
+    return re.findall(pattern, page.read_text("utf-8"))
 
 
 @pytest.fixture(scope="module")
@@ -72,5 +74,5 @@ def test_what_a_page_links_to_is_there(page: Path) -> None:
 def test_the_index_leads_through_all_pages_in_order() -> None:
     pages = [link for link in links_in(INDEX) if link[0].isdigit()]
     assert pages == [page.name for page in PAGES]
-    for page, following in zip(PAGES, PAGES[1:], strict=False):
+    for page, following in pairwise(PAGES):
         assert following.name in links_in(page)

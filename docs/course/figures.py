@@ -1,11 +1,12 @@
 """Draw the figures of the course: `python docs/course/figures.py`.
 
-The sketches are drawn here; the measurements are drawn by the pages themselves, which are
-run as the tests run them.
+The sketches are drawn here; what is measured is drawn by the pages themselves, which
+are run as the tests run them.
 """
 
 import contextlib
 import runpy
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +63,7 @@ class Sketch:
         """Activations side by side, each handed to the next one in time."""
         boxes = [self.box(x, y, name, STATE) for x, name in enumerate(names)]
         ordered = boxes[::-1] if reverse else boxes
-        for before, after in zip(ordered, ordered[1:], strict=False):
+        for before, after in pairwise(ordered):
             self.arrow(before, after)
         return boxes
 
@@ -111,7 +112,7 @@ def through_time(path: Path) -> None:
             sketch.arrow(start, end)
         sketch.arrow(output, a_t, BACKWARD, bend=0.5)
         sketch.arrow(loss, output, BACKWARD, bend=0.5)
-    for before, after in zip(states[1:], states[2:], strict=False):
+    for before, after in pairwise(states[1:]):
         sketch.arrow(after, before, BACKWARD, bend=-0.6)
     save(figure, path)
 
