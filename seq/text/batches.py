@@ -25,8 +25,8 @@ BLOCK = 1 << 20  # tokens that are in memory at a time
 class TextBatch(NamedTuple):
     """What a language model reads and predicts: int64 (T, B) each, padded with <PAD>.
 
-    targets[t - 1] is y⟨t⟩; inputs[t - 1] is x⟨t⟩ = y⟨t-1⟩, and <PAD>, a vector of zeros,
-    where nothing comes before. lengths: of each example, None if all are T.
+    targets[t - 1] is y⟨t⟩; inputs[t - 1] is x⟨t⟩ = y⟨t-1⟩, and <PAD>, a vector of
+    zeros, where nothing comes before. lengths: of each example, None if all are T.
     """
 
     inputs: Tensor
