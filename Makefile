@@ -8,7 +8,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 SOURCES := $(shell find minigrad/. seq/. conformance/. \
 	-not -path '*__pycache__*' -not -name '*.so')
 
-.PHONY: help setup conformance peers test pytest test-pure test-checked bench bench-ops lint clean
+.PHONY: help setup conformance peers test pytest test-pure test-checked bench bench-ops docs lint clean
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 
@@ -41,6 +41,10 @@ bench: .venv/ready ## measure; the peers that are installed take turns with mini
 
 bench-ops: .venv/ready ## measure each op, and keep it for pytest-benchmark compare
 	$(BIN)/python -m benchmarks ops
+
+docs: .venv/ready ## write the reference, and draw the figures of the course
+	$(BIN)/python docs/reference.py
+	$(BIN)/python docs/course/figures.py
 
 lint: .venv/ready ## ruff and mypy
 	$(BIN)/ruff check .

@@ -29,6 +29,11 @@ def test_a_name_that_is_named_is_there(name: str) -> None:
         assert hasattr(importlib.import_module(module), attribute)
 
 
+def test_every_page_of_the_course_has_a_row() -> None:
+    pages = {path.name for path in (PAGE.parent / "course").glob("[0-9]*.md")}
+    assert set(re.findall(r"^\| \[\d+\]\(course/([\w-]+\.md)\)", TEXT, re.M)) == pages
+
+
 @pytest.mark.parametrize("picture", re.findall(r"\]\((\w+\.png)\)", TEXT))
 def test_a_picture_that_is_shown_is_there(picture: str) -> None:
     assert (PAGE.parent / picture).is_file()

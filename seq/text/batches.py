@@ -1,7 +1,8 @@
 """Batches of sequences: of like lengths, seeded, from files that needn't fit in memory.
 
-Time is the first axis, as everywhere in `seq`: x⟨t⟩ of the notes is x[t], and x(i)⟨t⟩,
-that of example i, is x[t, i]. T_x, the length of an input, is an entry of `lengths`.
+Time is the first axis, as everywhere in `seq`, and counts from 0: x⟨t⟩ of the notes is
+x[t - 1], and x(i)⟨t⟩, that of example i, is x[t - 1, i - 1]. T_x, the length of an
+input, is an entry of `lengths`.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -24,8 +25,8 @@ BLOCK = 1 << 20  # tokens that are in memory at a time
 class TextBatch(NamedTuple):
     """What a language model reads and predicts: int64 (T, B) each, padded with <PAD>.
 
-    targets[t] is y⟨t⟩; inputs[t] is x⟨t⟩ = y⟨t-1⟩, and <PAD>, a vector of zeros, where
-    nothing comes before. lengths: of each example, None if all are T.
+    targets[t - 1] is y⟨t⟩; inputs[t - 1] is x⟨t⟩ = y⟨t-1⟩, and <PAD>, a vector of
+    zeros, where nothing comes before. lengths: of each example, None if all are T.
     """
 
     inputs: Tensor
