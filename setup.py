@@ -45,6 +45,10 @@ LOOP_FLAGS = ["-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math"]
 
 
 class BuildExt(build_ext):
+    def finalize_options(self) -> None:
+        super().finalize_options()
+        self.parallel = self.parallel or os.cpu_count()
+
     def build_extensions(self) -> None:
         if self.compiler.compiler_type == "msvc":
             raise SystemExit(

@@ -78,8 +78,8 @@ ctypedef fused real:
     double
 
 cdef enum:
-    RELEASE = 1 << 14
-    POOLED = 1 << 20  # bytes: from here on the system clears pages for an array
+    RELEASE = 16384
+    POOLED = 1048576  # bytes: from here on the system clears pages for an array
 
 # -- which kernels -------------------------------------------------------------------
 
