@@ -6,6 +6,7 @@ the bit, or None for what is numpy's: other dtypes than float32 and float64, arr
 aren't contiguous, too many numbers, or a shape that isn't how the other shape ends.
 """
 
+cimport cython
 cimport numpy as cnp
 from libc.string cimport memcmp
 
@@ -130,6 +131,7 @@ cdef object _with_number(Kind kind, cnp.ndarray a, double number, bint first):
     return out
 
 
+@cython.cdivision(True)  # by 0, to infinity or NaN
 cdef inline real _one(Kind kind, real x, real y) noexcept nogil:
     if kind == ADD:
         return x + y
