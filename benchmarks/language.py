@@ -52,7 +52,7 @@ def texts(name: str, size: Size) -> Makers:
     made = model(name, size)
     bias = made.head.state_dict()["bias"].numpy().copy()
     bias[EOS - 1] = -99.0  # no text may end early
-    made.head.bias.assign(bias)  # type: ignore[union-attr]
+    made.head.bias.assign(bias)
     return {
         OURS: lambda: lambda: sample(made, length=CHARACTERS, generator=0),
         "torch.nn": lambda: torch_language.text(made, CHARACTERS),

@@ -62,7 +62,7 @@ def text(model: LanguageModel, n: int) -> Subject:
             for _ in range(n):
                 scores, state = twin(number, state)
                 number = torch.multinomial(scores[0].softmax(-1), 1) + 1
-                drawn.append(number.item())  # type: ignore[arg-type]
+                drawn.append(number.item())
         return drawn
 
     return run

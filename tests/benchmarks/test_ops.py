@@ -26,7 +26,7 @@ def test_every_op_is_measured() -> None:
 
 
 def test_every_size_is_measured() -> None:
-    sizes = {name: set() for name in ("exp", "softmax", "matmul")}  # type: ignore[var-annotated]
+    sizes = {name: set() for name in ("exp", "softmax", "matmul")}
     for case in ops.cases(quick=False):
         if case.name in sizes:
             sizes[case.name].add(case.size)

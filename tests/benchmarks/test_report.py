@@ -119,7 +119,7 @@ def test_every_part_has_a_title() -> None:
         ("gradients", "ctc_loss", "torch", (4, 4), 1, "None"),
     ],
 )
-def test_needs(part, name, beside, size, threads, expected) -> None:  # type: ignore[no-untyped-def]
+def test_needs(part, name, beside, size, threads, expected) -> None:
     assert str(needs.need(part, name, beside, size, threads)) == expected
 
 
