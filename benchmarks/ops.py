@@ -13,7 +13,7 @@ from benchmarks.case import Absent, Case, Makers, Size
 from benchmarks.measure import Subject
 from benchmarks.op_calls import IN_NUMPY, WHOLE, call, names, op_of
 from benchmarks.results import OURS
-from conformance.twins import WRITTEN, find_twin, to_torch
+from conformance.reference.twins import WRITTEN, find_twin, to_torch
 
 SIZES: list[Size] = [(4, 4), (64, 64), (512, 512)]
 LARGEST: Size = (2500, 4000)
@@ -22,7 +22,7 @@ SAME = 1e-3
 RANDOM = ["dropout"]
 # A gradient that would be zeros is not asked for.
 CONSTANT = ["detach", "zeros_like", "sign"]
-# PyTorch adds something to its gradient: see conformance/twins.py.
+# PyTorch adds something to its gradient: see conformance/reference/twins.py.
 OTHERWISE = ["ctc_loss"]
 
 IN_TORCH: dict[str, Callable[..., Any]] = {

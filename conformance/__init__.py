@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from minigrad.errors import MissingExtraError
 
 if TYPE_CHECKING:
-    from .custom import Summary
     from .data import Data
+    from .own.cells import Summary
 
 NEEDED = ("torch", "mpmath", "rich", "tqdm")
 
@@ -68,9 +68,9 @@ def check(
     MissingExtraError without PyTorch. Returns a summary, which prints as a sentence.
     """
     require()
-    from . import custom
+    from .own import cells
 
-    return custom.check(cell, data, case=case)
+    return cells.check(cell, data, case=case)
 
 
 def check_layer(layer: Any, like: str, case: str | None = None) -> Summary:
@@ -93,9 +93,9 @@ def check_layer(layer: Any, like: str, case: str | None = None) -> Summary:
     a case: it is left out, or, if nothing is left, skipped (unittest.SkipTest, which
     pytest knows). Returns a summary, which prints as a sentence.
     """
-    from . import library
+    from .own import layers
 
-    return library.check_layer(layer, like, case)
+    return layers.check_layer(layer, like, case)
 
 
 def case_ids(layer: Any, like: str | None = None) -> list[str]:
@@ -109,9 +109,9 @@ def case_ids(layer: Any, like: str | None = None) -> list[str]:
 
     Raises ArgumentError as `check_layer` does.
     """
-    from . import library
+    from .own import layers
 
-    return library.case_ids(layer, like)
+    return layers.case_ids(layer, like)
 
 
 def run(
@@ -124,7 +124,7 @@ def run(
     """
     require()
     if subject:
-        from .subject_command import results_of
+        from .subjects.command import results_of
 
         for result in results_of(subject, case, seconds):
             if check in (None, result.check):

@@ -45,9 +45,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         record()
         return 0
     if options.subject:
-        from . import subject_command
+        from .subjects import command
 
-        return subject_command.main(options)
+        return command.main(options)
     names = _selected(parser, options)
     if options.list:
         print(*names, sep="\n")
@@ -130,7 +130,7 @@ def _mutants(parser: argparse.ArgumentParser, options: argparse.Namespace) -> in
     """Run, list or record the planted bugs."""
     from rich.console import Console
 
-    from . import adequacy
+    from .mutants import adequacy
 
     if options.report:
         parser.error("--report is of a run of the checks, not of --mutants")
@@ -152,9 +152,9 @@ def _run(names: Sequence[str], options: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from .files import write_whole
-    from .page import write_page
-    from .report import Report
-    from .snippet import snippet
+    from .reports.page import write_page
+    from .reports.report import Report
+    from .reports.snippet import snippet
     from .suite import run_units
 
     torch.set_num_threads(1)

@@ -23,7 +23,7 @@ class Kind:
     """What a reference and a subject must agree on before either of them runs.
 
     A kind without a `module` is a cell, built by `Recurrent` on the subject's side and
-    looped over by the reference: either `conformance.papers`, or, if `source` is set,
+    looped over by the reference: either `reference/papers.py`, or, if `source` is set,
     the cell's own equations on torch tensors.
     """
 

@@ -11,12 +11,13 @@ import torch
 
 from minigrad.op import OPS
 
-from . import checks, loops, one_step, op_checks, optim_checks, policy
+from . import policy
 from .cases import LayerCase, beyond, default
+from .checks import layers, loops, one_step, ops, optim
+from .checks.optim_cases import optim_cases
 from .judge import Pair
-from .optim_cases import optim_cases
+from .reference.twins import has_twin
 from .result import Result
-from .twins import has_twin
 
 Check = Callable[[], Iterable[Result]]
 FEW = 40  # units that are done before other processes have started
@@ -26,7 +27,7 @@ def units(full: bool = False) -> dict[str, Check]:
     """Layer cases, single steps, loops, ops, optimisers and clipping, by id."""
     found: dict[str, Check] = {}
     for layer in default():
-        found[layer.id] = functools.partial(checks.check_layer, layer)
+        found[layer.id] = functools.partial(layers.check_layer, layer)
     for layer in beyond() if full else ():
         found[layer.id] = functools.partial(_check_beyond, layer)
     for step in one_step.cell_cases():
@@ -35,15 +36,15 @@ def units(full: bool = False) -> dict[str, Check]:
         found[loop.id] = functools.partial(loops.check_loop, loop)
     found["scan"] = loops.check_scan
     for op in OPS.values():
-        found[op_checks.group_of(op)] = functools.partial(op_checks.check_op, op)
+        found[ops.group_of(op)] = functools.partial(ops.check_op, op)
     for case in optim_cases():
-        found[case.id] = functools.partial(optim_checks.check_optim, case)
+        found[case.id] = functools.partial(optim.check_optim, case)
     return found
 
 
 def _check_beyond(case: LayerCase) -> Iterator[Result]:
     """A case that only a full run has."""
-    return checks.check_layer(case, errors=errors_beyond(case))
+    return layers.check_layer(case, errors=errors_beyond(case))
 
 
 def errors_beyond(case: LayerCase) -> policy.Errors:
@@ -99,13 +100,13 @@ def _run_here(name: str) -> tuple[str, list[Result]]:
 
 def torch_pairs() -> Iterator[tuple[str, Callable[[int], Pair], int]]:
     """What PyTorch's float32 errors are recorded from: (family, pair, seeds)."""
-    ops = filter(has_twin, OPS.values())
-    samples = (case for op in ops for case in op_checks.op_cases(op))
+    twins = filter(has_twin, OPS.values())
+    samples = (case for op in twins for case in ops.op_cases(op))
     sources: tuple[tuple[Iterable[Any], Callable[..., Pair]], ...] = (
-        (default(), checks.torch_pair),
+        (default(), layers.torch_pair),
         (one_step.cell_cases(), one_step.torch_pair),
-        (samples, op_checks.torch_pair),
-        (optim_cases(), optim_checks.torch_pair),
+        (samples, ops.torch_pair),
+        (optim_cases(), optim.torch_pair),
     )
     for cases, pair in sources:
         for case in cases:
@@ -113,4 +114,4 @@ def torch_pairs() -> Iterator[tuple[str, Callable[[int], Pair], int]]:
                 yield case.family, functools.partial(pair, case), policy.SEEDS
     for case in beyond():
         if case.dtype == "float32":
-            yield _wide(case), functools.partial(checks.torch_pair, case), 1
+            yield _wide(case), functools.partial(layers.torch_pair, case), 1

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import seq
-from conformance.dialect import Dialect, Stack
 from conformance.dialects import DIALECTS
-from conformance.one_step_proofs import PROOFS
+from conformance.dialects.notation import Dialect, Stack
+from conformance.peers.proofs import PROOFS
 from minigrad.op import OPS, Op
 from seq.cell import Cell, parameter_name
 

@@ -12,13 +12,13 @@ import seq
 
 from .. import policy
 from ..cases import LayerCase
+from ..checks.laws import backward_accumulates, padding_is_inert, relations_hold
+from ..checks.relations import RELATIONS, Relation, zero_state
+from ..checks.under_test import call, run
 from ..data import Data
 from ..judge import Judge
 from ..kinds import SIZES, Kind
-from ..laws import backward_accumulates, padding_is_inert, relations_hold
-from ..relations import RELATIONS, Relation, zero_state
 from ..result import Result
-from ..subject import call, run
 from ..tape import Tensors, measure
 from .vectors import Vector, manifest
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from .. import oracle
 from ..cases import LayerCase
 from ..data import Data
 from ..judge import Judge, Measured, Pair
 from ..kinds import kind_of
+from ..reference import oracle
 from ..result import Result
 from ..tape import measure
 from .cases import make_inputs, widened

@@ -16,12 +16,12 @@ import seq
 from minigrad.op import OPS, Op
 
 from ..cases import default
-from ..checks import check_layer
-from ..loops import check_loop, check_scan, loop_cases
-from ..one_step import cell_cases, check_cell
-from ..op_checks import check_op, group_of
-from ..optim_cases import optim_cases
-from ..optim_checks import check_optim
+from ..checks.layers import check_layer
+from ..checks.loops import check_loop, check_scan, loop_cases
+from ..checks.one_step import cell_cases, check_cell
+from ..checks.ops import check_op, group_of
+from ..checks.optim import check_optim
+from ..checks.optim_cases import optim_cases
 from ..result import Result
 from .planting import (
     Edit,

@@ -5,7 +5,7 @@ from typing import Any
 import minigrad as mg
 from minigrad.optim.schedule import Schedule
 
-from ..optim_cases import GRIDS
+from ..checks.optim_cases import GRIDS
 from .mutant import Mutant
 from .planting import Edit
 

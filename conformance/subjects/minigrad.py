@@ -7,8 +7,8 @@ from contextlib import AbstractContextManager, nullcontext
 import minigrad as mg
 import seq
 
-from .. import subject
 from ..cases import LayerCase
+from ..checks import under_test
 from ..data import Data
 from ..kinds import kind_of
 from . import Answer, Subject
@@ -24,7 +24,7 @@ class Fused(Subject):
     def run(self, case: LayerCase, data: Data) -> Answer:
         """As the suite runs it."""
         with self.loop():
-            done = subject.run(case, kind_of(case.kind), data, seq)
+            done = under_test.run(case, kind_of(case.kind), data, seq)
         return Answer(done.values, done.gradients(data.cotangents))
 
 

@@ -109,16 +109,19 @@ class Reference(Runtime):
 
     def evaluate(self, model: ModelProto, feeds: Arrays) -> Sequence[Any]:
         """What the model makes of its inputs."""
-        found: Sequence[Any] = reference.ReferenceEvaluator(model).run(None, feeds)
+        found: Any = reference.ReferenceEvaluator(model).run(None, feeds)
         return found
 
 
 def node_model(case: LayerCase, feeds: Arrays) -> ModelProto:
     """A graph of one operator, which takes everything as an input."""
-    operator, attributes = OPERATORS[case.kind]
+    operator, options = OPERATORS[case.kind]
+    attributes: dict[str, Any] = {**options, "hidden_size": SIZES["H"]}
+    if case.batch_first:
+        attributes["layout"] = 1
     if "activations" in attributes:
         names = attributes["activations"] * case.directions
-        attributes = {**attributes, "activations": names}
+        attributes["activations"] = names
     states = [f"Y_{name}" for name in kind_of(case.kind).carry]
     given = [name if name in feeds else "" for name in INPUTS]
     while not given[-1]:
@@ -129,9 +132,7 @@ def node_model(case: LayerCase, feeds: Arrays) -> ModelProto:
         operator,
         given,
         ["Y", *states],
-        hidden_size=SIZES["H"],
         direction="bidirectional" if case.bidirectional else "forward",
-        **({"layout": 1} if case.batch_first else {}),
         **attributes,
     )
     dtype = helper.np_dtype_to_tensor_dtype(np.dtype(case.dtype))

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from conformance.dialect import NotRepresentableError
+from conformance.dialects import NotRepresentableError
 from conformance.subjects import Answer
 from conformance.subjects.minigrad import Fused
 

@@ -9,10 +9,10 @@ import pytest
 import minigrad as mg
 import seq
 from conformance.cases import LayerCase
-from conformance.checks import check_layer, layer_suite
-from conformance.one_step import cell_cases, cell_suite
-from conformance.op_checks import op_suite
-from conformance.optim_checks import optim_cases, optim_suite
+from conformance.checks.layers import check_layer, layer_suite
+from conformance.checks.one_step import cell_cases, cell_suite
+from conformance.checks.ops import op_suite
+from conformance.checks.optim import optim_cases, optim_suite
 from conformance.result import first_failure
 from minigrad.op import OPS
 

@@ -89,8 +89,8 @@ def test_a_failing_run_prints_code_that_shows_the_number(monkeypatch, capsys):
     ],
 )
 def test_every_snippet_runs(case, monkeypatch):
+    from conformance.reports.snippet import snippet
     from conformance.result import Result
-    from conformance.snippet import snippet
 
     group = case.split("/")[0]
     calls = []

@@ -7,8 +7,14 @@ from hypothesis import strategies as st
 
 from conformance import policy
 from conformance.data import resolve
-from conformance.dialect import GATES, NotRepresentableError, Stack, all_rows, gates
 from conformance.dialects import DIALECTS, dialect
+from conformance.dialects.notation import (
+    GATES,
+    NotRepresentableError,
+    Stack,
+    all_rows,
+    gates,
+)
 from conformance.kinds import KINDS, SIZES
 
 NAMES = [f"{d.framework} {d.layer}" for d in DIALECTS]

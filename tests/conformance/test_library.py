@@ -10,8 +10,9 @@ import torch
 
 import minigrad as mg
 import seq
-from conformance import case_ids, check_layer, custom, library
+from conformance import case_ids, check_layer
 from conformance.cases import LayerCase
+from conformance.own import cells, layers
 from minigrad.errors import ArgumentError
 
 GRU = "torch.nn.GRU"
@@ -22,8 +23,8 @@ PLAIN = "gru/L1/T7/f64"
 def few_cases(monkeypatch):
     """What is tested here is the way in, not the cases."""
     torch.set_num_threads(1)
-    monkeypatch.setattr(custom, "STRENGTH", 1)
-    cached = library._layer_cases
+    monkeypatch.setattr(cells, "STRENGTH", 1)
+    cached = layers._layer_cases
     cached.cache_clear()
     yield
     cached.cache_clear()
@@ -248,7 +249,7 @@ def test_what_a_layer_can_not_do_is_left_out_or_skipped(monkeypatch):
     with pytest.raises(unittest.SkipTest, match=f"can't do {one}: only batches"):
         check_layer(NoRows, GRU, one)
     wide = [LayerCase.parse(case) for case in ids if case.endswith("f64")]
-    monkeypatch.setattr(library, "_layer_cases", lambda own: wide)
+    monkeypatch.setattr(layers, "_layer_cases", lambda own: wide)
     summary = check_layer(NoRows, GRU)
     assert summary.cases == len([c for c in wide if c.batched]) < len(wide)
 
@@ -283,11 +284,11 @@ def test_case_ids_needs_to_know_what_a_layer_is_like():
 
 def test_a_case_that_a_cell_does_not_have():
     with pytest.raises(ArgumentError, match=r"'mgu/f64' is none of .*case_ids\(mgu\)"):
-        custom.check(seq.CELLS["mgu"], case="mgu/f64")
+        cells.check(seq.CELLS["mgu"], case="mgu/f64")
 
 
 def test_without_pytorch_the_recorded_cases_decide(monkeypatch):
-    monkeypatch.setattr(library, "installed", lambda name: False)
+    monkeypatch.setattr(layers, "installed", lambda name: False)
     ids = case_ids(Plain, GRU)
     assert "gru/L1/T7/h0/f64" in ids and not any("unbatched" in c for c in ids)
     checks = check_layer(Plain, GRU, "gru/L1/T7/h0/f64").checks

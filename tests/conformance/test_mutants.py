@@ -9,10 +9,9 @@ from rich.console import Console
 
 import minigrad as mg
 import seq
-from conformance import adequacy
 from conformance.__main__ import main
-from conformance.adequacy import Verdict
-from conformance.mutants import MUTANTS, Mutant
+from conformance.mutants import MUTANTS, Mutant, adequacy
+from conformance.mutants.adequacy import Verdict
 from conformance.mutants.ops import own_vjps
 from conformance.mutants.planting import (
     edited,

@@ -5,10 +5,11 @@ import pytest
 import torch
 
 import seq
-from conformance import oracle, policy
+from conformance import policy
 from conformance.cases import PAPER_KINDS, TORCH_KINDS, VARIANT_KINDS, LayerCase
 from conformance.data import make_data
 from conformance.kinds import KINDS, kind_of
+from conformance.reference import oracle
 from conformance.tape import TORCH
 
 

@@ -7,11 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from conformance import files, page
+from conformance import files
 from conformance.__main__ import main
-from conformance.heat import Heat, column_of, ulps
-from conformance.programs import program_of
-from conformance.report import Report
+from conformance.reports import page
+from conformance.reports.heat import Heat, column_of, ulps
+from conformance.reports.programs import program_of
+from conformance.reports.report import Report
 from conformance.result import Result
 from minigrad.op import OPS
 

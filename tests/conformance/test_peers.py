@@ -5,8 +5,9 @@ import re
 import numpy as np
 import pytest
 
-from conformance import findings, one_step_proofs, peers, peers_page
-from conformance.findings import Failure, Finding
+from conformance.peers import __main__ as peers
+from conformance.peers import findings, page, proofs
+from conformance.peers.findings import Failure, Finding
 from conformance.subjects import BUILT_IN
 
 
@@ -40,11 +41,11 @@ RECORDS = {
 
 @pytest.fixture(autouse=True)
 def _one_finding(monkeypatch):
-    monkeypatch.setattr(peers_page, "FINDINGS", (FINDING,))
+    monkeypatch.setattr(page, "FINDINGS", (FINDING,))
 
 
 def test_a_failure_is_explained_and_shown():
-    text = peers_page.page(RECORDS, {"probes": []}, {"proofs": []})
+    text = page.page(RECORDS, {"probes": []}, {"proofs": []})
     assert "**left: theirs.** It forgets. 1 case, looked" in text
     assert "`gru/L1/T7/f64`: value output: error 0.5, at [0] it is 1, not 2" in text
     assert "python -m conformance --subject left --filter '^gru/L1/T7/f64$'" in text
@@ -54,17 +55,17 @@ def test_a_failure_is_explained_and_shown():
 
 
 def test_what_no_finding_covers_is_named():
-    assert peers_page.unexplained(RECORDS) == [
+    assert page.unexplained(RECORDS) == [
         "not looked into: left: lstm/L1/T7/f64: not representable: inf, no bias"
     ]
 
 
 def test_a_finding_that_nothing_fails_by_is_stale():
-    assert peers_page.stale(RECORDS) == []
-    assert peers_page.stale({"left": record(PASSED)}) == [
+    assert page.stale(RECORDS) == []
+    assert page.stale({"left": record(PASSED)}) == [
         "stale finding: ^left$ ^gru/ ^value"
     ]
-    assert peers_page.stale({"right": record(PASSED)}) == []  # it didn't run
+    assert page.stale({"right": record(PASSED)}) == []  # it didn't run
 
 
 def test_what_a_finding_covers():
@@ -115,14 +116,14 @@ def test_a_conversion_is_held_to_its_limit():
         return one_step(kind, {**arrays, "bias_hh": 0}, x, states)
 
     right, wrong = (
-        one_step_proofs.error_of("PyTorch", "rnn_tanh", f) for f in (one_step, forgets)
+        proofs.error_of("PyTorch", "rnn_tanh", f) for f in (one_step, forgets)
     )
-    assert right <= one_step_proofs.limit_of("rnn_tanh") < wrong
+    assert right <= proofs.limit_of("rnn_tanh") < wrong
     proof = {
         "layer": "a",
         "error": wrong,
-        "limit": one_step_proofs.limit_of("rnn_tanh"),
+        "limit": proofs.limit_of("rnn_tanh"),
     }
-    (said,) = peers_page.disproved({"proofs": [proof]})
+    (said,) = page.disproved({"proofs": [proof]})
     assert said.startswith("wrong dialect: a: error")
-    assert peers_page.disproved({"proofs": [{**proof, "error": right}]}) == []
+    assert page.disproved({"proofs": [{**proof, "error": right}]}) == []

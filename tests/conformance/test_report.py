@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from conformance.deviations import Deviation
-from conformance.report import Report, reference_of, section_of
+from conformance.reports.report import Report, reference_of, section_of
 from conformance.result import Result
 
 

@@ -14,10 +14,16 @@ import pytest
 from conformance.__main__ import main
 from conformance.cases import AXES, LayerCase
 from conformance.data import make_data, padding
-from conformance.isolation import SubjectError, Worker, attempt, copied, facts_of
 from conformance.kinds import kind_of
-from conformance.subject_checks import KINDS, check_case, prepared, subject_cases
 from conformance.subjects import BUILT_IN, Subject, load
+from conformance.subjects.checks import KINDS, check_case, prepared, subject_cases
+from conformance.subjects.isolation import (
+    SubjectError,
+    Worker,
+    attempt,
+    copied,
+    facts_of,
+)
 
 CASE = LayerCase("gru", steps=2, state=True)
 RAGGED = LayerCase("lstm", steps=7, ragged=True, state=True, strided=True)

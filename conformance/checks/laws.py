@@ -1,0 +1,182 @@
+"""What holds of a layer whatever computes it: laws, and finite differences."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+import minigrad as mg
+
+from ..cases import LayerCase
+from ..data import Data, make_data, padding
+from ..judge import Judge
+from ..kinds import Kind
+from ..result import Result
+from ..tape import Arrays, Run, measure
+from .differences import Function, difference_errors
+from .relations import RELATIONS, Relation
+from .under_test import build, call, run
+
+
+def parameters_are_torchs(
+    judge: Judge, case: LayerCase, kind: Kind, data: Data, subject: Any
+) -> Iterator[Result]:
+    """Names, order and shapes; and what was loaded comes out again, also in PyTorch."""
+    state = build(case, kind, data, subject).state_dict()
+    expected = [(name, array.shape) for name, array in data.parameters.items()]
+    shapes = [(name, tuple(value.shape)) for name, value in state.items()]
+    detail = f"they are {shapes}, not {expected}"
+    yield judge.demand("parameters: names and shapes", shapes == expected, detail)
+    for name, array in data.parameters.items():
+        yield judge.equal(f"parameters: {name}", state[name].numpy(), array)
+    if kind.module:
+        from ..reference import oracle  # the other laws hold without PyTorch
+
+        loaded = oracle.load(case, kind, state)
+        for name, array in data.parameters.items():
+            yield judge.equal(f"parameters: {name} in PyTorch", loaded[name], array)
+
+
+def padding_is_inert(
+    judge: Judge, case: LayerCase, kind: Kind, data: Data, subject: Any
+) -> Iterator[Result]:
+    """Past a row's end, outputs and gradients are zero: not small, zero."""
+    if data.lengths is None:
+        return
+    done = run(case, kind, data, subject)
+    past = padding(case, data.lengths)
+    gradient = done.gradients(data.cotangents)["x"]
+    for name, array in (("output", done.values["output"]), ("grad x", gradient)):
+        zeros = np.zeros_like(array[past])
+        yield judge.equal(f"padding: {name} is zero", array[past], zeros)
+
+
+def relations_hold(
+    judge: Judge,
+    case: LayerCase,
+    kind: Kind,
+    data: Data,
+    subject: Any,
+    relations: Sequence[Relation] = RELATIONS,
+) -> Iterator[Result]:
+    """Other ways to the same numbers; in float32 only those that owe the same bits."""
+    plain = measure(run(case, kind, data, subject), data.cotangents)
+    for relation in relations:
+        owed = relation.exact or case.dtype == "float64"
+        if not (owed and relation.applies(case)):
+            continue
+        compare = judge.equal if relation.exact else judge.related
+        done = run(relation.variant(case), kind, data, subject, relation.forward)
+        for what, tensors in measure(done, data.cotangents).items():
+            for name, array in tensors.items():
+                check = f"{relation.name}: {what} {name}"
+                yield compare(check, array, plain[what][name])
+
+
+def evaluation_drops_nothing(
+    judge: Judge, case: LayerCase, kind: Kind, data: Data, subject: Any
+) -> Iterator[Result]:
+    """With eval(), a layer is the same without dropout."""
+    if not case.dropout or case.dtype != "float64":
+        return
+    from ..reference import oracle
+
+    def evaluated(layer: Any, *rest: Any) -> Any:
+        return call(layer.eval(), *rest)
+
+    sure, whole = replace(case, dropout=0.0), replace(data, masks=None)
+    done = run(case, kind, whole, subject, evaluated)
+    reference = oracle.run(sure, kind, whole, subject)
+    expected = measure(reference, data.cotangents)
+    for what, tensors in measure(done, data.cotangents).items():
+        for name, array in tensors.items():
+            yield judge.close(f"{what} in eval mode", name, array, expected[what][name])
+
+
+def backward_accumulates(
+    judge: Judge, case: LayerCase, kind: Kind, data: Data, subject: Any
+) -> Iterator[Result]:
+    """backward() is grad(), and backward() twice is the double."""
+    done = run(case, kind, data, subject)
+    once = done.gradients(data.cotangents)
+    pairs = [(done.outputs[n], mg.Tensor(g)) for n, g in data.cotangents.items()]
+    total = sum((y * g).sum() for y, g in pairs)
+    for _ in range(2):
+        total.backward(retain_graph=True)
+    for name in data.parameters:
+        grad = done.leaves[name].grad
+        yield judge.equal(f"backward twice: {name}", grad.numpy(), 2 * once[name])
+
+
+def drawn_masks_are_differentiated(
+    judge: Judge, case: LayerCase, kind: Kind, data: Data, subject: Any
+) -> Iterator[Result]:
+    """Masks that a layer draws: other ones at each call, and the gradient sees them."""
+    if data.masks is None or case.dtype != "float64":
+        return
+    # Of so many values, two draws can't happen to keep the same ones.
+    case = replace(case, steps=7, batched=True, ragged=False)
+    drawn = replace(make_data(case, kind), masks=None)
+    layer = kind.build(case, subject, generator=1)
+    inputs = {name: mg.Tensor(array) for name, array in drawn.inputs.items()}
+    calls = [call(layer, inputs, case, kind, drawn)["output"] for _ in range(2)]
+    differ = not np.array_equal(*(output.detach().numpy() for output in calls))
+    yield judge.demand("drawn masks: new at each call", differ, "they are the same")
+
+    def function(leaves: Arrays) -> Arrays:
+        at = drawn.with_leaves(leaves)
+        return run(case, kind, at, subject, generator=1).values
+
+    done = run(case, kind, drawn, subject, generator=1)
+    yield from _differenced(judge, "drawn masks: ", function, done, drawn)
+
+
+def differences_agree(
+    judge: Judge, case: LayerCase, kind: Kind, data: Data, subject: Any
+) -> Iterator[Result]:
+    """The gradient against finite differences of the layer itself."""
+    if case.dtype != "float64":
+        return
+
+    def function(leaves: Arrays) -> Arrays:
+        return run(case, kind, data.with_leaves(leaves), subject).values
+
+    done = run(case, kind, data, subject)
+    yield from _differenced(judge, "differences: ", function, done, data)
+
+
+def _differenced(
+    judge: Judge, prefix: str, function: Function, done: Run, data: Data
+) -> Iterator[Result]:
+    gradients = done.gradients(data.cotangents)
+    for name, error in difference_errors(
+        function, data.leaves, data.cotangents, gradients, data.directions
+    ):
+        yield judge.differenced(f"{prefix}{name}", error)
+
+
+def tangents_are_adjoint(
+    judge: Judge, case: LayerCase, kind: Kind, data: Data, subject: Any
+) -> Iterator[Result]:
+    """<u, Jv> = <J'u, v>, with Jv from differentiating the gradient by u."""
+    if case.dtype != "float64":
+        return
+    done = run(case, kind, data, subject)
+    total, found = done.second(data.cotangents, data.directions)
+    terms = [np.sum(u * found[f"d {name}"]) for name, u in data.cotangents.items()]
+    yield judge.related("adjoint: <u, Jv>", np.array(sum(terms)), np.array(total))
+
+
+LAWS = (
+    parameters_are_torchs,
+    padding_is_inert,
+    relations_hold,
+    evaluation_drops_nothing,
+    backward_accumulates,
+    drawn_masks_are_differentiated,
+    differences_agree,
+    tangents_are_adjoint,
+)

@@ -1,0 +1,181 @@
+"""Other ways to the same outputs, that must lead there."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+import minigrad as mg
+
+from ..cases import LayerCase
+from ..data import Data, state_shapes
+from ..kinds import SIZES, Kind
+from ..tape import Tensors
+from .under_test import Forward, call
+
+
+@dataclass(frozen=True)
+class Relation:
+    """A forward that must agree with the plain call; `exact` means to the last bit."""
+
+    name: str
+    applies: Callable[[LayerCase], bool]
+    forward: Forward
+    exact: bool = False
+    # The layer that runs it, where it isn't the case's own.
+    variant: Callable[[LayerCase], LayerCase] = lambda case: case
+
+
+def zero_state(
+    layer: Any, leaves: Tensors, case: LayerCase, kind: Kind, data: Data
+) -> Tensors:
+    """No initial state is a state of zeros."""
+    shapes = state_shapes(case, kind)
+    zeros = {f"{n}_0": mg.zeros(*s, dtype=case.dtype) for n, s in shapes.items()}
+    return call(layer, {**leaves, **zeros}, case, kind, data)
+
+
+def row_by_row(
+    layer: Any, leaves: Tensors, case: LayerCase, kind: Kind, data: Data
+) -> Tensors:
+    """A batch is its rows, each alone."""
+    axes = {"x": batch_axis(case), "output": batch_axis(case)}
+    axes |= {n: 1 + ("T" in shape) for n, (shape, _) in kind.data.items()}
+    runs = []
+    for row in range(SIZES["B"]):
+        one = slice(row, row + 1)
+        own = {
+            name: narrow(leaf, axes.get(name, 1), one)
+            for name, leaf in leaves.items()
+            if name not in data.parameters
+        }
+        part = replace(
+            data,
+            lengths=None if data.lengths is None else data.lengths[one],
+            masks=data.masks and [narrow(m, axes["x"], one) for m in data.masks],
+            constants={n: narrow(a, axes[n], one) for n, a in data.constants.items()},
+        )
+        runs.append(call(layer, own, case, kind, part))
+    return {n: mg.cat([r[n] for r in runs], dim=axes.get(n, 1)) for n in runs[0]}
+
+
+def in_chunks(
+    layer: Any, leaves: Tensors, case: LayerCase, kind: Kind, data: Data
+) -> Tensors:
+    """A sequence is its pieces, each from where the last one ended."""
+    axis = time_axis(case)
+    now = dict(leaves)
+    outputs = []
+    for start, stop in ((0, 1), (1, 4), (4, case.steps)):
+        span = slice(start, stop)
+        now["x"] = narrow(leaves["x"], axis, span)
+        lengths = data.lengths
+        stepwise = [name for name, (shape, _) in kind.data.items() if "T" in shape]
+        now |= {n: narrow(leaves[n], 1, span) for n in stepwise if n in leaves}
+        part = replace(
+            data,
+            lengths=None if lengths is None else np.clip(lengths, start, stop) - start,
+            masks=data.masks and [narrow(m, axis, span) for m in data.masks],
+            constants={
+                n: narrow(a, 1, span) if n in stepwise else a
+                for n, a in data.constants.items()
+            },
+        )
+        found = call(layer, now, case, kind, part)
+        outputs.append(found["output"])
+        now |= {f"{name}_0": found[f"{name}_n"] for name in kind.carry}
+    return {**found, "output": mg.cat(outputs, dim=axis)}
+
+
+def transposed(
+    layer: Any, leaves: Tensors, case: LayerCase, kind: Kind, data: Data
+) -> Tensors:
+    """Batch first is time first, transposed; the layer is of the other kind."""
+    part = replace(data, masks=data.masks and [m.swapaxes(0, 1) for m in data.masks])
+    turned = {**leaves, "x": leaves["x"].transpose(0, 1)}
+    found = call(layer, turned, case, kind, part)
+    return {**found, "output": found["output"].transpose(0, 1)}
+
+
+def longer_padding(
+    layer: Any, leaves: Tensors, case: LayerCase, kind: Kind, data: Data
+) -> Tensors:
+    """How much padding follows, and what is in it, is nobody's business."""
+    axis = time_axis(case)
+    stepwise = [name for name, (shape, _) in kind.data.items() if "T" in shape]
+    more = {n: extend(leaves[n], 1) for n in stepwise if n in leaves}
+    x = extend(leaves["x"], axis)
+    beyond = np.arange(x.shape[axis]) >= case.steps
+    where = beyond[:, None] if case.batch_first else beyond[:, None, None]
+    x = mg.where(where, np.asarray(np.nan, case.dtype), x)
+    part = replace(
+        data,
+        masks=data.masks and [extend(mask, axis) for mask in data.masks],
+        constants={
+            n: extend(a, 1) if n in stepwise else a for n, a in data.constants.items()
+        },
+    )
+    found = call(layer, {**leaves, **more, "x": x}, case, kind, part)
+    return {**found, "output": narrow(found["output"], axis, slice(0, case.steps))}
+
+
+def full_lengths(
+    layer: Any, leaves: Tensors, case: LayerCase, kind: Kind, data: Data
+) -> Tensors:
+    """Every row to the end is no lengths at all."""
+    lengths = np.full(SIZES["B"], case.steps)
+    return call(layer, leaves, case, kind, replace(data, lengths=lengths))
+
+
+def after_use(
+    layer: Any, leaves: Tensors, case: LayerCase, kind: Kind, data: Data
+) -> Tensors:
+    """A layer keeps nothing of a call, and nothing of having been evaluated."""
+    layer.eval()
+    call(layer, {**leaves, "x": leaves["x"] * 2.0}, case, kind, data)
+    layer.train()
+    call(layer, {**leaves, "x": leaves["x"] * -3.0}, case, kind, data)
+    return call(layer, leaves, case, kind, data)
+
+
+def batch_axis(case: LayerCase) -> int:
+    """The axis of the rows, in the case's layout."""
+    return 0 if case.batch_first else 1
+
+
+def time_axis(case: LayerCase) -> int:
+    """The axis of the steps, in the case's layout."""
+    return 1 if case.batched and case.batch_first else 0
+
+
+def narrow(value: Any, axis: int, part: slice) -> Any:
+    """A slice along one axis, of a tensor or an array."""
+    return value[(*(slice(None),) * axis, part)]
+
+
+def extend(value: Any, axis: int) -> Any:
+    """Two steps more, like the first."""
+    first = narrow(value, axis, slice(0, 1))
+    parts = [value, first, first]
+    if isinstance(value, np.ndarray):
+        return np.concatenate(parts, axis)
+    return mg.cat(parts, dim=axis)
+
+
+RELATIONS = (
+    Relation("no state is zeros", lambda c: not c.state, zero_state, exact=True),
+    Relation("after other calls", lambda c: True, after_use, exact=True),
+    Relation("row by row", lambda c: c.batched, row_by_row),
+    Relation("in chunks", lambda c: c.steps > 4 and not c.bidirectional, in_chunks),
+    Relation(
+        "other layout",
+        lambda c: c.batched,
+        transposed,
+        variant=lambda c: replace(c, batch_first=not c.batch_first),
+    ),
+    Relation("longer padding", lambda c: c.ragged, longer_padding),
+    Relation("full lengths", lambda c: c.batched and not c.ragged, full_lengths),
+)

@@ -1,0 +1,125 @@
+"""The conformance check of a cell that somebody else wrote."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import seq
+from minigrad.errors import ArgumentError
+
+from .. import policy
+from ..cases import LayerCase, covering
+from ..checks import layers
+from ..judge import worst_errors
+from ..kinds import SIZES, Draw, Kind, kind_of_cell
+from ..result import Result
+from .messages import explain
+
+STRENGTH = 2  # every pair of values of two axes occurs
+
+
+class ConformanceError(AssertionError):
+    """A check that failed; the message names the case and what it found there."""
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What was checked, and the worst errors against the same source on torch tensors.
+
+    torch_float32 is PyTorch's own error in float32, on the same cases and more seeds.
+    """
+
+    cell: str
+    cases: int
+    checks: int
+    float64: float
+    float32: float
+    torch_float32: float
+
+    def __str__(self) -> str:
+        return (
+            f"{self.cell}: {self.checks} checks of {self.cases} cases passed; worst "
+            f"error {self.float64:.1e} in float64, {self.float32:.1e} in float32 "
+            f"(PyTorch's own: {self.torch_float32:.1e})"
+        )
+
+
+def check(
+    cell: Any,
+    data: Mapping[str, Draw] | None = None,
+    subject: Any = seq,
+    case: str | None = None,
+) -> Summary:
+    """See `conformance.check`."""
+    kind = kind_of_cell(cell, data or {})
+    every = own_cases(cell, kind)
+    chosen = [c for c in every if case in (None, c.id)]
+    if not chosen:
+        raise ArgumentError(f"{case!r} is none of conformance.case_ids({kind.name})")
+    errors: policy.Errors = {}
+    if any(c.dtype == "float32" for c in chosen):
+        drawn = tuple((data or {}).items())
+        errors = {kind.name: _cell_errors(cell, drawn, subject, tuple(every))}
+    ran: list[Result] = []
+    for one in chosen:
+        results = list(layers.check_layer(one, subject, kind, errors))
+        if not all(result.passed for result in results):
+            raise ConformanceError(_message(cell, one, results))
+        ran += results
+    return summarise(kind.name, ran)
+
+
+def own_cases(cell: Any, kind: Kind) -> list[LayerCase]:
+    """The cases of a cell: each pair of values; no stacks of what can't be stacked."""
+    deep = stackable(cell, kind)
+    return [c for c in covering((kind.name,), STRENGTH) if deep or c.layers == 1]
+
+
+def summarise(name: str, results: Sequence[Result]) -> Summary:
+    """What so many results, all passed, come to."""
+    worst = {
+        dtype: max(
+            (r.error for r in results if r.family and r.dtype == dtype), default=0
+        )
+        for dtype in ("float64", "float32")
+    }
+    own = max(result.torch_error or 0.0 for result in results)
+    count = len({result.case for result in results})
+    return Summary(name, count, len(results), **worst, torch_float32=own)
+
+
+@functools.cache  # each case of a test asks for them again
+def _cell_errors(
+    cell: Any,
+    drawn: tuple[tuple[str, Draw], ...],
+    subject: Any,
+    cases: tuple[LayerCase, ...],
+) -> dict[str, float]:
+    return own_errors(cases, kind_of_cell(cell, dict(drawn)), subject)
+
+
+def own_errors(
+    cases: Sequence[LayerCase], kind: Kind, subject: Any
+) -> dict[str, float]:
+    """PyTorch's float32 errors, over the policy's number of seeds in every family."""
+    narrow = [case for case in cases if case.dtype == "float32"]
+    return worst_errors(
+        layers.torch_pair(case, seed, kind, subject)
+        for case in narrow
+        for seed in range(policy.SEEDS)
+    )
+
+
+def stackable(cell: Any, kind: Kind) -> bool:
+    """Whether the states, the data and the output have one size in every layer."""
+    shapes = [*kind.carry.values(), *(shape for shape, _ in kind.data.values())]
+    wider = cell.output_size({**SIZES, "I": SIZES["I"] + 1})
+    return wider == kind.output and not any("I" in shape for shape in shapes)
+
+
+def _message(cell: Any, case: LayerCase, results: Sequence[Result]) -> str:
+    code = f"from conformance import check\ncheck({cell.name}, case={case.id!r})"
+    return explain(cell.name, results, code)

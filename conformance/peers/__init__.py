@@ -1,0 +1,1 @@
+"""Other frameworks under the suite, and docs/peers.md about them."""

@@ -1,0 +1,1 @@
+"""PyTorch's side: layers, cells that it lacks, ops on its tensors."""

@@ -1,0 +1,1 @@
+"""What a run came to: tables, a page, and code that reproduces a failure."""

@@ -1,0 +1,143 @@
+"""A subject's answers to the layer cases, judged as minigrad's own are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from ..cases import AXES, TORCH_KINDS, LayerCase, cover, product
+from ..data import Array, Arrays, Data, make_data, padding
+from ..judge import Judge
+from ..kinds import Kind, kind_of
+from ..reference import oracle
+from ..result import Result
+from ..suite import errors_beyond
+from ..tape import Run, patterns
+from . import Answer
+from .isolation import Facts, Reply, Worker
+
+KINDS = (*TORCH_KINDS, "gru_reset_before", "lstm_peephole", "lstm_coupled")
+"""The kinds that some framework other than minigrad has."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one case came to: "pass", "fail", "unsupported" or "not representable"."""
+
+    case: str
+    status: str
+    reason: str = ""  # of the last two
+    results: tuple[Result, ...] = ()
+
+    @property
+    def failures(self) -> list[Result]:
+        """What failed."""
+        return [result for result in self.results if not result.passed]
+
+    @property
+    def worst(self) -> Result | None:
+        """The failure with the largest error."""
+        return max(self.failures, key=lambda r: r.error, default=None)
+
+
+def subject_cases() -> list[LayerCase]:
+    """Of each kind every pair of values, in a batch and in both dtypes.
+
+    Without dropout between layers, which is random wherever it isn't minigrad's; and
+    each kind once without a batch, which few have.
+    """
+    found = []
+    for kind in KINDS:
+        plain = [c for c in product([kind], omit="dtype") if not c.dropout]
+        deep = [c for c in plain if c.batched and c.layers < 3]
+        chosen = [*cover(deep, 2), LayerCase(kind, layers=2, batched=False, state=True)]
+        found += [
+            replace(case, dtype=dtype) for case in chosen for dtype in AXES["dtype"]
+        ]
+    return found
+
+
+def check_case(
+    worker: Worker, case: LayerCase, empty_rows: bool | None = None
+) -> Outcome:
+    """Outputs, final states and gradients of one case against PyTorch.
+
+    empty_rows: whether there are some, if lengths vary; None is what the subject says.
+    """
+    kind = kind_of(case.kind)
+    facts = worker.facts
+    if empty_rows is not None:
+        facts = replace(facts, empty_rows=empty_rows)
+    data = prepared(case, make_data(case, kind), facts)
+    reply = worker.run(case, data)
+    if reply.status in ("unsupported", "not representable"):
+        return Outcome(case.id, reply.status, reply.text)
+    errors = errors_beyond(case)
+    judge = Judge(case.kind, case.id, case.dtype, case.family, errors)
+    results = tuple(_judged(judge, worker, case, kind, data, reply))
+    passed = all(result.passed for result in results)
+    return Outcome(case.id, "pass" if passed else "fail", results=results)
+
+
+def _judged(
+    judge: Judge, worker: Worker, case: LayerCase, kind: Kind, data: Data, reply: Reply
+) -> Iterator[Result]:
+    reference = oracle.run(case, kind, data.astype(np.float64))
+    expected = {name: reference.values[name] for name in data.cotangents}
+    yield from _checked(judge, "runs", reply)
+    if reply.answer is None:
+        return
+    yield from _compared(judge, "value", reply.answer.outputs, expected)
+    if not worker.facts.differentiates:
+        return
+    yield from _gradients(judge, "all", reference, data, reply.answer)
+    for pattern, cotangents in list(patterns(data.cotangents))[1:]:
+        if len(data.cotangents) == 1:
+            return
+        part = replace(data, cotangents=cotangents)
+        again = worker.run(case, part)
+        yield from _checked(judge, f"runs with the cotangent of {pattern}", again)
+        if again.answer is not None:
+            yield from _gradients(judge, pattern, reference, part, again.answer)
+
+
+def _checked(judge: Judge, check: str, reply: Reply) -> Iterator[Result]:
+    yield judge.demand(check, reply.status == "answered", reply.text)
+    detail = f"it has changed {', '.join(reply.modified)}"
+    yield judge.demand("leaves its inputs alone", not reply.modified, detail)
+
+
+def _gradients(
+    judge: Judge, pattern: str, reference: Run, data: Data, answer: Answer
+) -> Iterator[Result]:
+    expected = reference.gradients(data.astype(np.float64).cotangents)
+    found = answer.gradients or {}
+    yield from _compared(judge, f"grad({pattern})", found, expected)
+
+
+def _compared(
+    judge: Judge, what: str, found: Mapping[str, Any], expected: Arrays
+) -> Iterator[Result]:
+    names = sorted(found)
+    detail = f"it returned {names}, not {sorted(expected)}"
+    yield judge.demand(f"{what}: names", names == sorted(expected), detail)
+    for name, reference in expected.items():
+        if name in found:
+            yield judge.close(what, name, found[name], reference)
+
+
+def prepared(case: LayerCase, data: Data, facts: Facts) -> Data:
+    """The case's data, within what a subject promises."""
+    names = facts.outputs or tuple(data.cotangents)
+    data = replace(data, cotangents={n: data.cotangents[n] for n in names})
+    if data.lengths is None:
+        return data
+    lengths = data.lengths if facts.empty_rows else np.maximum(data.lengths, 1)
+    x = data.inputs["x"].copy()
+    drawn: Array = np.array(case.rng("padding").standard_normal(x.shape), x.dtype)
+    x[np.isnan(x)] = drawn[np.isnan(x)]  # of rows that are made longer
+    x[padding(case, lengths)] = facts.padding
+    return replace(data, lengths=lengths, inputs={**data.inputs, "x": x})

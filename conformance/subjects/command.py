@@ -1,0 +1,125 @@
+"""`python -m conformance --subject NAME`: the layer cases on another implementation."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from tqdm import tqdm
+
+from ..cases import LayerCase
+from ..files import write_whole
+from ..reports.report import Report
+from ..result import Result
+from .checks import Outcome, check_case, subject_cases
+from .isolation import SubjectError, Worker
+
+SHOWN = 5  # failures that are printed with code
+WIDTH = 136  # what the tables need
+
+
+def main(options: argparse.Namespace) -> int:
+    """Run the cases that the filter leaves; 1 for a failure, 2 for bad usage."""
+    try:
+        cases = [c for c in subject_cases() if re.search(options.filter, c.id)]
+    except re.error as error:
+        return _refuse(f"--filter {options.filter!r} is no regular expression: {error}")
+    if not cases:
+        return _refuse(f"--filter {options.filter!r} matches no case; see --list")
+    if not options.seconds > 0:
+        return _refuse(f"--seconds must be above 0, not {options.seconds}")
+    if options.json and not options.json.absolute().parent.is_dir():
+        return _refuse(f"--json: no directory {options.json.absolute().parent}")
+    if options.list:
+        print(*(case.id for case in cases), sep="\n")
+        return 0
+    try:
+        with Worker(options.subject, options.seconds) as worker:
+            facts = worker.facts
+            outcomes = list(run(worker, cases))
+    except SubjectError as error:
+        return _refuse(str(error))
+    report = reported(outcomes)
+    show(report, outcomes, options.subject)
+    if options.json:
+        found = {
+            **report.as_dict(),
+            "subject": options.subject,
+            "versions": facts.versions,
+            "outcomes": [as_dict(outcome) for outcome in outcomes],
+        }
+        write_whole(options.json, json.dumps(found, indent=1))
+    return 0 if report.passed else 1
+
+
+def _refuse(message: str) -> int:
+    print(message, file=sys.stderr)
+    return 2
+
+
+def run(worker: Worker, cases: Iterable[LayerCase]) -> Iterator[Outcome]:
+    """What each case comes to, behind a progress bar."""
+    for case in tqdm(list(cases), desc=worker.name, unit="case"):
+        yield check_case(worker, case)
+
+
+def reported(outcomes: Iterable[Outcome]) -> Report:
+    """The report of what ran; nothing is known to deviate."""
+    report = Report(deviations=())
+    for outcome in outcomes:
+        for result in outcome.results:
+            report.add(result)
+    return report
+
+
+def show(report: Report, outcomes: list[Outcome], name: str) -> None:
+    """The tables, what did not run and why, and the first failures as code."""
+    console = Console()
+    console.width = max(console.width, WIDTH)
+    report.show(console)
+    skipped = Counter((o.status, o.reason) for o in outcomes if o.reason)
+    for (status, reason), count in skipped.items():
+        print(f"{count} cases {status}: {reason}")
+    for place, result in enumerate(report.failures):
+        code = f"\n\n{snippet(name, result)}" if place < SHOWN else ""
+        print(f"\n{result}{code}")
+
+
+def snippet(name: str, result: Result) -> str:
+    """Code that runs a subject on a case, and prints what fails."""
+    return (
+        f"# {name}: {result.case}: {result.check}\n"
+        "from conformance import run\n\n"
+        'if __name__ == "__main__":  # the subject runs in a process of its own\n'
+        f"    run({result.case!r}, {result.check!r}, subject={name!r})\n"
+    )
+
+
+def results_of(name: str, case: str, seconds: float) -> tuple[Result, ...]:
+    """All results of one case on a subject; SubjectError if it can't be made."""
+    with Worker(name, seconds) as worker:
+        return check_case(worker, LayerCase.parse(case)).results
+
+
+def as_dict(outcome: Outcome) -> dict[str, Any]:
+    """An outcome for JSON, with the failures only."""
+    failures = [{**asdict(r), "error": _plain(r.error)} for r in outcome.failures]
+    return {
+        "case": outcome.case,
+        "status": outcome.status,
+        "reason": outcome.reason,
+        "failures": failures,
+    }
+
+
+def _plain(number: float) -> float | str:
+    """JSON has no infinity."""
+    return number if np.isfinite(number) else str(number)
