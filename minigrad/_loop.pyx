@@ -23,7 +23,7 @@ from concurrent.futures import ThreadPoolExecutor, wait
 
 import numpy as np
 
-from ._memory import empty
+from ._memory cimport new
 from ._loop_py import (
     ALONG, GRAM_ROWS, LOCAL, NAMES, ONE_COLUMN, OPCODES, PRODUCT, READ, ROWS, ROWWISE,
     STREAM, VECTOR, WRITE,
@@ -150,10 +150,13 @@ for _i in range(MINIGRAD_SETS):
         _doubles = minigrad_sets[<int>_i].of_double
 
 
+cdef object FLOAT = np.dtype(np.float32), DOUBLE = np.dtype(np.float64)
+
+
 cdef const minigrad_kernels *_kernels(str name, object dtype) except NULL:
-    if dtype == np.float32:
+    if dtype == FLOAT:
         return _floats
-    if dtype == np.float64:
+    if dtype == DOUBLE:
         return _doubles
     raise DTypeError(f"{name}: the dtype must be float32 or float64, not {dtype}")
 
@@ -165,7 +168,7 @@ _pool = None
 cdef int _n_threads = 0
 
 
-def get_num_threads():
+cpdef Py_ssize_t get_num_threads() except -1:
     global _n_threads
     if not _n_threads:
         try:
@@ -208,6 +211,13 @@ def _submit(*call):
             return None
 
 
+cdef inline Py_ssize_t _parts(Py_ssize_t n, double work) except -1:
+    """Among how many threads to divide n things."""
+    if work < 2.0 * WORTHWHILE:
+        return 1
+    return max(1, min(n, get_num_threads(), <Py_ssize_t>(work / WORTHWHILE)))
+
+
 cdef class _Job:
     """Work in parts that know nothing of each other."""
 
@@ -220,10 +230,15 @@ cdef class _Job:
     def _work(self, first, last):
         self.work(first, last, False)
 
+    cdef int share(self, Py_ssize_t n, double work, Py_ssize_t unit) except -1:
+        """Work on n things, cut in multiples of `unit` among the threads that pay."""
+        cdef Py_ssize_t units = (n + unit - 1) // unit, parts = _parts(units, work)
+        if parts == 1:
+            return self.work(0, n, True)
+        return self.start([*[i * units // parts * unit for i in range(parts)], n])
+
     cdef int start(self, list bounds) except -1:
         """Work from each bound to the next: the first part in this thread."""
-        if len(bounds) == 2:
-            return self.work(bounds[0], bounds[1], True)
         parts = list(zip(bounds, bounds[1:], strict=False))
         futures = []
         try:
@@ -258,16 +273,6 @@ def _join(futures):
             interrupt = error
     if interrupt is not None:
         raise interrupt
-
-
-cdef list _bounds(Py_ssize_t n, double work, Py_ssize_t unit):
-    """Where to cut n things, in multiples of `unit`, among the threads that pay."""
-    cdef Py_ssize_t units = (n + unit - 1) // unit
-    cdef Py_ssize_t parts = min(units, <Py_ssize_t>get_num_threads())
-    parts = min(parts, <Py_ssize_t>(work / WORTHWHILE))
-    if parts <= 1:
-        return [0, n]
-    return [*[i * units // parts * unit for i in range(parts)], n]
 
 
 cdef inline Py_ssize_t _rounded(Py_ssize_t size) noexcept nogil:
@@ -359,46 +364,73 @@ cdef class _Product(_Job):
         return 0
 
 
-cdef _rows(str name, object x, object dtype):
-    """x as (rows, columns), the columns beside each other."""
-    if not isinstance(x, np.ndarray) or x.ndim < 1:
+cdef struct Rows:
+    char *data
+    Py_ssize_t n, width, stride
+
+
+cdef cnp.ndarray _rows(str name, object x, object dtype, Rows *rows):
+    """x as (n, width), the columns beside each other: the array that holds it."""
+    cdef cnp.ndarray flat
+    cdef Py_ssize_t item, n_dims
+    if not isinstance(x, np.ndarray) or cnp.PyArray_NDIM(<cnp.ndarray>x) < 1:
         raise ArgumentError(f"{name}: rows must be an array (..., columns)")
-    if x.dtype != dtype:
+    flat = x
+    if flat.dtype != dtype:
         raise DTypeError(f"{name}: dtypes {x.dtype} and {dtype} must be the same")
-    flat = x.reshape(math.prod(x.shape[: x.ndim - 1]), x.shape[x.ndim - 1])
-    item = x.dtype.itemsize
-    if flat.strides[1] != item or flat.strides[0] % item:
-        flat = np.ascontiguousarray(flat)
+    n_dims, item = cnp.PyArray_NDIM(flat), cnp.PyArray_ITEMSIZE(flat)
+    rows.width = cnp.PyArray_DIM(flat, n_dims - 1)
+    if cnp.PyArray_ISCARRAY_RO(flat):
+        rows.n = cnp.PyArray_MultiplyList(cnp.PyArray_DIMS(flat), n_dims - 1)
+        rows.stride = rows.width
+    else:
+        shape = x.shape
+        flat = x.reshape(math.prod(shape[: n_dims - 1]), rows.width)
+        if flat.strides[1] != item or flat.strides[0] % item:
+            flat = np.ascontiguousarray(flat)
+        rows.n, rows.stride = len(flat), flat.strides[0] // item
+    rows.data = <char *>cnp.PyArray_DATA(flat)
     return flat
 
 
 def product(x, Packed packed, width):
-    cdef _Product job = _Product.__new__(_Product)
-    if not isinstance(x, np.ndarray) or x.ndim < 1 or x.shape[x.ndim - 1] != packed.inner:
+    cdef _Product job
+    cdef Rows rows
+    cdef cnp.npy_intp dims[cnp.NPY_MAXDIMS]
+    cdef int i, n_dims
+    cdef cnp.ndarray array, out
+    if (
+        not isinstance(x, np.ndarray) or cnp.PyArray_NDIM(<cnp.ndarray>x) < 1
+        or x.shape[x.ndim - 1] != packed.inner
+    ):
         raise ShapeError(
             f"product: rows {getattr(x, 'shape', x)} do not fit a weight "
             f"({packed.inner}, {packed.width})"
         )
     if width != packed.width:
         raise ShapeError(f"product: the weight has {packed.width} columns, not {width}")
-    if x.dtype != packed.dtype:
-        raise DTypeError(f"product: dtypes {x.dtype} and {packed.dtype} must be the same")
-    x = np.ascontiguousarray(x, packed.dtype)
-    out = empty((*x.shape[: x.ndim - 1], width), packed.dtype)
-    if out.size == 0:
+    array = x if cnp.PyArray_ISCARRAY_RO(<cnp.ndarray>x) else np.ascontiguousarray(x)
+    array = _rows("product", array, packed.dtype, &rows)
+    n_dims = cnp.PyArray_NDIM(array)
+    for i in range(n_dims - 1):
+        dims[i] = cnp.PyArray_DIM(array, i)
+    dims[n_dims - 1] = packed.width
+    out = new(n_dims, dims, packed.dtype)
+    if rows.n == 0 or packed.width == 0:
         return out
+    job = _Product.__new__(_Product)
     job.packed = packed
-    job.arrays = (x, out)
-    job.rows = out.size // width
-    job.item = packed.dtype.itemsize
-    job.x = <const char *>cnp.PyArray_DATA(<cnp.ndarray>x)
-    job.out = <char *>cnp.PyArray_DATA(<cnp.ndarray>out)
+    job.arrays = (array, out)
+    job.rows = rows.n
+    job.item = cnp.PyArray_ITEMSIZE(out)
+    job.x = rows.data
+    job.out = <char *>cnp.PyArray_DATA(out)
     job.by_rows = job.rows >= 24 * get_num_threads()
     work = 2.0 * job.rows * packed.inner * packed.width
     if job.by_rows:
-        job.start(_bounds(job.rows, work, 12))
+        job.share(job.rows, work, 12)
     else:
-        job.start(_bounds(packed.width, work, packed.kernels.panel))
+        job.share(packed.width, work, packed.kernels.panel)
     return out
 
 
@@ -412,6 +444,22 @@ cdef class _Sum(_Job):
     cdef char *out
     cdef Py_ssize_t rows, x_stride, y_stride, k, n, item, block
     cdef bint add, by_k, ascending
+
+    cdef object into(self, str name, object out, int n_dims, cnp.npy_intp *dims, dtype):
+        """The array to add to, or a new one to write."""
+        self.add = out is not None
+        if out is None:
+            out = new(n_dims, dims, dtype)
+        elif (
+            not isinstance(out, np.ndarray)
+            or out.shape != tuple([dims[i] for i in range(n_dims)]) or out.dtype != dtype
+            or not (out.flags.c_contiguous and out.flags.writeable)
+        ):
+            shape = tuple([dims[i] for i in range(n_dims)])
+            raise ArgumentError(f"{name}: out must be a writable, C-contiguous {dtype}{shape}")
+        self.item = cnp.PyArray_ITEMSIZE(<cnp.ndarray>out)
+        self.out = <char *>cnp.PyArray_DATA(<cnp.ndarray>out)
+        return out
 
     cdef int work(self, Py_ssize_t first, Py_ssize_t last, bint breathe) except -1:
         cdef Py_ssize_t left = first, right = last, top = 0, bottom = self.k
@@ -465,48 +513,45 @@ cdef class _Sum(_Job):
 
 def gram(x, y, out=None, Py_ssize_t block=BLOCK, bint ascending=False):
     cdef _Sum job = _Sum.__new__(_Sum)
+    cdef Rows left, right
+    cdef cnp.npy_intp dims[2]
     job.block, job.ascending = _block("gram", block), ascending
     job.kernels = _kernels("gram", x.dtype)
-    x, y = _rows("gram", x, x.dtype), _rows("gram", y, x.dtype)
-    if len(x) != len(y):
-        raise ShapeError(f"gram: {len(x)} rows and {len(y)} rows")
-    job.rows, job.k, job.n = len(x), x.shape[1], y.shape[1]
-    job.add = out is not None
-    out = _result("gram", out, (job.k, job.n), x.dtype)
-    if out.size == 0:
+    x, y = _rows("gram", x, x.dtype, &left), _rows("gram", y, x.dtype, &right)
+    if left.n != right.n:
+        raise ShapeError(f"gram: {left.n} rows and {right.n} rows")
+    job.rows, job.k, job.n = left.n, left.width, right.width
+    dims[0], dims[1] = job.k, job.n
+    out = job.into("gram", out, 2, dims, x.dtype)
+    if job.k == 0 or job.n == 0:
         return out
     job.arrays = (x, y, out)
-    job.item = x.dtype.itemsize
-    job.x_stride, job.y_stride = x.strides[0] // job.item, y.strides[0] // job.item
-    job.x = <const char *>cnp.PyArray_DATA(<cnp.ndarray>x)
-    job.y = <const char *>cnp.PyArray_DATA(<cnp.ndarray>y)
-    job.out = <char *>cnp.PyArray_DATA(<cnp.ndarray>out)
+    job.x, job.x_stride, job.y, job.y_stride = left.data, left.stride, right.data, right.stride
     job.by_k = job.k > job.n
     work = 2.0 * job.rows * job.k * job.n
     if job.by_k:
-        job.start(_bounds(job.k, work, 12))
+        job.share(job.k, work, 12)
     else:
-        job.start(_bounds(job.n, work, job.kernels.panel))
+        job.share(job.n, work, job.kernels.panel)
     return out
 
 
 def sum_rows(x, out=None, Py_ssize_t block=BLOCK, bint ascending=False):
     cdef _Sum job = _Sum.__new__(_Sum)
+    cdef Rows rows
+    cdef cnp.npy_intp dims[1]
     job.block, job.ascending = _block("sum_rows", block), ascending
     job.kernels = _kernels("sum_rows", x.dtype)
-    x = _rows("sum_rows", x, x.dtype)
-    job.rows, job.n = x.shape
-    job.add = out is not None
-    out = _result("sum_rows", out, (job.n,), x.dtype)
-    if out.size == 0:
+    x = _rows("sum_rows", x, x.dtype, &rows)
+    job.rows, job.n = rows.n, rows.width
+    dims[0] = job.n
+    out = job.into("sum_rows", out, 1, dims, x.dtype)
+    if job.n == 0:
         return out
     job.arrays = (x, out)
-    job.item = x.dtype.itemsize
-    job.x_stride = x.strides[0] // job.item
-    job.x = <const char *>cnp.PyArray_DATA(<cnp.ndarray>x)
-    job.out = <char *>cnp.PyArray_DATA(<cnp.ndarray>out)
+    job.x, job.x_stride = rows.data, rows.stride
     # Bound by memory: a number costs about as much as forty operations of a product.
-    job.start(_bounds(job.n, 40.0 * job.rows * job.n, 64))
+    job.share(job.n, 40.0 * job.rows * job.n, 64)
     return out
 
 
@@ -514,17 +559,6 @@ cdef Py_ssize_t _block(str name, Py_ssize_t block) except -1:
     if not 1 <= block <= BLOCK:
         raise ArgumentError(f"{name}: block must be 1..{BLOCK} rows, not {block}")
     return block
-
-
-cdef _result(str name, object out, tuple shape, object dtype):
-    if out is None:
-        return empty(shape, dtype)
-    if (
-        not isinstance(out, np.ndarray) or out.shape != shape or out.dtype != dtype
-        or not (out.flags.c_contiguous and out.flags.writeable)
-    ):
-        raise ArgumentError(f"{name}: out must be a writable, C-contiguous {dtype}{shape}")
-    return out
 
 
 # -- machines ------------------------------------------------------------------------
@@ -736,7 +770,7 @@ cdef class Machine:
     cdef readonly list kept
     cdef readonly list code
     cdef const minigrad_kernels *kernels
-    cdef object written, weights
+    cdef dict weights  # the sizes of each
     cdef int number  # of the dtype
     cdef Py_ssize_t item, n_buffers, n_places, n_phases, widest_inner
     cdef Instruction *instructions
@@ -746,6 +780,7 @@ cdef class Machine:
     cdef int *streams
     cdef int *kind  # of each buffer
     cdef bint *keeps
+    cdef bint *writes
     cdef Py_ssize_t *row  # its bytes
     cdef Py_ssize_t memory  # bytes that a thread has of its own, and where in them
     cdef Py_ssize_t *own  # are each place's
@@ -760,7 +795,7 @@ cdef class Machine:
         self.item = item = self.dtype.itemsize
         read = _Reader(kinds, widths, kept, code, n_registers)
         self.kinds, self.widths, self.kept = read.kinds, read.widths, read.kept
-        self.code, self.written, self.weights = read.code, read.written, read.weights
+        self.code, self.weights = read.code, read.weights
         self.n_buffers = len(read.kinds)
         self.n_places = self.n_buffers + read.n_registers
         self.n_phases = len(read.phases)
@@ -771,10 +806,12 @@ cdef class Machine:
         self.streams = <int *>_zeros(self.n_phases * self.n_buffers, sizeof(int))
         self.kind = <int *>_zeros(self.n_buffers, sizeof(int))
         self.keeps = <bint *>_zeros(self.n_buffers, sizeof(bint))
+        self.writes = <bint *>_zeros(self.n_buffers, sizeof(bint))
         self.row = <Py_ssize_t *>_zeros(self.n_buffers, sizeof(Py_ssize_t))
         self.own = <Py_ssize_t *>_zeros(self.n_places, sizeof(Py_ssize_t))
         for i in range(self.n_buffers):
             self.kind[i], self.keeps[i] = read.kinds[i], read.kept[i]
+            self.writes[i] = i in read.written
             self.row[i] = read.widths[i] * item
         for i, term in enumerate(read.terms):
             self.terms[i].left, self.terms[i].weight = term[:2]
@@ -846,16 +883,23 @@ cdef class Machine:
         free(self.streams)
         free(self.kind)
         free(self.keeps)
+        free(self.writes)
         free(self.row)
         free(self.own)
 
     def run(self, arrays, weights, sizes, bint reverse):
         cdef _Run run = _Run.__new__(_Run)
+        cdef Py_ssize_t parts
         run.machine = self
         run.reverse = reverse
         run.check(arrays, weights, sizes)
-        if run.most:
-            run.start(run.shares())
+        if not run.most:
+            return
+        parts = _parts(run.most, run.total * self.work)
+        if parts == 1:
+            run.work(0, run.most, True)
+        else:
+            run.start(run.shares(parts))
 
     def prepare(self, arrays, weights, Py_ssize_t rows):
         cdef Steps steps = Steps.__new__(Steps)
@@ -884,7 +928,7 @@ cdef class _Run(_Job):
 
     cdef Machine machine
     cdef bint reverse
-    cdef Py_ssize_t n_steps, most
+    cdef Py_ssize_t n_steps, most, total
     cdef int turn  # which half of a carry is read first
     cdef const int64_t *sizes
     cdef int64_t *starts
@@ -900,7 +944,7 @@ cdef class _Run(_Job):
 
     cdef int check(self, object arrays, object weights, object sizes) except -1:
         cdef Machine machine = self.machine
-        cdef Py_ssize_t i, t, total = 0, row, n
+        cdef Py_ssize_t i, t, row, n
         cdef int kind
         cdef bint same = True, fits
         cdef cnp.ndarray array
@@ -922,8 +966,8 @@ cdef class _Run(_Job):
             n = self.sizes[t]
             if n < 0:
                 raise ArgumentError(f"Machine: step {t} has {n} rows")
-            self.starts[t] = total
-            total += n
+            self.starts[t] = self.total
+            self.total += n
             self.most = max(self.most, n)
             same = same and n == self.sizes[0]
         if len(arrays) != machine.n_buffers:
@@ -946,7 +990,7 @@ cdef class _Run(_Job):
                     f"Machine: buffer {i} must be a C-contiguous {machine.dtype} array"
                 )
             array = arrays[i]
-            if i in machine.written and not cnp.PyArray_ISWRITEABLE(array):
+            if machine.writes[i] and not cnp.PyArray_ISWRITEABLE(array):
                 raise ArgumentError(f"Machine: the code writes buffer {i}, a read-only array")
             self.data[i] = <char *>cnp.PyArray_DATA(array)
             n = cnp.PyArray_SIZE(array)
@@ -955,7 +999,7 @@ cdef class _Run(_Job):
             if kind == VECTOR_KIND:
                 fits = n == row
             elif kind == STREAM_KIND:
-                fits = n == total * row
+                fits = n == self.total * row
             elif kind == ROWS_KIND:
                 fits = n % row == 0 and n >= self.most * row
             elif machine.keeps[i]:
@@ -967,7 +1011,7 @@ cdef class _Run(_Job):
                 expected = [
                     f"at least {self.most} rows",
                     "one row",
-                    f"{total} rows",
+                    f"{self.total} rows",
                     "no row",
                     *[f"{self.n_steps + 1} times {self.most} rows, as many at each step"
                       if machine.keeps[i] else f"two halves of at least {self.most} rows"] * 2,
@@ -991,13 +1035,8 @@ cdef class _Run(_Job):
             self.weights[i] = packed.data
         return 0
 
-    cdef list shares(self):
+    cdef list shares(self, Py_ssize_t parts):
         """Cut the rows so that each thread has as many steps of rows to run."""
-        cdef Py_ssize_t total = sum([self.sizes[t] for t in range(self.n_steps)])
-        cdef list bounds = _bounds(self.most, total * self.machine.work, 1)
-        cdef Py_ssize_t parts = len(bounds) - 1
-        if parts == 1:
-            return bounds
         sizes = self.arrays[2]
         ends = np.bincount(sizes, minlength=self.most + 1)
         # A row runs in the steps that have more rows than stand before it.

@@ -90,10 +90,10 @@ def empty(shape, dtype):
         return np.empty(shape, kind)
     for i in range(n):
         dims[i] = shape[i]
-    return _empty(n, dims, kind)
+    return new(n, dims, kind)
 
 
-cdef cnp.ndarray _empty(int n, cnp.npy_intp *dims, object kind):
+cdef cnp.ndarray new(int n, cnp.npy_intp *dims, object kind):
     global _used, _most, _held, _turn
     cdef Block block
     cdef cnp.ndarray array
@@ -161,12 +161,12 @@ def lay_out(list arrays, given, made, tuple carries, tuple kept, tensors, frame)
             n = 1
             dims[0] = batch
         dims[n] = width
-        arrays[place] = _empty(n + 1, dims, dtype)
+        arrays[place] = new(n + 1, dims, dtype)
     for k in range(len(carries)):
         initial = tensors[k]
         dims[0] = <cnp.npy_intp>frame.n_steps + 1 if kept[k] else 2
         dims[1], dims[2] = cnp.PyArray_DIM(initial, 0), cnp.PyArray_DIM(initial, 1)
-        states = _empty(3, dims, dtype)
+        states = new(3, dims, dtype)
         if kept[k]:
             states[dims[0] - 1 if reverse else 0] = initial
         else:
