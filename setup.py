@@ -79,6 +79,7 @@ setup(
             extension("minigrad._arithmetic"),
             extension("minigrad._loop", LOOP_FLAGS),
             extension("minigrad._memory"),
+            extension("minigrad._routine"),
             extension("minigrad._kernels", LOOP_FLAGS),
         ],
         build_dir=f"{BUILD}/cython",

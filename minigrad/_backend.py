@@ -45,9 +45,11 @@ def small(name: str) -> Callable[..., Any] | None:
 # Last: the loop's twin reads the table of ops, which needs the names above.
 if TYPE_CHECKING or PURE:
     from . import _loop_py as loop
-    from ._memory_py import empty, lay_out
+    from . import _routine_py as routine
+    from ._memory_py import empty
 else:
     from . import _loop as loop
-    from ._memory import empty, lay_out
+    from . import _routine as routine
+    from ._memory import empty
 
-__all__ = ["empty", "kernels", "lay_out", "loop"]
+__all__ = ["empty", "kernels", "loop", "routine"]

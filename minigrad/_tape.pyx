@@ -350,24 +350,31 @@ cpdef object wrap(object data, Node node=None, Py_ssize_t slot=0):
     return tensor
 
 
-def signature(tensors):
+def signature(carries, xs, others):
     cdef long long facts[8 * 40]
-    cdef Py_ssize_t n = 0, i
+    cdef Py_ssize_t n = 0, i, n_steps = -1
     cdef cnp.ndarray array
-    if len(tensors) > 32:
+    if len(carries) + len(xs) + len(others) > 32:
         return None
-    for tensor in tensors:
-        if not isinstance(tensor, TensorCore):
-            return None
-        array = (<TensorCore>tensor)._data
-        if cnp.PyArray_NDIM(array) > 6:
-            return None
-        facts[n] = 8 * cnp.PyArray_TYPE(array) + cnp.PyArray_NDIM(array)
-        facts[n + 1] = (<TensorCore>tensor)._node is not None
-        n += 2
-        for i in range(cnp.PyArray_NDIM(array)):
-            facts[n] = cnp.PyArray_DIM(array, i)
-            n += 1
+    for group in (carries, xs, others):
+        for tensor in group:
+            if not isinstance(tensor, TensorCore):
+                return None
+            array = (<TensorCore>tensor)._data
+            if cnp.PyArray_NDIM(array) > 6:
+                return None
+            facts[n] = 8 * cnp.PyArray_TYPE(array) + cnp.PyArray_NDIM(array)
+            facts[n + 1] = (<TensorCore>tensor)._node is not None
+            n += 2
+            for i in range(group is xs, cnp.PyArray_NDIM(array)):
+                facts[n] = cnp.PyArray_DIM(array, i)
+                n += 1
+            if group is xs:
+                if cnp.PyArray_NDIM(array) == 0 or cnp.PyArray_DIM(array, 0) == 0:
+                    return None
+                if n_steps >= 0 and n_steps != cnp.PyArray_DIM(array, 0):
+                    return None
+                n_steps = cnp.PyArray_DIM(array, 0)
     return PyBytes_FromStringAndSize(<char *>facts, n * sizeof(long long))
 
 
@@ -458,7 +465,11 @@ cdef object _recorded(OpCore op, tuple args, tuple raw, bint tracked, object res
     cdef Node node = None
     cdef Py_ssize_t i
     if several:
-        values = tuple([np.asarray(v) for v in <tuple>result])
+        values = <tuple>result
+        for value in values:
+            if not isinstance(value, cnp.ndarray):
+                values = tuple([np.asarray(v) for v in values])
+                break
     elif isinstance(result, cnp.ndarray):
         values = (result,)
     else:
@@ -748,7 +759,11 @@ cdef class _Walk:
         cdef tuple slots = node.slots
         if self.watched or op.joint is not None:
             needed = [links[i] >= 0 for i in range(n)]
-            for i, g in _pull(node, gs, needed, self.recorded, self.watched):
+            if op.joint is not None:
+                found = op.joint(node, gs, needed, self.recorded)
+            else:
+                found = _pull(node, gs, needed, self.recorded, self.watched)
+            for i, g in found:
                 self.hand(links[i], slots, i, g)
         else:
             self.pull(op, node, gs, links, n)

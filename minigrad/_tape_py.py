@@ -226,14 +226,25 @@ def wrap(data: Array, node: Node | None = None, slot: int = 0) -> Any:
     return tensor
 
 
-def signature(tensors: Sequence[Any]) -> Any:
+def signature(carries: Sequence[Any], xs: Sequence[Any], others: Sequence[Any]) -> Any:
     """Equal for tensors of equal shapes and dtypes, of which the same have a node.
 
-    None for what has no signature, such as anything that isn't a Tensor.
+    The number of steps, which the xs begin with, is left out. None if they differ in
+    it, and for what has no signature, such as anything that isn't a Tensor.
     """
-    if not all(isinstance(t, TensorCore) for t in tensors):
+    if not all(isinstance(t, TensorCore) for t in (*carries, *xs, *others)):
         return None
-    return tuple((t.shape, t.dtype, t._node is not None) for t in tensors)
+    if not all(t.ndim and t.shape[0] for t in xs) or len({t.shape[0] for t in xs}) > 1:
+        return None
+    shapes = [t.shape for t in carries], [t.shape[1:] for t in xs]
+    return tuple(
+        (shape, t.dtype, t._node is not None)
+        for shape, t in zip(
+            [*shapes[0], *shapes[1], *(t.shape for t in others)],
+            [*carries, *xs, *others],
+            strict=True,
+        )
+    )
 
 
 def apply(op: OpCore, args: tuple[Any, ...]) -> Any:

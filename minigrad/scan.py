@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
 
 from . import ops
-from ._backend import get_watching, signature
+from ._backend import get_watching
 from .anomaly import within
 from .errors import (
     ArgumentError,
@@ -20,21 +19,22 @@ from .errors import (
     check_callable,
     describe,
 )
+from .fused.call import (
+    EAGER,
+    State,
+    again,
+    call_plan,
+    is_fusable,
+    plan_of,
+    remember,
+)
 from .fused.checkpoint import check_checkpoint
 from .fused.explain import Explanation, explain_plan
-from .fused.frame import Ragged, uniform
+from .fused.frame import Frame, Ragged, uniform
 from .fused.lift import Lifted
-from .fused.passes import left_out
-from .fused.plan import Cache, Plan
-from .fused.step import items, trace_step
-from .mode import is_grad_enabled, is_tracing
+from .fused.step import check_alike, items, pair
 from .tape import check_tensor
 from .tensor import Tensor
-
-State = Tensor | tuple[Tensor, ...]
-
-_plans = Cache()
-_eager: ContextVar[bool] = ContextVar("eager_loops", default=False)
 
 
 def scan(
@@ -75,15 +75,16 @@ def scan(
     check_checkpoint(checkpoint)
     lifted = step if isinstance(step, Lifted) else Lifted(step)
     plain = lengths is None and checkpoint is None
-    call = _signature(lifted, carry, xs, reverse) if plain else None
-    if call is not None and lifted.repeat is not None and lifted.repeat.call == call:
-        return lifted.repeat(carry, xs)
-    if _is_fusable(carry, xs) and not _eager.get() and not get_watching():
+    found = again(lifted, carry, xs, reverse) if plain else None
+    if found is not None:
+        return found
+    if is_fusable(carry, xs) and not EAGER.get() and not get_watching():
         plan = plan_of(lifted, carry, xs, reverse)
         if plan.reason is None:
-            if call is not None and plan.kept:
-                lifted.repeat = _Repeat(call, plan, lifted, carry, xs, reverse)
-            return _run(plan, lifted, carry, xs, lengths, reverse, checkpoint)
+            if plain:
+                remember(plan, lifted, carry, xs, reverse)
+            frame = _frame(items(xs)[0], lengths, reverse)
+            return call_plan(plan, lifted, carry, xs, frame, checkpoint)
         if plan.mixes_rows and lifted.rows_only:
             raise ArgumentError(
                 f"{plan.reason}; a step must keep the rows of the batch apart"
@@ -108,11 +109,11 @@ def eager_loops() -> Iterator[None]:
     ...     mg.scan(step, mg.zeros(1, 2), mg.ones(3, 1, 2))[0]
     tensor([[3., 3.]])
     """
-    token = _eager.set(True)
+    token = EAGER.set(True)
     try:
         yield
     finally:
-        _eager.reset(token)
+        EAGER.reset(token)
 
 
 def explain(
@@ -146,143 +147,20 @@ def explain(
 
 
 def _explained(title: str, lifted: Lifted, carry: State, xs: State) -> Explanation:
-    if not _is_fusable(carry, xs):
+    if not is_fusable(carry, xs):
         reason = "a carry must be (B, n) floats, and xs (T, B, n)"
         return Explanation(title, reason, lifted.reason, None, None)
     return explain_plan(title, plan_of(lifted, carry, xs, False), lifted.reason)
 
 
-def plan_of(lifted: Lifted, carry: State, xs: State, reverse: bool) -> Plan:
-    """The plan for a step on such a carry and such xs: traced now, or found again."""
-    carries, inputs = items(carry), items(xs)
-    rows = carries[0]._data.shape[0]
-    batch = max(rows, 2)
-    tuples = isinstance(carry, tuple), isinstance(xs, tuple)
-    kind = (
-        left_out(),
-        tuples,
-        carries[0]._data.dtype,
-        *[c._data.shape[1] for c in carries],
-        *[(x._data.shape[2], x._data.dtype) for x in inputs],
-        *[(t._data.shape, t._data.dtype) for t in lifted.tensors],
-    )
-    if lifted.latest is not None and lifted.latest[0] == kind:
-        plan: Plan = lifted.latest[1]
-        if plan.batch in (None, rows):
-            return plan
-    key = lifted.key and (lifted.key, kind)
-
-    def make() -> Plan:
-        t = inputs[0].shape[0] - 1 if reverse else 0
-        result, program = trace_step(
-            lambda c, x, tensors: lifted.rebind(tensors)(c, x),
-            carries,
-            inputs,
-            lifted.tensors,
-            tuples,
-            batch,
-        )
-        new, y = _pair(result, t)
-        stand_ins = tuple(ops.zeros_like(c[:1]).expand(batch, -1) for c in carries)
-        check_alike("carry", stand_ins if tuples[0] else stand_ins[0], new, t)
-        check_alike("y", y, y, t)
-        plan = Plan(program(), len(carries), len(inputs))
-        if plan.batch is not None and batch > rows:
-            plan.reason = "what it does depends on the number of examples, which is 1"
-        return plan
-
-    plan = _plans.find(key, make)
-    if plan.batch not in (None, rows):
-        plan = _plans.find(key and (key, rows), make)
-    if plan.kept:
-        lifted.latest = kind, plan
-    return plan
-
-
-def _run(
-    plan: Plan,
-    lifted: Lifted,
-    carry: State,
-    xs: State,
-    lengths: Any,
-    reverse: bool,
-    checkpoint: Any,
-) -> tuple[Any, Any]:
-    carries, inputs = items(carry), items(xs)
-    n_steps, batch = inputs[0].shape[:2]
-    frame = uniform(n_steps, batch, reverse)
+def _frame(x: Tensor, lengths: Any, reverse: bool) -> Frame:
+    """The layout of a call whose xs are like x."""
+    n_steps, batch = x.shape[:2]
     if lengths is not None:
         checked = checked_lengths(lengths, n_steps, batch)
         if (checked != n_steps).any():
-            frame = Ragged(checked, n_steps, reverse)
-    tensors = [*carries, *inputs, *lifted.tensors, *plan.traced.captured]
-    return _shaped(plan(tensors, frame, checkpoint), len(carries), plan)
-
-
-def _shaped(results: list[Any], n: int, plan: Plan) -> tuple[Any, Any]:
-    """The pair of n carries and the ys, each as the step returns it."""
-    one_carry, one_y = plan.traced.single
-    carry = results[0] if one_carry else tuple(results[:n])
-    return carry, results[n] if one_y else tuple(results[n:])
-
-
-def _signature(lifted: Lifted, carry: State, xs: State, reverse: bool) -> Any:
-    """Equal for calls of one step that differ in nothing but the numbers.
-
-    None if that can't be known, or if nothing may be known, as in a trace.
-    """
-    if is_tracing() or _eager.get() or get_watching():
-        return None
-    tuples = isinstance(carry, tuple), isinstance(xs, tuple)
-    tensors = (*items(carry), *items(xs), *lifted.tensors)
-    known = signature(tensors)
-    return known and (known, tuples, reverse, is_grad_enabled(), left_out())
-
-
-class _Repeat:
-    """The call of a step, for the next one like it: nothing is to be checked again.
-
-    It saves 6 us of 60, at (T,B,I,H) = (32,1,32,32).
-    """
-
-    def __init__(
-        self,
-        call: Any,
-        plan: Plan,
-        lifted: Lifted,
-        carry: State,
-        xs: State,
-        reverse: bool,
-    ) -> None:
-        self.call = call
-        self.plan = plan
-        self.n = len(items(carry))
-        self.fixed = [*lifted.tensors, *plan.traced.captured]
-        self.frame = uniform(*items(xs)[0].shape[:2], reverse)
-        tensors = [*items(carry), *items(xs), *self.fixed]
-        self.whole = plan.whole(tensors, False, plan.needed(tensors))
-
-    def __call__(self, carry: State, xs: State) -> tuple[Any, Any]:
-        tensors = (*items(carry), *items(xs), *self.fixed)
-        return _shaped(self.whole.over(tensors, self.frame), self.n, self.plan)
-
-
-def _is_fusable(carry: State, xs: State) -> bool:
-    """Whether the carry is rows of one kind of float, and xs rows for each step."""
-    carries, inputs = items(carry), items(xs)
-    if not carries or not inputs:
-        return False
-    for t in (*carries, *inputs):
-        if not isinstance(t, Tensor):
-            return False
-    lead, dtype = inputs[0]._data.shape[:2], carries[0]._data.dtype
-    if len(lead) < 2 or 0 in lead or dtype.kind != "f":
-        return False
-    for c in carries:
-        shape = c._data.shape
-        if len(shape) != 2 or shape[0] != lead[1] or c._data.dtype != dtype:
-            return False
-    return all(x._data.ndim == 3 and x._data.shape[:2] == lead for x in inputs)
+            return Ragged(checked, n_steps, reverse)
+    return uniform(n_steps, batch, reverse)
 
 
 def _loop(
@@ -302,7 +180,7 @@ def _loop(
         rows = None if live is None else live[t]
         with within(f"step {t}"):
             result = step(carry, _choose(rows, x, None))
-        new, y = _pair(result, t)
+        new, y = pair(result, t)
         check_alike("carry", carry, new, t)
         check_alike("y", ys[0] if ys else y, y, t)
         carry = _choose(rows, new, carry)
@@ -312,15 +190,6 @@ def _loop(
     columns = zip(*map(items, ys), strict=True)
     stacked = tuple(ops.stack(list(column)) for column in columns)
     return carry, stacked if isinstance(ys[0], tuple) else stacked[0]
-
-
-def _pair(result: Any, t: int) -> tuple[Any, Any]:
-    if not isinstance(result, tuple) or len(result) != 2:
-        raise ArgumentError(
-            f"scan: at step {t} the step returned {describe(result)}; it must return "
-            "the pair (carry, y)"
-        )
-    return result
 
 
 def _n_steps(xs: tuple[Tensor, ...]) -> int:
@@ -380,25 +249,3 @@ def _choose(rows: Any, new: Any, old: Any) -> Any:
     # False is 0 in every dtype; 0.0 would make floats of integers.
     other = False if old is None else old
     return ops.where(rows.reshape(-1, *(1,) * (new.ndim - 1)), new, other)
-
-
-def check_alike(name: str, old: Any, new: Any, t: int) -> None:
-    """What a step returns must keep its structure, its shapes and its dtypes."""
-    olds, news = items(old), items(new)
-    if isinstance(old, tuple) != isinstance(new, tuple) or len(olds) != len(news):
-        raise ArgumentError(
-            f"scan: at step {t} the step returned a {name} that is {_structure(new)}, "
-            f"but it was {_structure(old)} before; always return the same structure"
-        )
-    for i, (before, after) in enumerate(zip(olds, news, strict=True)):
-        check_tensor(after, f"scan: {name} {i} at step {t}")
-        if (before.shape, before.dtype) != (after.shape, after.dtype):
-            error = DTypeError if before.shape == after.shape else ShapeError
-            raise error(
-                f"scan: {name} {i} is {describe(before)}, but at step {t} the step "
-                f"returned {describe(after)}; make them the same"
-            )
-
-
-def _structure(value: Any) -> str:
-    return f"a tuple of {len(value)}" if isinstance(value, tuple) else "one tensor"

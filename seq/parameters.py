@@ -1,5 +1,6 @@
 """The parameters of a cell, held by a module under PyTorch's names."""
 
+import functools
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -84,13 +85,21 @@ class CellModule(nn.Module):
 
     def place_parameters(self, suffix: str, dtype: DTypeLike) -> dict[str, Tensor]:
         """What the cell takes as parameters at one place; an absent bias is zeros."""
-        names, sizes = self.names[suffix], self.places[suffix]
-        return {
-            name: getattr(self, names[name])
+        values = self.place_values(suffix, dtype)
+        return dict(zip(self.cell.params, values, strict=True))
+
+    def place_values(self, suffix: str, dtype: DTypeLike) -> list[Tensor]:
+        """The same without their names; the zeros are the same ones at each call."""
+        names, params = self.names[suffix], self.cell.params
+        if len(names) == len(params):
+            return [getattr(self, name) for name in names.values()]
+        sizes = self.places[suffix]
+        return [
+            getattr(self, names[name])
             if name in names
-            else mg.zeros(*resolve(shape, sizes), dtype=dtype)
-            for name, shape in self.cell.params.items()
-        }
+            else _zeros(resolve(shape, sizes), np.dtype(dtype))
+            for name, shape in params.items()
+        ]
 
     def parameter_dtype(self, default: np.dtype[Any]) -> np.dtype[Any]:
         """The dtype of the parameters; the default for a cell that has none."""
@@ -143,6 +152,11 @@ class CellModule(nn.Module):
             parameter.assign(initial(*parameter.shape, dtype=parameter.dtype))
         else:
             init.constant_(parameter, initial)
+
+
+@functools.lru_cache(64)
+def _zeros(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Tensor:
+    return mg.zeros(*shape, dtype=dtype)
 
 
 def check_bool(name: str, value: Any) -> None:

@@ -15,7 +15,7 @@ from seq import boundary
 from seq.boundary import Frame, Lengths, State
 from seq.cell import Cell
 from seq.errors import located
-from seq.fused import CellStep, cell_step
+from seq.fused import CellStep, call_again, cell_step, remember_call
 from seq.internals import Internals, check_names, stack_places
 from seq.parameters import CellModule, check_bool, check_int
 from seq.signature import resolve
@@ -127,6 +127,13 @@ class Recurrent(CellModule):
         Raises ShapeError, DTypeError, ArgumentError or IndexRangeError (lengths),
         naming the argument, or the layer and the direction.
         """
+        plain = not data and hx is lengths is dropout_masks is None
+        plain = plain and return_internals is checkpoint is None
+        plain = plain and not (self.dropout and self.training)
+        if plain and isinstance(input, Tensor) and input.ndim == 3:
+            found = call_again(self, boundary.time_major(input, True, self.batch_first))
+            if found is not None:
+                return self._write_output(*found, True)
         with located(type(self).__name__):
             x, frame = self._read_input(input)
             h_0 = boundary.initial_carries(self.cell, hx, frame)
@@ -148,7 +155,12 @@ class Recurrent(CellModule):
                 values += [ys[1:] for _, ys in runs]
                 outputs = [ys[0] for _, ys in runs]
                 x = mg.cat(outputs, -1) if len(outputs) > 1 else outputs[0]
-            output, h_n = self._write_output(x, carries, frame)
+            if plain:
+                places = list(self.places)
+                n = len(self.directions)
+                by_layer = [places[i : i + n] for i in range(0, len(places), n)]
+                remember_call(self, by_layer, h_0[0])
+            output, h_n = self._write_output(x, carries, frame.batched)
             if return_internals is None:
                 return output, h_n
             return output, h_n, stack_places(names, values, frame.batched)
@@ -264,17 +276,17 @@ class Recurrent(CellModule):
         return step, [data[name] for name in per_step]
 
     def _write_output(
-        self, x: Tensor, carries: list[tuple[Tensor, ...]], frame: Frame
+        self, x: Tensor, carries: list[tuple[Tensor, ...]], batched: bool
     ) -> tuple[Tensor, State]:
         """Outputs and last states, as the caller's layout has them."""
-        output = boundary.from_time_major(x, frame.batched, self.batch_first)
+        output = boundary.from_time_major(x, batched, self.batch_first)
         h_n = tuple(
             mg.stack(states)
             if len(states) > 1
             else states[0].reshape(1, *states[0].shape)
             for states in zip(*carries, strict=True)
         )
-        if not frame.batched:
+        if not batched:
             h_n = tuple(state.squeeze(1) for state in h_n)
         return output, h_n if len(h_n) > 1 else h_n[0]
 

@@ -10,9 +10,9 @@ import numpy as np
 import minigrad as mg
 from minigrad import Tensor
 from minigrad.errors import ArgumentError, DTypeError, ShapeError
+from minigrad.fused.call import plan_of
 from minigrad.fused.passes import without
 from minigrad.fused.stepper import UNHOISTED, Stepper
-from minigrad.scan import plan_of
 from seq import boundary
 from seq.boundary import Frame, State
 

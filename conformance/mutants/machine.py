@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from minigrad import _loop_py, _memory_py
+from minigrad import _loop_py, _routine_py
 
 from .fault import machine
 
@@ -87,22 +87,44 @@ MACHINE = [
         owner=_loop_py,
     ),
     machine(
+        "the state before the last step is the last",
+        "_final",
+        ("states[0 if frame.reverse else -1]", "states[1 if frame.reverse else -2]"),
+        owner=_routine_py,
+    ),
+    machine(
+        "in reverse, states are those of one step later",
+        "_output",
+        ("(part == BEFORE) != frame.reverse", "part == BEFORE"),
+        owner=_routine_py,
+    ),
+    machine(
+        "the first weight for all",
+        "bind",
+        (
+            "[_backend.loop.pack(tensors[i]) for i in layout.weights]",
+            "[_backend.loop.pack(next(t for t in tensors[layout.weights[0] :]"
+            " if t.shape == tensors[i].shape)) for i in layout.weights]",
+        ),
+        owner=_routine_py,
+    ),
+    machine(
         "the initial state is taken twice",
-        "lay_out",
+        "bind",
         (
             "states[-1 if frame.reverse else 0] = initial",
             "states[-1 if frame.reverse else 0] = 2 * initial",
         ),
-        owner=_memory_py,
+        owner=_routine_py,
     ),
     machine(
         "rows that never run end in zeros",
-        "lay_out",
+        "bind",
         (
             "            states[:] = initial",
             "            states[:] = initial\n            states[1] = 0",
         ),
-        owner=_memory_py,
+        owner=_routine_py,
     ),
     machine(
         "sequences rounded to float32",
@@ -111,6 +133,6 @@ MACHINE = [
             "    if array.ndim and",
             "    array = np.float32(array).astype(array.dtype)\n    if array.ndim and",
         ),
-        owner=_memory_py,
+        owner=_routine_py,
     ),
 ]

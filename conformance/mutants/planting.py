@@ -17,12 +17,10 @@ from typing import Any
 
 import minigrad
 import seq
-from minigrad import _backend, _loop_py, _memory_py
-from minigrad.fused import frame
+from minigrad import _backend, _loop_py, _routine_py
+from minigrad.fused import call, frame
 from minigrad.fused.plan import Cache
 from minigrad.op import Op
-
-scan: Any = importlib.import_module("minigrad.scan")  # in minigrad, it is the function
 
 Edit = tuple[
     str, str
@@ -172,7 +170,7 @@ def fresh_plans() -> Iterator[None]:
     """No step that was traced outside is known inside, nor the other way round."""
 
     def forget() -> None:
-        scan._plans = Cache()
+        call.plans = Cache()
         frame.uniform.cache_clear()
         for cell in seq.CELLS.values():
             cell._lifted = None
@@ -187,9 +185,9 @@ def fresh_plans() -> Iterator[None]:
 @contextlib.contextmanager
 def plain_machine() -> Iterator[None]:
     """Loops are run by the plain twin of the compiled machine, inside."""
-    original = _backend.loop, _backend.lay_out
-    _backend.loop, _backend.lay_out = _loop_py, _memory_py.lay_out
+    original = _backend.loop, _backend.routine
+    _backend.loop, _backend.routine = _loop_py, _routine_py
     try:
         yield
     finally:
-        _backend.loop, _backend.lay_out = original
+        _backend.loop, _backend.routine = original

@@ -10,31 +10,9 @@ from .fault import ALIKE, fault, wrong
 
 LOOPS = [
     fault(
-        "the state before the last step is the last",
-        loop.Loop,
-        "_final",
-        ("states[0 if frame.reverse else -1]", "states[1 if frame.reverse else -2]"),
-    ),
-    fault(
-        "in reverse, states are those of one step later",
-        loop.Loop,
-        "_states",
-        ('(what == "read") != frame.reverse', 'what == "read"'),
-    ),
-    fault(
-        "the first weight for all",
-        loop.Loop,
-        "bound",
-        (
-            "[_backend.loop.pack(fixed[i]) for i in code.weights]",
-            "[_backend.loop.pack(next(f for f in fixed if f.shape == fixed[i].shape))"
-            " for i in code.weights]",
-        ),
-    ),
-    fault(
         "a machine of another dtype",
         loop.Loop,
-        "_machine",
+        "layout",
         ("key = dtype, ragged", "key = ragged"),
         cases=ALIKE,
         equivalent="the dtypes are part of the key of a plan, and each plan has loops "
@@ -45,8 +23,8 @@ LOOPS = [
         loop.Loop,
         "_forward",
         (
-            "self.bound(tensors, frame, frame.ragged)",
-            "self.bound(tensors, frame, True)",
+            "self.layout(tensors[0].dtype, frame.ragged)",
+            "self.layout(tensors[0].dtype, True)",
         ),
         cases=ALIKE,
         equivalent="a machine for rows that may end keeps no state of a carry, but "
@@ -55,7 +33,7 @@ LOOPS = [
     fault(
         "numbers of float32",
         loop.Loop,
-        "_machine",
+        "layout",
         (
             "np.full(b.width, b.which, dtype)",
             "np.full(b.width, np.float32(b.which), dtype)",

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from .. import _backend, ops, tape
+from .._routine_py import AFTER, ALL, BEFORE
 from ..errors import DTypeError
 from ..mode import is_grad_enabled
 from ..op import Arrays, Op
@@ -56,7 +57,7 @@ class Loop(Op):
         self.differentiable = True
         self.joint = self._joint
         self._variants: dict[tuple[bool, ...], Loop] = {}
-        self._machines: dict[Any, tuple[Any, ...]] = {}
+        self._layouts: dict[Any, tuple[Code, Any]] = {}
         self._backwards: dict[Any, Any] = {}
         lower(program, counts, False)
 
@@ -88,40 +89,14 @@ class Loop(Op):
     # -- forward ---------------------------------------------------------------------
 
     def _forward(self, tensors: Arrays, frame: Any) -> tuple[Any, ...]:
-        c = self.counts.carries
-        code, machine, arrays, weights = self.bound(tensors, frame, frame.ragged)
-        machine.run(arrays, weights, frame.sizes, frame.reverse)
-        carries = [arrays[places[0]] for places in code.carries]
-        streams = {
-            which: arrays[i] for i, kind, which, _ in code.places if kind == "out"
-        }
-        finals = [self._final(k, a, code, frame) for k, a in enumerate(carries)]
-        outputs = [
-            streams[i] if what == "out" else self._states(carries[i], what, frame)
-            for what, i in code.outputs
-        ]
-        types = self.program.outputs[c:]
-        for i, v in enumerate(types):
-            if v.dtype.kind != "f":
-                outputs[i] = outputs[i].astype(bool)
-        return (*finals, *outputs)
+        layout = self.layout(tensors[0].dtype, frame.ragged)[1]
+        results: tuple[Any, ...] = _backend.routine.run_loop(layout, tensors, frame)
+        return results
 
-    def bound(
-        self, tensors: Sequence[Any], frame: Frame, ragged: bool
-    ) -> tuple[Code, Any, list[Any], list[Any]]:
-        """The code, its machine, and the arrays and weights to run it on."""
-        code, machine, numbers, given, made = self._machine(tensors[0].dtype, ragged)
-        arrays = _backend.lay_out(
-            numbers, given, made, code.carries, code.kept, tensors, frame
-        )
-        fixed = tensors[sum(self.counts) :]
-        weights = [_backend.loop.pack(fixed[i]) for i in code.weights]
-        return code, machine, arrays, weights
-
-    def _machine(self, dtype: np.dtype[Any], ragged: bool) -> tuple[Any, ...]:
-        """The code, its machine, and what `lay_out` makes its arrays from."""
+    def layout(self, dtype: np.dtype[Any], ragged: bool) -> tuple[Code, Any]:
+        """The code, and its machine with what makes and reads its arrays."""
         key = dtype, ragged
-        if key not in self._machines:
+        if key not in self._layouts:
             with without(*self.off):
                 code = lower(self.program, self.counts, ragged)
             kept = [b.what == "carry" and code.kept[b.which] for b in code.buffers]
@@ -151,17 +126,25 @@ class Loop(Op):
                 for i, what, _, width in code.places
                 if what in ("out", "scratch")
             ]
-            self._machines[key] = code, machine, numbers, given, made
-        return self._machines[key]
+            weights = [sum(self.counts) + i for i in code.weights]
+            layout = _backend.routine.Layout(
+                *(machine, numbers, given, made, code.carries, code.kept, weights),
+                self._outputs(code),
+            )
+            self._layouts[key] = code, layout
+        return self._layouts[key]
 
-    def _final(self, k: int, states: Any, code: Code, frame: Frame) -> Any:
-        if code.kept[k]:
-            return states[0 if frame.reverse else -1]
-        return frame.last(states)
-
-    def _states(self, states: Any, what: str, frame: Frame) -> Any:
-        """The states as they come into each step, or as they leave it."""
-        return states[:-1] if (what == "read") != frame.reverse else states[1:]
+    def _outputs(self, code: Code) -> list[tuple[int, int, bool]]:
+        """Of each output after the carries: its array, which part, whether a mask."""
+        places = {which: i for i, what, which, _ in code.places if what == "out"}
+        masks = [
+            v.dtype.kind != "f" for v in self.program.outputs[self.counts.carries :]
+        ]
+        parts = {"out": ALL, "read": BEFORE, "write": AFTER}
+        return [
+            (places[i] if what == "out" else code.carries[i][0], parts[what], mask)
+            for (what, i), mask in zip(code.outputs, masks, strict=True)
+        ]
 
     # -- backward --------------------------------------------------------------------
 

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 
 from .. import _backend, ops, tape
-from ..errors import MinigradError
+from ..errors import ArgumentError, DTypeError, MinigradError, ShapeError, describe
 from ..mode import step_mode
 from ..op import Op
 from ..program import Builder, Program, Var
+from ..tape import check_tensor
 from ..tensor import Tensor
 from .passes import without_dead_code, without_repetition
 
@@ -160,3 +161,35 @@ def _program(result: Any, leaves: list[Any]) -> Traced:
         (not isinstance(carry, tuple), not isinstance(ys, tuple)),
         len(items(ys)),
     )
+
+
+def pair(result: Any, t: int) -> tuple[Any, Any]:
+    """What a step returned, if it is (carry, y)."""
+    if not isinstance(result, tuple) or len(result) != 2:
+        raise ArgumentError(
+            f"scan: at step {t} the step returned {describe(result)}; it must return "
+            "the pair (carry, y)"
+        )
+    return result
+
+
+def check_alike(name: str, old: Any, new: Any, t: int) -> None:
+    """What a step returns must keep its structure, its shapes and its dtypes."""
+    olds, news = items(old), items(new)
+    if isinstance(old, tuple) != isinstance(new, tuple) or len(olds) != len(news):
+        raise ArgumentError(
+            f"scan: at step {t} the step returned a {name} that is {_structure(new)}, "
+            f"but it was {_structure(old)} before; always return the same structure"
+        )
+    for i, (before, after) in enumerate(zip(olds, news, strict=True)):
+        check_tensor(after, f"scan: {name} {i} at step {t}")
+        if (before.shape, before.dtype) != (after.shape, after.dtype):
+            error = DTypeError if before.shape == after.shape else ShapeError
+            raise error(
+                f"scan: {name} {i} is {describe(before)}, but at step {t} the step "
+                f"returned {describe(after)}; make them the same"
+            )
+
+
+def _structure(value: Any) -> str:
+    return f"a tuple of {len(value)}" if isinstance(value, tuple) else "one tensor"

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from .. import _backend
 from ..errors import ArgumentError
 from ..mode import no_grad
 from .cut import run
@@ -46,11 +47,12 @@ class Stepper:
         arrays.update(zip(names[:n], (c._data for c in carry), strict=True))
         arrays.update(zip(names[n : n + len(xs)], xs, strict=True))
         operands = [arrays[v] for v in cut.operands]
-        code, machine, bound, weights = cut.loop.bound(operands, frame, True)
+        code, layout = cut.loop.layout(operands[0].dtype, True)
+        bound, weights = _backend.routine.bind(layout, operands, frame)
         found = {(b.what, b.which): a for b, a in zip(code.buffers, bound, strict=True)}
         self.outputs = [found[kind, i] for kind, i in code.outputs]
         self._carries = [found["carry", k] for k in range(n)]
-        self._steps = machine.prepare(bound, weights, frame.batch)
+        self._steps = layout.machine.prepare(bound, weights, frame.batch)
         self.step = self._steps.step
 
     def carry(self) -> list[np.ndarray[Any, Any]]:

@@ -8,7 +8,7 @@ the ordinary ops, the slow twin: they have derivatives of every order.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -74,6 +74,7 @@ class Whole(Op):
         every = (True,) * len(trace.outputs)
         self.n_outputs = len(trace.outputs)
         self.depends = [not any(needed) or trace.recorded(y) for y in trace.outputs]
+        self.all_depend = all(self.depends)
         read = trace.backward(every)[2] if any(needed) else []
         self.saved = read
         self.run_forward = trace.forward(read)
@@ -85,7 +86,7 @@ class Whole(Op):
 
     def outputs_of(self, results: Sequence[Any]) -> list[Any]:
         """The results, of which some don't depend on what needs a gradient."""
-        if all(self.depends):
+        if self.all_depend:
             return list(results)
         return [
             y if depends else _backend.wrap(y._data)
@@ -103,18 +104,20 @@ class Whole(Op):
 
     def _joint(
         self, node: Any, gs: Sequence[Any], needed: Sequence[bool], recorded: bool
-    ) -> Iterator[tuple[int, Any]]:
-        gradient = None if recorded else self.gradient(tuple(g is not None for g in gs))
+    ) -> Iterable[tuple[int, Any]]:
+        present = tuple([g is not None for g in gs])
+        gradient = None if recorded else self.gradient(present)
         if gradient is None:
-            yield from self.recorded_gradient(node, gs, needed)
-            return
+            return self.recorded_gradient(node, gs, needed)
         *given, call = node.args
         given += call.saved
         given += [g._data for g in gs if g is not None]
         found = gradient.run(given, call.frame, {})
-        for i, g in zip(gradient.inputs, found, strict=True):
-            if needed[i]:
-                yield i, _backend.wrap(np.asarray(g))
+        return [
+            (i, _backend.wrap(np.asarray(g)))
+            for i, g in zip(gradient.inputs, found, strict=True)
+            if needed[i]
+        ]
 
     def gradient(self, present: tuple[bool, ...]) -> Gradient | None:
         """The gradient for cotangents of the outputs present.

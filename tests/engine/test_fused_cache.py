@@ -3,17 +3,16 @@
 import functools
 import threading
 import types
-from importlib import import_module
 
 import numpy as np
 import pytest
 
 import minigrad as mg
 from conformance.policy import FLOAT64_RTOL, relative_error
+from minigrad.fused import call
 from minigrad.fused import plan as plans
 from minigrad.fused.plan import Cache
 
-scan = import_module("minigrad.scan")  # the name in minigrad is the function's
 T, B, N = 4, 3, 2
 FACTOR = 2.0
 WEIGHT = mg.tensor(np.eye(N) / 2, requires_grad=True)
@@ -38,9 +37,9 @@ def traces(monkeypatch):
         found.append(args)
         return trace(*args)
 
-    trace = scan.trace_step
-    monkeypatch.setattr(scan, "trace_step", counted)
-    monkeypatch.setattr(scan, "_plans", Cache())
+    trace = call.trace_step
+    monkeypatch.setattr(call, "trace_step", counted)
+    monkeypatch.setattr(call, "plans", Cache())
     return found
 
 
@@ -297,7 +296,7 @@ def test_the_cache_is_bounded(traces, monkeypatch):
     for _ in range(2):
         for k in range(6):
             check(lambda h, x: (h * 0.5 + x * k, h))  # noqa: B023
-    assert len(scan._plans._plans) == 4
+    assert len(call.plans._plans) == 4
     assert len(traces) == 12
 
 

@@ -1,7 +1,6 @@
 """Random steps: the fused loop, and each rung below it, is the loop of single ops."""
 
 from contextlib import nullcontext
-from importlib import import_module
 
 import hypothesis.strategies as st
 import numpy as np
@@ -17,7 +16,9 @@ from conformance.policy import (
     float32_limit,
     relative_error,
 )
-from minigrad import _backend, _loop_py
+from minigrad import _backend, _loop_py, _routine_py
+from minigrad.fused import call
+from minigrad.fused.call import plan_of
 from minigrad.fused.lift import Lifted
 from minigrad.fused.passes import PASSES, without
 from minigrad.fused.plan import Cache
@@ -31,8 +32,6 @@ from .fused_steps import (
     step_of,
     together,
 )
-
-scan = import_module("minigrad.scan")  # the name in minigrad is the function's
 
 batches = st.sampled_from([1, 2, 3, 5])
 durations = st.sampled_from([1, 2, 6])
@@ -59,7 +58,7 @@ def traced(recipe, arrays):
     carries, xs, w = arrays
     step = step_of(recipe, {k: mg.tensor(a) for k, a in w.items()})
     carry, xs = tuple(map(mg.tensor, carries)), tuple(map(mg.tensor, xs))
-    return scan.plan_of(Lifted(step), carry, xs, False)
+    return plan_of(Lifted(step), carry, xs, False)
 
 
 # -- the fused loop and the loop of single ops -----------------------------------------
@@ -165,10 +164,12 @@ def test_the_plain_machine_runs_the_same_code(
     arrays = arrays_of(recipe, n_steps, batch, seed)
     lengths = lengths_of(kind, n_steps, batch, seed)
     results = []
-    for machines in (_backend.loop, _loop_py):
+    compiled = _backend.loop, _backend.routine
+    for loop, routine in (compiled, (_loop_py, _routine_py)):
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(_backend, "loop", machines)
-            patch.setattr(scan, "_plans", Cache())
+            patch.setattr(_backend, "loop", loop)
+            patch.setattr(_backend, "routine", routine)
+            patch.setattr(call, "plans", Cache())
             outputs, leaves = run(recipe, arrays, lengths=lengths, reverse=reverse)
             results.append((outputs, pull(outputs, leaves)))
     (ys, slopes), (expected, slopes_expected) = results

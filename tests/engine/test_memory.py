@@ -6,7 +6,7 @@ import threading
 import numpy as np
 import pytest
 
-from minigrad import _backend, _memory_py
+from minigrad import _backend, _routine_py
 from minigrad.fused import frame as frames
 
 if _backend.PURE:
@@ -14,7 +14,7 @@ if _backend.PURE:
 
 from minigrad._memory import LEAST, empty, held
 
-from minigrad import _memory
+from minigrad import _routine
 
 LARGE = (LEAST, 3)
 HUGE = (3 << 20, 2)
@@ -242,14 +242,16 @@ def test_the_arrays_of_a_loop_are_those_of_the_plain_twin(frame, dtype, reverse)
         rng.standard_normal((4, 3)).astype(dtype).T,
         np.array(2.0, dtype),
     ]
-    plan = [None, "number", *[None] * 12], [(2, 2), (3, 3), (4, 4), (5, 5)]
+    arrays = [None, "number", *[None] * 12]
+    given = [(2, 2), (3, 3), (4, 4), (5, 5)]
     made = [(6, True, 7), (7, False, 1 << 16), (8, True, 0)]
     carries, kept = ((9, 10), (11,)), (not frame.ragged, False)
-    found, expected = (
-        twin.lay_out(plan[0], plan[1], made, carries, kept, tensors, frame)
-        for twin in (_memory, _memory_py)
+    layout = None, arrays, given, made, carries, kept, (), ()
+    (found, _), (expected, _) = (
+        twin.bind(twin.Layout(*layout), tensors, frame)
+        for twin in (_routine, _routine_py)
     )
-    assert plan[0] == [None, "number", *[None] * 12]
+    assert arrays == [None, "number", *[None] * 12]
     for i, (a, b) in enumerate(zip(found, expected, strict=True)):
         if not isinstance(b, np.ndarray):
             assert a is b

@@ -1,0 +1,162 @@
+"""A layer that was called before gives what a new one with its parameters gives."""
+
+import copy
+import pickle
+
+import numpy as np
+import pytest
+
+import minigrad as mg
+import seq
+from minigrad import nn
+from seq import fused
+
+T, B, N, H = 4, 2, 3, 5
+
+
+def draw(n_steps=T, batch=B, dtype=mg.float32, seed=0):
+    return mg.randn(n_steps, batch, N, dtype=dtype, generator=seed).requires_grad_()
+
+
+@pytest.fixture
+def again(monkeypatch):
+    """How each call of a layer went: whether it was run again without a check."""
+    found = []
+    call_again = seq.recurrent.call_again
+
+    def counted(layer, x):
+        result = call_again(layer, x)
+        found.append(result is not None)
+        return result
+
+    monkeypatch.setattr(seq.recurrent, "call_again", counted)
+    return found
+
+
+def results(layer, x):
+    """Outputs, states and gradients as arrays."""
+    output, states = layer(x)
+    values = [output, *(states if isinstance(states, tuple) else (states,))]
+    leaves = [t for t in (x, *layer.parameters()) if t.requires_grad]
+    slopes = mg.grad([v.sum() for v in values], leaves) if leaves else []
+    return [v.detach().numpy() for v in (*values, *slopes)]
+
+
+def fresh(layer):
+    """The same layer, of which nothing is known."""
+    return copy.deepcopy(layer)
+
+
+def check(layer, x, again, expected):
+    again.clear()
+    found = results(layer, x)
+    assert again == [expected]
+    for a, b in zip(found, results(fresh(layer), x), strict=True):
+        assert a.dtype == b.dtype
+        assert np.array_equal(a, b)
+
+
+LAYERS = {
+    "one": lambda: seq.LSTM(N, H, generator=0),
+    "two directions, two layers": lambda: seq.GRU(
+        N, H, 2, bidirectional=True, generator=0
+    ),
+    "no biases": lambda: seq.RNN(N, H, bias=False, generator=0),
+    "batch first": lambda: seq.GRU(N, H, batch_first=True, generator=0),
+    "dropout off": lambda: seq.RNN(N, H, 2, dropout=0.5, generator=0).eval(),
+}
+
+
+@pytest.mark.parametrize("make", LAYERS.values(), ids=LAYERS)
+def test_the_second_call_is_the_first_one_again(make, again):
+    layer = make()
+    check(layer, draw(), again, False)
+    check(layer, draw(seed=1), again, True)
+
+
+def test_any_number_of_steps_is_the_same_call(again):
+    layer = LAYERS["one"]()
+    results(layer, draw())
+    for n_steps in (1, 9, T):
+        check(layer, draw(n_steps), again, True)
+
+
+CHANGES = {
+    "a batch": lambda layer: draw(batch=3),
+    "a frozen parameter": lambda layer: layer.weight_hh_l0.requires_grad_(False),
+    "an input without a gradient": lambda layer: draw().detach(),
+    "a parameter": lambda layer: setattr(
+        layer, "bias_hh_l0", nn.Parameter(np.ones(4 * H, "f4"))
+    ),
+    "the dtype": lambda layer: [layer.double(), draw(dtype=mg.float64)][1],
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_what_changes_is_seen(change, again):
+    layer = LAYERS["one"]()
+    for _ in range(2):
+        results(layer, draw())
+    changed = change(layer)
+    x = changed if isinstance(changed, mg.Tensor) and changed.ndim == 3 else draw()
+    check(layer, x, again, False)
+    check(layer, x, again, True)
+
+
+def test_new_values_of_a_parameter_are_the_same_call(again):
+    layer = LAYERS["one"]()
+    for _ in range(2):
+        results(layer, draw())
+    layer.weight_hh_l0.assign(np.ones((4 * H, H), "f4"))
+    check(layer, draw(), again, True)
+
+
+def test_a_wrong_input_is_refused_as_at_the_first_call(again):
+    layer = LAYERS["one"]()
+    for _ in range(2):
+        results(layer, draw())
+    for x in (mg.zeros(T, B, N + 1), mg.zeros(0, B, N), draw(dtype=mg.float64)):
+        messages = []
+        for one in (layer, fresh(layer)):
+            with pytest.raises(mg.errors.MinigradError) as raised:
+                one(x)
+            messages.append(str(raised.value))
+        assert messages[0] == messages[1]
+    assert not any(again[2:])
+
+
+def test_dropout_draws_at_each_call(again):
+    layer = seq.RNN(N, H, 2, dropout=0.5, generator=0)
+    first, second, third = (layer(draw())[0].detach().numpy() for _ in range(3))
+    assert not np.array_equal(first, second) and not np.array_equal(second, third)
+    assert again == []
+
+
+def test_nothing_is_recorded_without_a_gradient_mode(again):
+    layer = LAYERS["one"]()
+    layer(draw())
+    for expected in (False, True):
+        again.clear()
+        with mg.no_grad():
+            output, _ = layer(draw())
+        assert again == [expected] and not output.requires_grad
+    check(layer, draw(), again, False)
+
+
+def test_a_loop_of_single_ops_is_no_call_again(again):
+    layer = LAYERS["one"]()
+    results(layer, draw())
+    with mg.eager_loops():
+        results(layer, draw())
+    with mg.detect_anomaly():
+        results(layer, draw())
+    assert not any(again)
+
+
+def test_a_layer_that_was_called_can_be_copied_and_pickled():
+    layer = LAYERS["one"]()
+    expected = results(layer, draw())
+    for other in (copy.deepcopy(layer), pickle.loads(pickle.dumps(layer))):
+        assert other not in fused._known
+        for a, b in zip(results(other, draw()), expected, strict=True):
+            assert np.array_equal(a, b)
