@@ -4,8 +4,8 @@
 
 FILE is any text; without it, tinyshakespeare.txt in the directory MINIGRAD_DATA;
 without that, generated sentences. Both models see the same batches from the same
-weights, and their loss curves lie on each other. --full trains a larger one for ten
-times as long.
+weights, and their loss curves lie on each other. Half of what is held out says when to
+stop, the other half gives the numbers. --full trains a larger model until it stops.
 """
 
 import argparse
@@ -22,11 +22,12 @@ import minigrad as mg
 from seq.models.language_model import LanguageModel
 from seq.models.sampling import sample
 from seq.text.batches import Windows
-from seq.text.corpus import Corpus, read_corpus
+from seq.text.corpus import Tokens, read_corpus
 from seq.text.ngram import NGram
 from seq.training import evaluate, fit
 
 BATCH, WINDOW, LR, CLIP = 32, 64, 0.003, 1.0
+ROUNDS = {"char": 20, "word": 50}  # words are learned by heart soon
 
 
 def source(file: Path | None) -> Any:
@@ -40,24 +41,25 @@ def source(file: Path | None) -> Any:
     return io.BytesIO("\n".join(sentences(3000)).encode())
 
 
-def baseline(corpus: Corpus, most: int) -> tuple[int, float]:
-    """The n, up to most, of the best n-gram for the held-out text, and its loss."""
-    size, losses = len(corpus.vocabulary) - 1, {}
-    for n in range(1, most + 1):
-        model = NGram(n, size).fit([corpus.train[:]])
-        losses[n] = model.loss([corpus.held_out[:]])
+def baseline(train: Tokens, test: Tokens, size: int) -> tuple[int, float]:
+    """The n of the best n-gram for the held-out text, and its loss."""
+    losses = {}
+    for n in range(1, 7):
+        losses[n] = NGram(n, size).fit([train[:]]).loss([test[:]])
+        if losses[n] > min(losses.values()):
+            break
     best = min(losses, key=lambda n: losses[n])
     return best, losses[best]
 
 
-def twin_losses(model: LanguageModel, windows: Windows, steps: int) -> list[float]:
-    """The losses of PyTorch's modules on the same batches; none without PyTorch."""
+def twin_of(model: LanguageModel) -> Any:
+    """The same model in PyTorch's modules; None without PyTorch."""
     try:
-        from torch_twin import Twin, fit_twin
+        from torch_twin import Twin
     except ModuleNotFoundError as error:
         print(f"{error}: nothing to stand beside")
-        return []
-    return fit_twin(Twin(model), windows, steps, LR, CLIP)
+        return None
+    return Twin(model)
 
 
 def described(loss: float, level: str) -> str:
@@ -80,6 +82,8 @@ def main() -> None:
     corpus = read_corpus(source(options.file), level, lines=False, max_size=5000)
     steps = options.steps or (5000 if full else 500)
     windows = Windows(corpus.train, BATCH, WINDOW)
+    watched, test = corpus.held_out.split(len(corpus.held_out) // 2)
+    tested = Windows(test, 8, WINDOW)
     model = LanguageModel(
         corpus.vocabulary,
         hidden_size=256 if full else 128,
@@ -88,18 +92,30 @@ def main() -> None:
         lines=False,
         generator=0,
     )
-    theirs = twin_losses(model, windows, steps)
-    optimizer = mg.optim.Adam(model.parameters(), lr=LR)
-    history = fit(model, windows, optimizer, steps=steps, carry=True, clip_norm=CLIP)
-    loss = evaluate(model, Windows(corpus.held_out, 8, WINDOW), carry=True)
-    n, counted = baseline(corpus, 6 if full else 3)
-    print(f"held out: {described(loss, level)}; {n}-gram: {described(counted, level)}")
+    twin = twin_of(model)  # before the weights change
+    history = fit(
+        model,
+        windows,
+        mg.optim.Adam(model.parameters(), lr=LR),
+        steps=steps,
+        every=-(-steps // ROUNDS[level]),
+        held_out=Windows(watched, 8, WINDOW),
+        patience=2,
+        carry=True,
+        clip_norm=CLIP,
+    )
+    n, counted = baseline(corpus.train, test, len(corpus.vocabulary) - 1)
+    losses = {f"{n}-gram": counted, "minigrad": evaluate(model, tested, carry=True)}
     beside = {f"{n}-gram": [counted]}
-    if theirs:
-        pairs = zip(history.losses, theirs, strict=True)
+    if twin is not None:
+        # To the step whose weights were the best, and are the model's now.
+        beside["torch.nn"] = theirs = twin.fit(windows, history.best.step, LR, CLIP)
+        losses["torch.nn"] = twin.evaluate(tested)
+        pairs = zip(history.losses, theirs, strict=False)
         gap = max(abs(a - b) / b for a, b in pairs)
-        beside["torch.nn"] = theirs
-        print(f"largest gap to torch.nn's loss: {gap:.1e} of it")
+        print(f"largest gap to torch.nn's loss: {gap:.1e} of it, {len(theirs)} steps")
+    for name, loss in losses.items():
+        print(f"held out, {name}: {described(loss, level)}")
     history.draw(options.picture, f"loss per {level}", beside)
     print(f"picture: {options.picture}")
     print(sample(model, length=300, temperature=0.8, generator=1)[0])

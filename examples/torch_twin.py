@@ -1,6 +1,7 @@
 """A language model of minigrad's in PyTorch's own modules, with the same weights."""
 
-from itertools import count
+from collections.abc import Iterator
+from itertools import chain, count, islice
 from typing import Any
 
 import torch
@@ -41,35 +42,39 @@ class Twin(nn.Module):
         output, state = self.recurrent(x, state)
         return self.head(output), state
 
-
-def fit_twin(
-    twin: Twin, windows: Windows, steps: int, lr: float, clip_norm: float
-) -> list[float]:
-    """Train as one does in PyTorch; returns the loss per token of each step."""
-    optimizer = torch.optim.Adam(twin.parameters(), lr=lr)
-    losses: list[float] = []
-    progress = tqdm(total=steps, desc="torch")
-    for epoch in count():
+    def losses(self, windows: Windows, epoch: int) -> Iterator[torch.Tensor]:
+        """The loss per token of each window; the state is carried to the next one."""
         state = None
         for batch in windows.epoch(epoch):
             inputs, targets = (torch.tensor(part.numpy()) for part in batch[:2])
-            scores, state = twin(inputs, state)
-            state = detached(state)
-            loss = F.cross_entropy(scores.flatten(0, 1), targets.flatten() - 1)
+            scores, state = self(inputs, detached(state))
+            yield F.cross_entropy(scores.flatten(0, 1), targets.flatten() - 1)
+
+    def fit(
+        self, windows: Windows, steps: int, lr: float, clip_norm: float
+    ) -> list[float]:
+        """Train as one does in PyTorch; returns the loss per token of each step."""
+        optimizer = torch.optim.Adam(self.parameters(), lr=lr)
+        epochs = chain.from_iterable(self.losses(windows, n) for n in count())
+        found: list[float] = []
+        for loss in tqdm(islice(epochs, steps), "torch", steps):
             optimizer.zero_grad()
             loss.backward()
-            nn.utils.clip_grad_norm_(twin.parameters(), clip_norm)
+            nn.utils.clip_grad_norm_(self.parameters(), clip_norm)
             optimizer.step()
-            losses.append(loss.item())
-            progress.update()
-            if len(losses) == steps:
-                progress.close()
-                return losses
-    raise AssertionError("there is always another epoch")
+            found.append(loss.item())
+        return found
+
+    @torch.no_grad()
+    def evaluate(self, windows: Windows) -> float:
+        """The loss per token."""
+        losses = [loss.item() for loss in self.losses(windows, 0)]
+        sizes = [batch.targets.numpy().size for batch in windows.epoch(0)]
+        return sum(a * n for a, n in zip(losses, sizes, strict=True)) / sum(sizes)
 
 
 def detached(state: Any) -> Any:
     """The state as the next window begins with it."""
     if isinstance(state, tuple):
-        return tuple(part.detach() for part in state)
-    return state.detach()
+        return tuple(map(detached, state))
+    return None if state is None else state.detach()
