@@ -27,7 +27,10 @@ from seq.text.ngram import NGram
 from seq.training import evaluate, fit
 
 BATCH, WINDOW, LR, CLIP = 32, 64, 0.003, 1.0
-ROUNDS = {"char": 20, "word": 50}  # words are learned by heart soon
+STEPS = {
+    "char": 2500,
+    "word": 1000,
+}  # of the full form; words are soon learned by heart
 
 
 def source(file: Path | None) -> Any:
@@ -80,7 +83,7 @@ def main() -> None:
     options = parser.parse_args()
     level, full = options.level, options.full
     corpus = read_corpus(source(options.file), level, lines=False, max_size=5000)
-    steps = options.steps or (5000 if full else 500)
+    steps = options.steps or (STEPS[level] if full else 500)
     windows = Windows(corpus.train, BATCH, WINDOW)
     watched, test = corpus.held_out.split(len(corpus.held_out) // 2)
     tested = Windows(test, 8, WINDOW)
@@ -98,7 +101,7 @@ def main() -> None:
         windows,
         mg.optim.Adam(model.parameters(), lr=LR),
         steps=steps,
-        every=-(-steps // ROUNDS[level]),
+        every=-(-steps // 20),
         held_out=Windows(watched, 8, WINDOW),
         patience=2,
         carry=True,
