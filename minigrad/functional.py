@@ -178,7 +178,7 @@ def dropout(
     """
     if not 0.0 <= p <= 1.0:
         raise ArgumentError(f"dropout: p must be between 0 and 1, not {p}")
-    if not training:
+    if not training or (p == 0.0 and mask is None):
         return input * 1.0
     if mask is None:
         mask = rng.generator(generator).random(input.shape) >= p
