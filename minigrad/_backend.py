@@ -12,8 +12,15 @@ if TYPE_CHECKING or PURE:
     from . import _kernels_py as kernels
     from . import _tape_py as chosen
 else:
-    from . import _kernels as kernels
-    from . import _tape as chosen
+    try:
+        from . import _kernels as kernels
+        from . import _tape as chosen
+    except ImportError as error:
+        raise ImportError(
+            "the compiled modules of minigrad aren't beside its source; in a checkout, "
+            "`pip install -e .` builds them there; MINIGRAD_PURE=1 does without them, "
+            "slowly"
+        ) from error
 
 Node = chosen.Node
 OpCore = chosen.OpCore

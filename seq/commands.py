@@ -14,6 +14,7 @@ from seq.models import sampling
 from seq.models.language_model import LanguageModel
 from seq.text.batches import Lines, Windows, line_blocks, text_batch
 from seq.text.corpus import Corpus, TokenFile, read_corpus, rewindable
+from seq.text.vocabulary import UNK
 from seq.training import Batches, checkpoint, evaluate, fit
 from seq.training.run import history_of
 
@@ -72,8 +73,11 @@ def train(options: Namespace) -> None:
 
 def sample(options: Namespace) -> None:
     """Print texts, each on a line of its own."""
+    model = LanguageModel.load(options.model)
+    if UNK in model.vocabulary.encode(options.prompt):
+        print("the model knows a part of the prompt as <UNK> only", file=sys.stderr)
     for text in sampling.sample(
-        LanguageModel.load(options.model),
+        model,
         options.n,
         length=options.length,
         prompt=options.prompt,

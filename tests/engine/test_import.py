@@ -1,6 +1,7 @@
 """What `import minigrad` brings along."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -51,3 +52,17 @@ def test_what_is_installed_is_small():
 
 def test_everything_that_is_named_is_there():
     assert [name for name in mg.__all__ if not hasattr(mg, name)] == []
+
+
+def test_a_checkout_that_was_not_built_says_so(tmp_path):
+    shutil.copytree(
+        Path(mg.__file__).parent,
+        tmp_path / "minigrad",
+        ignore=shutil.ignore_patterns("*.so", "*.pyd", "__pycache__"),
+    )
+    command = [sys.executable, "-P", "-c", IMPORT]
+    for pure, message in (("0", "`pip install -e .` builds them"), ("1", "")):
+        env = {**os.environ, "PYTHONPATH": str(tmp_path), "MINIGRAD_PURE": pure}
+        done = subprocess.run(command, env=env, capture_output=True, text=True)
+        assert message in done.stderr
+        assert (done.returncode == 0) == (pure == "1")

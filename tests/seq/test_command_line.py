@@ -76,6 +76,8 @@ def test_train_sample_score_plot(run: Callable[..., Run], names: Path) -> None:
     assert len(drawn.out.splitlines()) == 5
     assert all(line.startswith("an") for line in drawn.out.splitlines())
     assert set(drawn.out) <= set("".join(NAMES) + "\n")
+    strange = run("sample", "names.safetensors", "--prompt", "Zoë")
+    assert strange.status == 0 and "a part of the prompt as <UNK>" in strange.err
     cold = run("sample", "names.safetensors", "--temperature", 0, "--length", 3)
     assert cold == run("sample", "names.safetensors", "--top-k", 1, "--length", 3)
 
