@@ -41,6 +41,8 @@ def draw_lines(axes: Any, lines: Mapping[str, tuple[Any, Any]], log: str = "") -
         mark = "o-" if len(xs) < 15 else "-"
         color = COLORS[i % len(COLORS)]
         axes.plot(xs, ys, mark, markersize=4, color=color, label=name)
+    if all(np.issubdtype(np.asarray(xs).dtype, np.integer) for xs, _ in lines.values()):
+        axes.xaxis.get_major_locator().set_params(integer=True)
     for axis in log:
         getattr(axes, f"set_{axis}scale")("log")
     axes.grid(alpha=0.3)
@@ -57,11 +59,12 @@ def matrix(
     y: str = "",
     title: str = "",
 ) -> None:
-    """Draw a matrix as shades, with the names of its rows and columns."""
+    """Draw a matrix of numbers >= 0 as shades, with the names of rows and columns."""
     size = (2 + 0.38 * len(columns), 1.4 + 0.3 * len(rows))
     figure = new_figure(path, (max(size[0], 5), max(size[1], 3)))
     axes = figure.add_subplot(xlabel=x, ylabel=y, title=title)
-    axes.imshow(values, cmap="Blues", aspect="auto")
+    shades = axes.imshow(values, cmap="Blues", aspect="auto", vmin=0)
+    figure.colorbar(shades)
     axes.set_xticks(range(len(columns)), columns, rotation=90)
     axes.set_yticks(range(len(rows)), rows)
     figure.savefig(path, dpi=120)
