@@ -119,15 +119,16 @@ class Lifted:
                 inside[k] = cell.cell_contents
             except ValueError:  # not bound yet
                 inside[k] = None
-        defaults = (fn.__defaults__, fn.__kwdefaults__)
-        parts = [self._walk_all(used, name), self._walk_all(inside, name)]
-        parts.append(self._walk(defaults, name))
+        keywords = fn.__kwdefaults__ or {}
+        self._found += [(keywords, k, v) for k, v in keywords.items()]
+        parts = [self._walk_all(values, name) for values in (used, inside, keywords)]
+        parts.append(self._walk(fn.__defaults__, name))
         keys = (code, *modules, *(key for key, _ in parts))
         if len(self.tensors) == n:
             return keys, lambda _: fn
 
         def rebuild(tensors: Sequence[Any]) -> Any:
-            new_globals, new_inside, (positional, keyword) = (
+            new_globals, new_inside, keyword, positional = (
                 again(tensors) for _, again in parts
             )
             closure = tuple(types.CellType(v) for v in new_inside.values())

@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from .._backend import wrap
+from ..convert import look
 from ..errors import ArgumentError
 from ..tape import check_tensor
 from ..tensor import Tensor
@@ -30,19 +32,21 @@ def clip_grad_norm_(
     10.0
     """
     _check_limit("max_norm", max_norm)
-    if not float(norm_type) > 0:
+    order = float(norm_type)
+    if not order > 0:
         raise ArgumentError(f"norm_type must be > 0 or inf, got {norm_type}")
     grads = _grads(parameters)
     with np.errstate(all="ignore"):
-        norm = _total_norm([grad for _, grad in grads], float(norm_type))
+        norm = _total_norm([grad for _, grad in grads], order)
         if error_if_nonfinite and not np.isfinite(norm):
             raise ArgumentError(
                 f"the total norm of the gradients is {norm} and can't be clipped; "
                 "pass error_if_nonfinite=False to scale by it anyway"
             )
         scale = np.minimum(1, max_norm / (norm + 1e-6))
-        _replace(grads, lambda grad: grad * scale.astype(grad.dtype))
-    return Tensor(norm)
+        if scale != 1:  # else they stay what they are
+            _replace(grads, lambda grad: grad * scale.astype(grad.dtype))
+    return wrap(np.asarray(norm))
 
 
 def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float) -> None:
@@ -69,21 +73,23 @@ def _grads(
     for tensor in tensors:
         check_tensor(tensor, "each parameter")
     unique = {id(tensor): tensor for tensor in tensors}.values()
-    return [(t, t.grad.detach().numpy()) for t in unique if t.grad is not None]
+    return [(t, look(g)) for t in unique if (g := t.grad) is not None]
 
 
 def _replace(
     grads: list[tuple[Tensor, np.ndarray]], change: Callable[[np.ndarray], np.ndarray]
 ) -> None:
-    changed = [Tensor(change(grad)) for _, grad in grads]
+    changed = [wrap(np.asarray(change(grad))) for _, grad in grads]
     for (tensor, _), grad in zip(grads, changed, strict=True):
         tensor.grad = grad
 
 
-def _total_norm(grads: list[np.ndarray], order: float) -> np.ndarray:
+def _total_norm(grads: list[np.ndarray], order: float) -> np.floating:
     """The norm in float64, so that float32 squares can't overflow; then rounded."""
-    norms = [
-        np.linalg.norm(grad.astype(np.float64).ravel("K"), order) for grad in grads
-    ]
-    dtype = np.result_type(np.float32, *grads)
-    return np.asarray(np.linalg.norm(norms, order)).astype(dtype)
+    flat = [grad.astype(np.float64).ravel("K") for grad in grads]
+    if order == 2:  # a tenth of the time of numpy's norm, for a few small arrays
+        norm = np.sqrt(sum([x.dot(x) for x in flat]))
+    else:
+        norm = np.linalg.norm([np.linalg.norm(x, order) for x in flat], order)
+    double = any(grad.dtype == np.float64 for grad in grads)
+    return np.float64(norm) if double else np.float32(norm)

@@ -11,6 +11,7 @@ import minigrad as mg
 from conformance.policy import FLOAT64_RTOL, relative_error
 from minigrad.fused import call
 from minigrad.fused import plan as plans
+from minigrad.fused.lift import Lifted
 from minigrad.fused.plan import Cache
 
 T, B, N = 4, 3, 2
@@ -316,3 +317,15 @@ def test_threads_may_look_for_a_plan_at_once():
     for worker in workers:
         worker.join()
     assert not failed
+
+
+def test_a_step_is_known_by_the_defaults_of_its_keywords():
+    def step(h, x, *, factor=2.0):
+        return h * factor + x, h
+
+    lifted = Lifted(step)
+    assert lifted.is_current()
+    check(step)
+    step.__kwdefaults__["factor"] = 3.0
+    assert not lifted.is_current()
+    check(step)
