@@ -36,6 +36,9 @@ class Var:
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
 
+    def __hash__(self) -> int:
+        return self.number  # one field tells most apart, and is quick
+
     def __str__(self) -> str:
         return f"%{self.number}"
 

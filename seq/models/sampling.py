@@ -83,7 +83,7 @@ def _draw(
     drawn = np.empty((length, n), np.int64)
     ended = np.zeros(n, bool)
     for t in range(length):
-        scores = output @ weight
+        scores = output.dot(weight)
         if top_k is not None:
             biased = scores + bias
             worst = np.partition(biased, -top_k, -1)[:, -top_k, None]
@@ -93,7 +93,7 @@ def _draw(
             ended |= classes == EOS - 1
             if ended.all():
                 return drawn[: t + 1] + 1
-        output = stream(vectors[classes])
+        output = stream(vectors.take(classes, 0))
         added = next(noise)
     return drawn + 1
 
@@ -110,4 +110,5 @@ def _noise(
     steps = max(1, BLOCK // (n * len(bias)))
     while True:
         exponential = rng.standard_exponential((steps, n, len(bias)))
-        yield from bias - temperature * np.log(exponential + LEAST)
+        noise = bias - temperature * np.log(exponential + LEAST)
+        yield from noise.astype(bias.dtype)
