@@ -95,6 +95,27 @@ cpdef tuple bind(Layout layout, tensors, frame):
     return arrays, [pack(tensors[k]) for k in layout.weights]
 
 
+@cython.final
+cdef class Chain:
+    cdef cnp.ndarray x, output
+    cdef list steps
+
+    def __init__(self, x, steps, output):
+        self.x, self.steps, self.output = x, list(steps), output
+
+    def __call__(self, x):
+        if (
+            type(x) is not np.ndarray
+            or not cnp.PyArray_SAMESHAPE(<cnp.ndarray>x, self.x)
+            or (<cnp.ndarray>x).dtype != self.x.dtype
+        ):
+            return None
+        cnp.PyArray_CopyInto(self.x, <cnp.ndarray>x)
+        for step in self.steps:
+            step()
+        return cnp.PyArray_NewCopy(self.output, cnp.NPY_CORDER)
+
+
 cdef object _rows(object array, object dtype):
     if (
         isinstance(array, cnp.ndarray)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -84,6 +84,26 @@ def rows(array: Array, dtype: Any) -> Array:
     if array.ndim and array.dtype == dtype and array.flags.c_contiguous:
         return array
     return np.ascontiguousarray(array, dtype)
+
+
+class Chain:
+    """Steps one after the other, from the array x to the array output."""
+
+    def __init__(
+        self, x: Array, steps: Sequence[Callable[[], None]], output: Array
+    ) -> None:
+        self.x, self.steps, self.output = x, steps, output
+
+    def __call__(self, x: Any) -> Any:
+        """A copy of the output; None if x is no array of that shape and dtype."""
+        if type(x) is not np.ndarray or x.shape != self.x.shape:
+            return None
+        if x.dtype != self.x.dtype:
+            return None
+        self.x[...] = x
+        for step in self.steps:
+            step()
+        return self.output.copy()
 
 
 def _final(states: Array, keep: bool, frame: Any) -> Array:

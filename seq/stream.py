@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import minigrad as mg
-from minigrad import Tensor
+from minigrad import Tensor, _backend
 from minigrad.errors import ArgumentError, DTypeError, ShapeError
 from minigrad.fused.call import plan_of
 from minigrad.fused.passes import without
@@ -53,13 +53,13 @@ class Stream:
         self._frame = Frame(sizes, dtype, batched, (len(layer.places),))
         self._cell = layer.cell
         self._input = np.zeros((1, sizes["B"], layer.input_size), dtype)
-        self._steppers = list(self._chain(layer))
-        self._output = self._steppers[-1].outputs[0][0]
+        self._steppers = list(self._stack(layer))
+        output = self._steppers[-1].outputs[0][0]
         self._x = self._input[0]
         if not batched:
-            self._x, self._output = self._x[0], self._output[0]
-        self._shape = self._x.shape
-        self._steps = [stepper.step for stepper in self._steppers]
+            self._x, output = self._x[0], output[0]
+        steps = [stepper.step for stepper in self._steppers]
+        self._chain = _backend.routine.Chain(self._x, steps, output)
         if hx is not None:
             self.state = hx
 
@@ -70,18 +70,10 @@ class Stream:
         an array of its own, of the layer's dtype. Raises ShapeError, DTypeError or, for
         what are no numbers, ArgumentError; the state is then as before.
         """
-        if type(x) is not np.ndarray or x.shape != self._shape:
-            x = self._read(x)
-        try:
-            np.copyto(self._x, x, "equiv")
-        except TypeError:
-            raise DTypeError(
-                f"stream: x is {x.dtype}, the layer {self._x.dtype}; convert one of "
-                f"them: x.astype({str(self._x.dtype)!r}) or layer.to({str(x.dtype)!r})"
-            ) from None
-        for step in self._steps:
-            step()
-        return self._output.copy()
+        output: Array = self._chain(x)
+        if output is None:
+            output = self._chain(self._read(x))
+        return output
 
     @property
     def state(self) -> Any:
@@ -108,7 +100,7 @@ class Stream:
         """Go back to the state of zeros."""
         self.state = None
 
-    def _chain(self, layer: Recurrent) -> Iterator[Stepper]:
+    def _stack(self, layer: Recurrent) -> Iterator[Stepper]:
         """A stepper for each layer; each reads what the one before writes."""
         x = self._input
         start = boundary.initial_carries(layer.cell, None, self._frame)
@@ -123,17 +115,23 @@ class Stream:
     def _read(self, x: Any) -> Array:
         if isinstance(x, Tensor):
             x = x.numpy()
+        shape, dtype = self._x.shape, self._x.dtype
         try:
-            array = x if isinstance(x, np.ndarray) else np.asarray(x, self._x.dtype)
+            array = x if isinstance(x, np.ndarray) else np.asarray(x, dtype)
         except (TypeError, ValueError):
             raise ArgumentError(
-                f"stream: x must be an array of the shape {self._shape}, or numbers"
+                f"stream: x must be an array of the shape {shape}, or numbers"
             ) from None
-        if array.shape != self._shape:
+        if array.shape != shape:
             raise ShapeError(
-                f"stream: x must have the shape {self._shape}, got {array.shape}"
+                f"stream: x must have the shape {shape}, got {array.shape}"
             )
-        return array
+        if not np.can_cast(array.dtype, dtype, "equiv"):
+            raise DTypeError(
+                f"stream: x is {array.dtype}, the layer {dtype}; convert one of them: "
+                f"x.astype({str(dtype)!r}) or layer.to({str(array.dtype)!r})"
+            )
+        return np.array(array, dtype)
 
 
 def _as_tensor(state: Any) -> Any:

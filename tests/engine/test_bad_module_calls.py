@@ -47,7 +47,7 @@ nn.Linear(2, 3, dtype="float16")
 nn.Linear(2, 3)(mg.ones(2, 3))
     ShapeError: Linear(in_features=2, out_features=3, bias=True) expected an input of
 nn.Linear(2, 3)(mg.ones(2, dtype=mg.float64))
-    DTypeError: matmul: float32 and float64 do not mix; bring them to one dtype with
+    DTypeError: linear: float32 and float64 do not mix; bring them to one dtype with
 nn.Linear(2, 3)("a")
     DTypeError: Linear(in_features=2, out_features=3, bias=True) expected a Tensor, got
 nn.Linear(2, 3)([1.0, 2.0])
