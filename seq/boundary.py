@@ -120,15 +120,25 @@ def initial_carries(cell: Cell, hx: Any, frame: Frame) -> list[tuple[Tensor, ...
     return list(zip(*(mg.unbind(state) for state in states), strict=True))
 
 
-def given_data(cell: Cell, data: Mapping[str, Any], frame: Frame) -> dict[str, Tensor]:
-    """The data of a call by name: all that the cell asks for, and nothing else."""
-    if set(data) != set(cell.data):
+def given_data(
+    cell: Cell,
+    data: Mapping[str, Any],
+    frame: Frame,
+    shapes: Mapping[str, Shape] | None = None,
+    call: str = "the call",
+) -> dict[str, Tensor]:
+    """The data of a call by name: all that the cell asks for, and nothing else.
+
+    shapes: of what it asks for at this call; all of its data by default.
+    """
+    shapes = cell.data if shapes is None else shapes
+    if set(data) != set(shapes):
         raise ArgumentError(
-            f"cell {cell.name!r} takes the data {sorted(cell.data)} as keyword "
-            f"arguments of the call, got {sorted(data)}"
+            f"cell {cell.name!r} takes the data {sorted(shapes)} as keyword "
+            f"arguments of {call}, got {sorted(data)}"
         )
     tensors = {}
-    for name, shape in cell.data.items():
+    for name, shape in shapes.items():
         tensors[name] = frame.fit(name, data[name], shape)
         if tensors[name].dtype.kind == "f":
             check_dtype(name, tensors[name], frame.dtype)

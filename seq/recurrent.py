@@ -165,7 +165,9 @@ class Recurrent(CellModule):
                 return output, h_n
             return output, h_n, stack_places(names, values, frame.batched)
 
-    def stream(self, batch: int | None = None, hx: State | None = None) -> Stream:
+    def stream(
+        self, batch: int | None = None, hx: State | None = None, **data: Any
+    ) -> Stream:
         """The layer fed one step at a time, from numpy to numpy.
 
         batch: the number of examples, None for one without a batch axis; hx: the
@@ -174,22 +176,23 @@ class Recurrent(CellModule):
         (batch, size), with the bits that it has in the whole sequence. The weights are
         those of now, dropout is off, and no gradient is kept. `state` of what is
         returned is the state, which can be assigned; `reset()` makes it zeros.
+        data: what the cell takes at each call, as `forward` takes it; what it takes at
+        each step is given with the input of the step, without the axis of time.
 
-        Raises ArgumentError for two directions, for a cell that takes data or can't be
-        fused and for a bad batch; for hx what `forward` raises.
+        Raises ArgumentError for two directions, for a cell that can't be fused and for
+        a bad batch; for hx and data what `forward` raises.
 
         >>> from seq.cells import mgu
         >>> stream = Recurrent(mgu, 3, 5).stream()
         >>> stream([1.0, 2.0, 3.0]).shape
         (5,)
         """
-        return Stream(self, batch, hx)
+        return Stream(self, batch, hx, data)
 
-    def layer_steps(self) -> Iterator[CellStep]:
-        """The step of each place."""
-        dtype = self.parameter_dtype(mg.float32)
-        for suffix in self.places:
-            yield self._step(suffix, self.place_parameters(suffix, dtype), {})[0]
+    def place_step(self, suffix: str, data: Mapping[str, Tensor]) -> CellStep:
+        """The step of a place, with its data."""
+        params = self.place_parameters(suffix, self.parameter_dtype(mg.float32))
+        return self._step(suffix, params, data)[0]
 
     def loop_steps(self) -> Iterator[tuple[str, CellStep, Any, Any]]:
         """Of each place: its name, its step, and stand-ins for its carry and its xs."""

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 import minigrad as mg
 from minigrad import Tensor, _backend
-from minigrad.errors import ArgumentError, DTypeError, ShapeError
+from minigrad.errors import ArgumentError, DTypeError, MinigradError, ShapeError
 from minigrad.fused.call import plan_of
 from minigrad.fused.passes import without
 from minigrad.fused.stepper import UNHOISTED, Stepper
 from seq import boundary
 from seq.boundary import Frame, State
+from seq.signature import resolve
 
 if TYPE_CHECKING:
     from seq.recurrent import Recurrent
@@ -30,16 +31,13 @@ class Stream:
     thread at a time may use it.
     """
 
-    def __init__(self, layer: Recurrent, batch: int | None, hx: Any) -> None:
+    def __init__(
+        self, layer: Recurrent, batch: int | None, hx: Any, data: Mapping[str, Any]
+    ) -> None:
         if layer.bidirectional:
             raise ArgumentError(
                 "stream: the reverse direction starts at the end of a sequence; "
                 "use a layer with bidirectional=False"
-            )
-        if layer.cell.data:
-            raise ArgumentError(
-                f"stream: cell {layer.cell.name!r} takes the data "
-                f"{sorted(layer.cell.data)} at each call, which a stream does not"
             )
         is_int = isinstance(batch, int | np.integer) and not isinstance(batch, bool)
         if batch is not None and not (is_int and batch >= 1):
@@ -53,7 +51,12 @@ class Stream:
         self._frame = Frame(sizes, dtype, batched, (len(layer.places),))
         self._cell = layer.cell
         self._input = np.zeros((1, sizes["B"], layer.input_size), dtype)
-        self._steppers = list(self._stack(layer))
+        shapes = layer.cell.data
+        fixed = {name: shape for name, shape in shapes.items() if shape[0] != "T"}
+        self._shapes = {n: s[1:] for n, s in shapes.items() if n not in fixed}
+        given = boundary.given_data(layer.cell, data, self._frame, fixed, "stream()")
+        self._now: list[dict[str, Array]] = []  # the data of a step, by place
+        self._kind, self._steppers = self._built(layer, given)
         output = self._steppers[-1].outputs[0][0]
         self._x = self._input[0]
         if not batched:
@@ -63,13 +66,17 @@ class Stream:
         if hx is not None:
             self.state = hx
 
-    def __call__(self, x: Array) -> Array:
+    def __call__(self, x: Array, **data: Any) -> Array:
         """The output of the next step: (B, size) for x (B, input_size), no B unbatched.
 
-        x: an array of the layer's dtype, or numbers, which are converted. The output is
-        an array of its own, of the layer's dtype. Raises ShapeError, DTypeError or, for
-        what are no numbers, ArgumentError; the state is then as before.
+        x: an array of the layer's dtype, or numbers, which are converted. data: what
+        the cell takes at each step, (num_layers, B, ...) each. The output is an array
+        of its own, of the layer's dtype. Raises ShapeError, DTypeError or, for what are
+        no numbers and for other data, ArgumentError; the state is then as before.
         """
+        if data or self._shapes:
+            x = x if isinstance(x, np.ndarray) else self._read(x)
+            self._read_data(data)
         output: Array = self._chain(x)
         if output is None:
             output = self._chain(self._read(x))
@@ -100,17 +107,58 @@ class Stream:
         """Go back to the state of zeros."""
         self.state = None
 
-    def _stack(self, layer: Recurrent) -> Iterator[Stepper]:
+    def _built(
+        self, layer: Recurrent, data: Mapping[str, Tensor]
+    ) -> tuple[np.dtype[Any], list[Stepper]]:
+        """The dtype that the cell's data of a step have, and the steppers.
+
+        It isn't in the signature: floats, or masks if the equations refuse floats.
+        """
+        kinds = [self._frame.dtype, np.dtype(bool)][: 2 if self._shapes else 1]
+        errors = []
+        for kind in kinds:
+            self._now = []
+            try:
+                return kind, list(self._stack(layer, data, kind))
+            except MinigradError as error:
+                errors.append(error)
+        raise errors[0]
+
+    def _stack(
+        self, layer: Recurrent, data: Mapping[str, Tensor], kind: np.dtype[Any]
+    ) -> Iterator[Stepper]:
         """A stepper for each layer; each reads what the one before writes."""
-        x = self._input
+        x, dtype = self._input, self._frame.dtype
         start = boundary.initial_carries(layer.cell, None, self._frame)
-        for lifted, carry in zip(layer.layer_steps(), start, strict=True):
+        for place, (suffix, carry) in enumerate(zip(layer.places, start, strict=True)):
+            sizes = {**layer.places[suffix], "B": x.shape[1]}
+            now = {
+                name: np.zeros((1, *resolve(shape, sizes)), dtype)
+                for name, shape in self._shapes.items()
+            }
+            self._now.append(now)
+            stand_ins = {name: Tensor(a.astype(kind)) for name, a in now.items()}
+            fixed = {name: value[place] for name, value in data.items()}
+            lifted = layer.place_step(suffix, {**fixed, **stand_ins})
             with without(*UNHOISTED):
-                plan = plan_of(lifted, carry, (Tensor(x),), False)
+                xs = (Tensor(x), *stand_ins.values())
+                plan = plan_of(lifted, carry, xs, False)
             rest = [*lifted.tensors, *plan.traced.captured]
-            stepper = Stepper(plan, carry, [x], rest)
+            stepper = Stepper(plan, carry, [x, *now.values()], rest)
             x = stepper.outputs[0]
             yield stepper
+
+    def _read_data(self, data: Mapping[str, Any]) -> None:
+        """Put the data of a step where the steppers read it."""
+        given = boundary.given_data(
+            self._cell, data, self._frame, self._shapes, "a step"
+        )
+        for name, value in given.items():
+            if value.dtype not in (self._kind, np.bool_):
+                raise DTypeError(f"{name} must be {self._kind}, got {value.dtype}")
+        for place, now in enumerate(self._now):
+            for name, array in now.items():
+                array[0] = given[name]._data[place]
 
     def _read(self, x: Any) -> Array:
         if isinstance(x, Tensor):

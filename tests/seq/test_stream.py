@@ -265,17 +265,69 @@ def test_a_bad_batch_is_named(batch):
         make().stream(batch)
 
 
+# -- cells that take data --------------------------------------------------------------
+
+
+@seq.cell
+def skipping(x: "I", h: "H", *, w: "H I", u: "H H", moves: "T B H"):  # noqa: F722, F821
+    """A user's, whose mask has to be one of bools."""
+    return mg.where(moves, mg.tanh(x @ w.T + h @ u.T), h)
+
+
+@each_batch
+@each_dtype
+@pytest.mark.parametrize("mask", [False, True], ids=["floats", "masks"])
+@pytest.mark.parametrize(
+    "cell",
+    [cells.lstm_zoneout, cells.gru_recurrent_dropout, skipping],
+    ids=["zoneout", "dropout", "user"],
+)
+def test_data_are_those_of_the_whole_sequence(cell, mask, dtype, batch):
+    rng = np.random.default_rng(0)
+    b = () if batch is None else (batch,)
+    kind = bool if mask or cell is skipping else dtype
+    data = {
+        name: (rng.random((2, *(T,) * (s[0] == "T"), *b, H)) > 0.5).astype(kind)
+        for name, s in cell.data.items()
+    }
+    layer = seq.Recurrent(cell, N, H, 2, dtype=dtype, generator=0)
+    x = rng.standard_normal((T, *b, N)).astype(dtype)
+    steps = {name for name in data if cell.data[name][0] == "T"}
+    stream = layer.stream(batch, **{n: v for n, v in data.items() if n not in steps})
+    found = [stream(x[t], **{n: data[n][:, t] for n in steps}) for t in range(T)]
+    output, h_n = layer(mg.Tensor(x), **data)
+    assert np.array_equal(found, output.detach().numpy())
+    state = stream.state[0] if isinstance(h_n, tuple) else stream.state
+    h_n = h_n[0] if isinstance(h_n, tuple) else h_n
+    assert np.array_equal(state, h_n.detach().numpy())
+
+
+def test_data_are_refused_by_name():
+    layer = seq.Recurrent(cells.gru_zoneout, N, H, generator=0)
+    x, keep = np.zeros((2, N), "f4"), np.zeros((1, 2, H), "f4")
+    with pytest.raises(ArgumentError, match=r"the data \[\] .* of stream\(\), got"):
+        layer.stream(2, keep_h=keep)
+    stream = layer.stream(2)
+    with pytest.raises(ArgumentError, match=r"\['keep_h'\] .* of a step, got \[\]"):
+        stream(x)
+    with pytest.raises(ShapeError, match="keep_h must have the shape"):
+        stream(x, keep_h=keep[0])
+    for dtype in ("f8", "i8"):
+        with pytest.raises(DTypeError, match="keep_h"):
+            stream(x, keep_h=keep.astype(dtype))
+    with pytest.raises(ArgumentError, match=r"the data \[\] .* got \['keep_h'\]"):
+        make().stream(2)(x, keep_h=keep)
+    mask = seq.Recurrent(skipping, N, H, generator=0).stream(2)
+    with pytest.raises(DTypeError, match="moves must be bool, got float32"):
+        mask(x, moves=keep)
+
+
 # -- layers that can't be streamed -----------------------------------------------------
 
 
 def test_two_directions_can_not_be_streamed():
     with pytest.raises(ArgumentError, match="bidirectional=False"):
         make(bidirectional=True).stream()
-
-
-def test_a_cell_with_data_can_not_be_streamed():
-    with pytest.raises(ArgumentError, match=r"'lstm_zoneout'.*keep_c.*keep_h"):
-        make(cells.lstm_zoneout).stream()
 
 
 @pytest.mark.parametrize(
