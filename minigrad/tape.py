@@ -59,11 +59,12 @@ def grad(
             )
     wanted = [(x._node, x._slot) for x in inputs]
     results = _walked(outputs, seeds, wanted, retain_graph, create_graph)
-    if not allow_unused and any(g is None for g in results):
-        raise GraphError(
-            f"grad: the outputs do not depend on input {results.index(None)}; "
-            "pass allow_unused=True to get None for it"
-        )
+    for i, g in enumerate(results):
+        if g is None and not allow_unused:
+            raise GraphError(
+                f"grad: the outputs do not depend on input {i}; "
+                "pass allow_unused=True to get None for it"
+            )
     return tuple(results)
 
 
@@ -100,6 +101,8 @@ def check_tensor(value: Any, name: str) -> None:
 
 def _listed(value: Any) -> list[Any]:
     """One tensor, or any iterable of them, such as `module.parameters()`."""
+    if type(value) is list:  # asking an abstract class takes a microsecond
+        return [*value]
     one = isinstance(value, TensorCore) or not isinstance(value, Iterable)
     return [value] if one else list(value)
 

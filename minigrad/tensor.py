@@ -192,7 +192,10 @@ class Tensor(_backend.TensorCore):
     @property
     def grad(self) -> Tensor | None:
         """The gradient that backward() accumulated in a leaf."""
-        found: Tensor | None = self._node.grad if self._node and self.is_leaf else None
+        node = self._node
+        if node is None or node.op is not None:
+            return None
+        found: Tensor | None = node.grad
         return found
 
     @grad.setter

@@ -86,7 +86,8 @@ class Optimizer:
             for parameter in group["params"]:
                 grad = parameter.grad
                 if grad is not None:
-                    _check_dtype(parameter, grad)
+                    if grad.dtype != parameter.dtype:
+                        raise _other_dtype(parameter, grad)
                     work.append((parameter, grad._data, group))
         # Under -W error a warning would stop the step half-way.
         with np.errstate(all="ignore"):
@@ -96,7 +97,8 @@ class Optimizer:
                 state = self.state.get(parameter)
                 if state is None:
                     state = self.state[parameter] = {}
-                _cast(state, value.dtype)
+                if state:
+                    _cast(state, value.dtype)
                 updated = np.asarray(self._update(value, grad, state, group))
                 updated.flags.writeable = False
                 parameter._replace(updated)
@@ -247,12 +249,11 @@ def _read_entries(number: Any, parameter: Parameter, entries: Any) -> State:
     return found
 
 
-def _check_dtype(parameter: Parameter, grad: Tensor) -> None:
-    if grad.dtype != parameter.dtype:
-        raise DTypeError(
-            f"a parameter of {parameter.dtype} has a gradient of {grad.dtype}; "
-            "call zero_grad and backward again"
-        )
+def _other_dtype(parameter: Parameter, grad: Tensor) -> DTypeError:
+    return DTypeError(
+        f"a parameter of {parameter.dtype} has a gradient of {grad.dtype}; "
+        "call zero_grad and backward again"
+    )
 
 
 def _cast(state: State, dtype: np.dtype[Any]) -> None:
