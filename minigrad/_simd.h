@@ -706,6 +706,7 @@ INLINE VECTOR NAME(smaller)(VECTOR x, VECTOR y)
 #define MOST 710.0 /* and infinite */
 #define TANH_MOST 22.0 /* tanh x is 1 */
 #define ROUNDER 6755399441055744.0
+#define LIFT 512 /* of an exponent, to keep the number a normal one */
 #define LOG_2 6.93147180369123816490e-01
 #define LOG_2_REST 1.90821492927058770002e-10
 #else
@@ -713,6 +714,7 @@ INLINE VECTOR NAME(smaller)(VECTOR x, VECTOR y)
 #define MOST 89.0f
 #define TANH_MOST 10.0f
 #define ROUNDER 12582912.0f
+#define LIFT 64
 #define LOG_2 0.693359375f
 #define LOG_2_REST -2.12194440e-4f
 #endif
@@ -722,10 +724,10 @@ INLINE VECTOR NAME(smaller)(VECTOR x, VECTOR y)
 
 #define C(x) NAME(all)(x)
 
-/* x = n log 2 + r: gives e**r - 1 and n. The coefficients are
+/* x = n log 2 + r: gives e**r - 1, what rounding it lost, and n. The coefficients are
    those of the polynomial through (e**r - 1 - r) / r**2 at the Chebyshev nodes, whose
    error is 0.004 ulp of e**r in float and 0.08 in double. */
-INLINE VECTOR NAME(reduced)(VECTOR x, MASK *n)
+INLINE VECTOR NAME(reduced)(VECTOR x, MASK *n, VECTOR *lost)
 {
     VECTOR shifted = x * NAME(all)((REAL)1.4426950408889634) + NAME(all)(ROUNDER);
     VECTOR whole = shifted - NAME(all)(ROUNDER);
@@ -745,7 +747,9 @@ INLINE VECTOR NAME(reduced)(VECTOR x, MASK *n)
                + s * (C(1.39338204897760193e-3f) + C(1.98911801582821424e-4f) * r));
 #endif
     *n = (MASK)((BITS)shifted - (BITS)NAME(all)(ROUNDER));
-    return r + s * y;
+    VECTOR more = s * y, rest = r + more;
+    *lost = more - (rest - r);
+    return rest;
 }
 
 INLINE VECTOR NAME(power_of_2)(BITS n)
@@ -762,7 +766,7 @@ INLINE VECTOR NAME(exp_parts)(VECTOR x, VECTOR *lost)
     MASK n;
     x = NAME(pick)(x < least, least, x); /* NaN stays */
     x = NAME(pick)(x > most, most, x);
-    VECTOR rest = NAME(reduced)(x, &n), y = rest + NAME(all)(1);
+    VECTOR none, rest = NAME(reduced)(x, &n, &none), y = rest + NAME(all)(1);
     /* In two halves, as 2**n alone may be out of range where the result isn't. */
     BITS half = (((BITS)n + 2048) >> 1) - 1024;
     VECTOR one = NAME(power_of_2)(half), other = NAME(power_of_2)((BITS)n - half);
@@ -791,49 +795,50 @@ INLINE VECTOR NAME(lacking)(VECTOR top, VECTOR y, VECTOR total)
 #endif
 }
 
-/* 1 / (1 + e) or e / (1 + e) of e = e**-|x|, so that nothing overflows. What rounding
-   the sum, e and the quotient lost is given back: 2.4 ulp are about 1 then, which shows
-   in the gradients of gates, where terms cancel. */
-INLINE VECTOR NAME(sigmoid)(VECTOR x)
+/* min(|x|, most); NaN stays. */
+INLINE VECTOR NAME(bounded)(VECTOR x, VECTOR most)
 {
-    VECTOR one = NAME(all)(1), lost, e = NAME(exp_parts)(-NAME(magnitude)(x), &lost);
-    VECTOR total = e + one, inverse = one / total, zero = {0};
-    VECTOR top = NAME(pick)(x < 0, e, one), y = top * inverse;
-    VECTOR rest = NAME(pick)(x < 0, lost, zero) - y * ((e - (total - one)) + lost);
-    rest = rest + NAME(lacking)(top, y, total);
+    VECTOR a = NAME(magnitude)(x);
+    return NAME(pick)(a > most, most, a);
+}
+
+/* (top + top_lost) / (total + lost), where what rounding lost of both is known, and what it
+   loses of the quotient is given back: 2.4 ulp are about 1 then, which shows in the
+   gradients of gates, where terms cancel. */
+INLINE VECTOR NAME(quotient)(VECTOR top, VECTOR top_lost, VECTOR total, VECTOR lost)
+{
+    VECTOR inverse = NAME(all)(1) / total, y = top * inverse;
+    VECTOR rest = NAME(lacking)(top, y, total) + (top_lost - y * lost);
     return y + rest * inverse;
 }
 
-/* Up to 0.625 x + x**3 P(x**2) / Q(x**2), then 1 - 2 / (e**2x + 1). The coefficients are
-   of S. Moshier's Cephes library. */
+/* 1 / (1 + e) or e / (1 + e) of e = e**-|x|, so that nothing overflows. */
+INLINE VECTOR NAME(sigmoid)(VECTOR x)
+{
+    VECTOR one = NAME(all)(1), zero = {0};
+    MASK negative = x < 0, n;
+    VECTOR none, rest = NAME(reduced)(-NAME(bounded)(x, NAME(all)(-LEAST)), &n, &none);
+    /* 2**n in two steps, as it may be subnormal. */
+    VECTOR power = NAME(power_of_2)((BITS)n + LIFT) * NAME(power_of_2)((BITS)zero - LIFT);
+    VECTOR sum = rest + one, e = sum * power, total = e + one;
+    VECTOR lost = (rest - (sum - one)) * power;
+    return NAME(quotient)(
+        NAME(pick)(negative, e, one), NAME(pick)(negative, lost, zero), total,
+        (e - (total - one)) + lost);
+}
+
+/* d / (d + 2) of d = e**2|x| - 1, which small numbers go into unrounded. */
 INLINE VECTOR NAME(tanh)(VECTOR x)
 {
-    VECTOR a = NAME(magnitude)(x), z = a * a, one = NAME(all)(1), most = NAME(all)(TANH_MOST);
-    MASK small = a < NAME(all)(0.625), n;
-#if DOUBLE
-    VECTOR p = (NAME(all)(-9.64399179425052238628e-1) * z
-                - NAME(all)(9.92877231001918586564e1)) * z
-        - NAME(all)(1.61468768441708447952e3);
-    VECTOR q = ((z + NAME(all)(1.12811678491632931402e2)) * z
-                + NAME(all)(2.23548839060100448583e3)) * z
-        + NAME(all)(4.84406305325125486048e3);
-#else
-    VECTOR p = (((NAME(all)(-5.70498872745e-3f) * z + NAME(all)(2.06390887954e-2f)) * z
-                 - NAME(all)(5.37397155531e-2f)) * z
-                + NAME(all)(1.33314422036e-1f)) * z - NAME(all)(3.33332819422e-1f);
-    VECTOR q = one;
-#endif
-    VECTOR twice = NAME(pick)(a > most, most, a) * NAME(all)(2);
-    VECTOR rest = NAME(reduced)(twice, &n), sum = rest + one;
-    VECTOR power = NAME(power_of_2)((BITS)n), e = sum * power, total = e + one;
-    VECTOR top = NAME(pick)(small, a * z * p, NAME(all)(-2));
-    VECTOR y = top / NAME(pick)(small, q, total), start = NAME(pick)(small, a, one);
-    VECTOR result = start + y, zero = {0};
-    /* What the sums and the quotient lost; -y / 2 is 1 / total where it counts. */
-    VECTOR lost = (rest - (sum - one)) * power + (one - (total - e));
-    VECTOR short_of = (NAME(lacking)(top, y, total) - y * lost) * y * NAME(all)((REAL)-0.5);
-    result = result + (((start - result) + y) + NAME(pick)(small, zero, short_of));
-    return NAME(with_sign)(result, x);
+    MASK n;
+    VECTOR one = NAME(all)(1), a = NAME(bounded)(x, NAME(all)(TANH_MOST)), lost;
+    VECTOR rest = NAME(reduced)(a + a, &n, &lost), power = NAME(power_of_2)((BITS)n);
+    VECTOR part = power * rest, less = power - one, more = power + one;
+    VECTOR d = part + less, total = part + more;
+    lost = lost * power;
+    VECTOR total_lost = (part - (total - more)) + (one - (more - power)) + lost;
+    VECTOR y = NAME(quotient)(d, part - (d - less) + lost, total, total_lost);
+    return NAME(with_sign)(y, x);
 }
 
 /* -- opcodes ---------------------------------------------------------------------- */
@@ -1115,6 +1120,7 @@ static const minigrad_kernels NAME(kernels) = {
 #undef MOST
 #undef TANH_MOST
 #undef ROUNDER
+#undef LIFT
 #undef LOG_2
 #undef LOG_2_REST
 #undef EACH
