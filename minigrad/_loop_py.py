@@ -150,6 +150,36 @@ GRAM_ROWS = 256
 """The most rows of a sum that are added up by themselves."""
 
 
+MOST_LEFTS = 16
+"""The most x that `sums` takes."""
+
+
+def sums(
+    rows: Sequence[Array],
+    total: bool,
+    out: Sequence[Array] | None = None,
+    block: int = GRAM_ROWS,
+    ascending: bool = False,
+) -> tuple[Array, ...]:
+    """Sums over all rows of (*x, y), of which each is (..., K) and y is (..., N).
+
+    For each x the sum of the products of its rows with those of y, (K, N); then, if
+    `total`, the sum of the rows of y, (N,).
+
+    Blocks of rows are added up by themselves, then to each other, from the last one
+    on, or from the first if `ascending`. So rows that are cut at a multiple of `block`,
+    from where the sum begins, can be summed apart, with what the others gave as `out`,
+    to which the sums are added in place: the bits are the same.
+    """
+    *lefts, y = (x.reshape(-1, x.shape[-1]) for x in rows)
+    found = [x.T @ y for x in lefts]
+    if total:
+        found.append(y.sum(0))
+    if out is None:
+        return tuple(found)
+    return tuple(np.add(o, x, o) for o, x in zip(out, found, strict=True))
+
+
 def gram(
     x: Array,
     y: Array,
@@ -157,15 +187,8 @@ def gram(
     block: int = GRAM_ROWS,
     ascending: bool = False,
 ) -> Array:
-    """The sum over all rows of x (..., K) and y (..., N) of their products: (K, N).
-
-    Blocks of rows are added up by themselves, then to each other, from the last one
-    on, or from the first if `ascending`. So rows that are cut at a multiple of `block`,
-    from where the sum begins, can be summed apart, with what the others gave as `out`,
-    to which the sum is added in place: the bits are the same.
-    """
-    total = x.reshape(-1, x.shape[-1]).T @ y.reshape(-1, y.shape[-1])
-    return total if out is None else np.add(out, total, out)
+    """The sum over all rows of x (..., K) and y (..., N) of their products: (K, N)."""
+    return sums((x, y), False, None if out is None else (out,), block, ascending)[0]
 
 
 def sum_rows(
@@ -174,9 +197,8 @@ def sum_rows(
     block: int = GRAM_ROWS,
     ascending: bool = False,
 ) -> Array:
-    """The sum over all rows of x (..., N): (N,). The rest is as in gram."""
-    total = x.reshape(-1, x.shape[-1]).sum(0)
-    return total if out is None else np.add(out, total, out)
+    """The sum over all rows of x (..., N): (N,)."""
+    return sums((x,), True, None if out is None else (out,), block, ascending)[0]
 
 
 class Machine:

@@ -76,6 +76,14 @@ static inline void minigrad_add(
     }
 }
 
+/* What a sum of products has on its left: rows of x, (rows, k), and where the products of
+   its columns with those of the right are added up, (k, n). */
+typedef struct {
+    const char *x;
+    ptrdiff_t stride, k;
+    char *out;
+} minigrad_left;
+
 /* Strides count elements, pointers are to elements of the table's dtype. */
 typedef struct {
     /* Columns of a panel of packed weights. */
@@ -90,10 +98,11 @@ typedef struct {
         const void *x, ptrdiff_t x_stride, const void *packed, void *out,
         ptrdiff_t out_stride, ptrdiff_t rows, ptrdiff_t inner, ptrdiff_t width, int add,
         void *scratch, minigrad_ahead *ahead);
-    size_t (*gram_scratch)(ptrdiff_t rows, ptrdiff_t k);
+    size_t (*gram_scratch)(ptrdiff_t rows, const minigrad_left *left, int n_left);
+    /* sums: of the columns of y, or NULL. */
     void (*gram)(
-        const void *x, ptrdiff_t x_stride, const void *y, ptrdiff_t y_stride, void *out,
-        ptrdiff_t out_stride, ptrdiff_t rows, ptrdiff_t k, ptrdiff_t n, int add,
+        const minigrad_left *left, int n_left, const void *y, ptrdiff_t y_stride,
+        ptrdiff_t out_stride, void *sums, ptrdiff_t rows, ptrdiff_t n, int add,
         void *scratch, minigrad_ahead *ahead);
     void (*sum_rows)(
         const void *x, ptrdiff_t stride, ptrdiff_t rows, ptrdiff_t n, int add, void *out);
@@ -559,16 +568,25 @@ static void NAME(product)(
     }
 }
 
-/* The panels of x and of y that gram has at hand: x's stay in the second cache, y's of
-   the turn in the first. */
-#define GRAM_WIDTH ((ptrdiff_t)(528 * sizeof(float) / sizeof(REAL)))
+/* What gram has at hand: strips of the columns of x, which stay in the second cache, and
+   panels of y, those of the turn in the first. */
+#define GRAM_STRIPS ((int)(528 * sizeof(float) / sizeof(REAL) / ROWS))
 #define GRAM_PANELS 4
 
-static size_t NAME(gram_scratch)(ptrdiff_t rows, ptrdiff_t k)
+static int NAME(count_strips)(const minigrad_left *left, int n_left)
 {
-    k = (k + ROWS - 1) / ROWS * ROWS;
-    k = k < GRAM_WIDTH ? k : GRAM_WIDTH;
-    return rows * (k + GRAM_PANELS * PANEL) * sizeof(REAL);
+    int n = 0;
+    for (int i = 0; i < n_left; i++) {
+        n += (left[i].k + ROWS - 1) / ROWS;
+    }
+    return n;
+}
+
+static size_t NAME(gram_scratch)(ptrdiff_t rows, const minigrad_left *left, int n_left)
+{
+    int strips = NAME(count_strips)(left, n_left);
+    strips = strips < GRAM_STRIPS ? strips : GRAM_STRIPS;
+    return rows * (strips * ROWS + GRAM_PANELS * PANEL) * sizeof(REAL);
 }
 
 /* Panels of `size` columns of x: each has all rows of it, a row after the other. Eight
@@ -591,18 +609,50 @@ INLINE void NAME(regroup)(
     }
 }
 
-static void NAME(gram)(
-    const void *left, ptrdiff_t x_stride, const void *right, ptrdiff_t y_stride,
-    void *result, ptrdiff_t out_stride, ptrdiff_t rows, ptrdiff_t k, ptrdiff_t n, int add,
-    void *scratch, minigrad_ahead *ahead)
+/* The sums of a panel's columns: of sum_rows, whose bits they have. */
+INLINE void NAME(sum_panel)(
+    const REAL *y, ptrdiff_t rows, ptrdiff_t columns, int add, REAL *out)
 {
-    const REAL *x = left, *y = right;
-    REAL *out = result, *ys = scratch, *xs = ys + rows * GRAM_PANELS * PANEL;
-    ptrdiff_t turns = (k + GRAM_WIDTH - 1) / GRAM_WIDTH;
-    ptrdiff_t most = ((k + turns - 1) / turns + ROWS - 1) / ROWS * ROWS;
-    for (ptrdiff_t i = 0; i < k; i += most) {
-        ptrdiff_t height = k - i < most ? k - i : most;
-        NAME(regroup)(x + i, x_stride, rows, height, ROWS, xs);
+    VECTOR sum[2] = {{0}};
+    for (ptrdiff_t r = 0; r < rows; r++) {
+        sum[0] += NAME(load)(y + r * PANEL);
+        sum[1] += NAME(load)(y + r * PANEL + LANES);
+    }
+    for (ptrdiff_t c = 0; c < columns && c < PANEL; c++) {
+        REAL one = sum[c / LANES][c % LANES];
+        out[c] = add ? out[c] + one : one;
+    }
+}
+
+static void NAME(gram)(
+    const minigrad_left *left, int n_left, const void *right, ptrdiff_t y_stride,
+    ptrdiff_t out_stride, void *sums, ptrdiff_t rows, ptrdiff_t n, int add, void *scratch,
+    minigrad_ahead *ahead)
+{
+    const REAL *y = right;
+    REAL *total = sums, *ys = scratch, *xs = ys + rows * GRAM_PANELS * PANEL;
+    int strips = NAME(count_strips)(left, n_left);
+    int turns = (strips + GRAM_STRIPS - 1) / GRAM_STRIPS;
+    int most = turns ? (strips + turns - 1) / turns : 0;
+    ptrdiff_t done = 0; /* columns of the first of those on the left */
+    for (int turn = 0; turn < turns; turn++) {
+        REAL *out[GRAM_STRIPS];
+        int height[GRAM_STRIPS], here = 0;
+        while (here < most && n_left) {
+            ptrdiff_t rest = left->k - done, room = (most - here) * ROWS;
+            ptrdiff_t k = rest < room ? rest : room;
+            NAME(regroup)(
+                (const REAL *)left->x + done, left->stride, rows, k, ROWS,
+                xs + here * ROWS * rows);
+            for (ptrdiff_t i = 0; i < k; i += ROWS, here++) {
+                out[here] = (REAL *)left->out + (done + i) * out_stride;
+                height[here] = k - i < ROWS ? k - i : ROWS;
+            }
+            done += k;
+            if (done == left->k) {
+                left++, n_left--, done = 0;
+            }
+        }
         for (ptrdiff_t j = 0; j < n; j += GRAM_PANELS * PANEL) {
             ptrdiff_t width = n - j < GRAM_PANELS * PANEL ? n - j : GRAM_PANELS * PANEL;
             NAME(regroup)(y + j, y_stride, rows, width, PANEL, ys);
@@ -613,15 +663,17 @@ static void NAME(gram)(
             minigrad_add(
                 &after, &span + 1, y + j + width, others * sizeof(REAL),
                 y_stride * sizeof(REAL), rows);
-            ptrdiff_t stretches = (width + PANEL - 1) / PANEL
-                * ((height + ROWS - 1) / ROWS) * (rows / STRETCH + 1);
+            ptrdiff_t stretches =
+                (width + PANEL - 1) / PANEL * here * (rows / STRETCH + 1);
             ptrdiff_t lines = (near->lines + stretches - 1) / stretches;
             for (ptrdiff_t c = 0; c < width; c += PANEL) {
-                for (ptrdiff_t r = 0; r < height; r += ROWS) {
+                if (total && turn == 0) {
+                    NAME(sum_panel)(ys + c * rows, rows, width - c, add, total + j + c);
+                }
+                for (int i = 0; i < here; i++) {
                     NAME(column_tile)(
-                        xs + r * rows, ys + c * rows, rows,
-                        out + (i + r) * out_stride + j + c, out_stride, width - c, add,
-                        near, lines, height - r < ROWS ? height - r : ROWS);
+                        xs + i * ROWS * rows, ys + c * rows, rows, out[i] + j + c,
+                        out_stride, width - c, add, near, lines, height[i]);
                 }
             }
         }
@@ -1110,7 +1162,7 @@ static const minigrad_kernels NAME(kernels) = {
 #undef BITS
 #undef PANELS
 #undef CUTS
-#undef GRAM_WIDTH
+#undef GRAM_STRIPS
 #undef GRAM_PANELS
 #undef SUMS
 #undef DIGITS

@@ -10,7 +10,7 @@ import functools
 from typing import Any
 
 from .. import _backend, ops
-from ..op import Array, Op
+from ..op import Array, Arrays, Op
 
 
 def _product(x: Array, weight: Array) -> Array:
@@ -39,6 +39,13 @@ def sum_over(x: Array, frame: Any, out: Any = None) -> Array:
     return _backend.loop.sum_rows(x, out, frame.block, not frame.reverse)
 
 
+def sums_over(
+    rows: Arrays, total: bool, frame: Any, out: Any = None
+) -> tuple[Array, ...]:
+    """What gram_over gives of each x and y, of rows = (*x, y), and sum_over of y."""
+    return _backend.loop.sums(rows, total, out, frame.block, not frame.reverse)
+
+
 def _sum_over_vjp(g: Any, y: Any, x: Any, frame: Any, out: Any) -> Any:
     return ops.expand(g, x.shape)
 
@@ -62,6 +69,10 @@ over: dict[Op, Op] = {
     gram: _entry(gram_over),
     ops.sum_to: _entry(sum_over),
 }
+together: Any = _entry(sums_over)
+"""Sums over the same rows, for which these are laid out once; made by a pass, run by a
+routine, and never recorded."""
+
 over[product].vjp(
     x=lambda g, z, x, weight, frame: over[product](g, weight.T, frame),
     weight=lambda g, z, x, weight, frame: over[gram](x, g, frame.reversed),

@@ -12,14 +12,15 @@ from typing import Any
 from ..op import Array
 from ..program import Instruction, Var
 from .frame import Frame
-from .products import gram_over, sum_over
+from .passes import with_sums_together
+from .products import gram_over, sum_over, sums_over
 from .rows import variables
 
 Routine = Callable[[Sequence[Array], Frame, dict[int, Array]], tuple[Array, ...]]
 """routine(inputs, frame, totals): the results. totals: the sums over rows so far, by
 line, which the lines that add up rows go on from and leave there."""
 
-SUMS = (gram_over, sum_over)  # whose last argument is what they add to
+SUMS = (gram_over, sum_over, sums_over)  # whose last argument is what they add to
 
 
 def routine(
@@ -34,6 +35,7 @@ def routine(
     lead: how the shapes of the sequences that the lines were traced on begin, for which
     those of the call stand in; constants: the values of variables that no line makes.
     """
+    lines = with_sums_together(lines)
     writer = _Writer(inputs, lead, constants)
     last: dict[Var, int] = {}
     for i, line in enumerate(lines):

@@ -20,6 +20,7 @@ from ..op import Arrays, Op
 from ..program import Builder, Instruction, Var
 from .frame import Frame
 from .loop import Loop, plain_derivatives, refuse_mixed_floats
+from .passes import left_out, without
 from .routine import Routine, routine
 from .rows import variables
 
@@ -70,6 +71,7 @@ class Whole(Op):
         self.like = like
         self.needed = needed
         self.frame = frame
+        self.off = left_out()
         trace = _Trace(self)
         every = (True,) * len(trace.outputs)
         self.n_outputs = len(trace.outputs)
@@ -125,14 +127,17 @@ class Whole(Op):
         None if it reads what isn't kept and would have to be run again.
         """
         if present not in self.gradients:
-            trace = _Trace(self)
-            lines, results, read = trace.backward(present)
-            again = trace.remade(read, self.saved)
-            found = None
-            if not any(isinstance(line.op, Loop) for line in again):
-                found = trace.gradient([*again, *lines], self.saved, results)
-            self.gradients[present] = found
+            with without(*self.off):
+                self.gradients[present] = self._derived(present)
         return self.gradients[present]
+
+    def _derived(self, present: tuple[bool, ...]) -> Gradient | None:
+        trace = _Trace(self)
+        lines, results, read = trace.backward(present)
+        again = trace.remade(read, self.saved)
+        if any(isinstance(line.op, Loop) for line in again):
+            return None
+        return trace.gradient([*again, *lines], self.saved, results)
 
     def recorded_gradient(
         self, node: Any, gs: Sequence[Any], needed: Sequence[bool]
