@@ -64,13 +64,16 @@ def table(run: Run, part: str) -> Table:
     shown.add_column("")
     shown.add_column("beside")
     cost = "ours/its" if part in needs.COSTS else "its/ours"
-    for heading in (OURS, "its", cost, "needs", *(["GEMM share"] if counted else [])):
+    products = ["at most", "GEMM share"] if counted else []
+    for heading in (OURS, "its", cost, "needs", *products):
         shown.add_column(heading, justify="right")
     for row in rows:
         for beside in row.others:
             is_first = beside == row.others[0]
+            ceiling = limit and limit.ceiling(row, beside)
             share = _share(row, run.threads, limit) if is_first else ""
-            shown.add_row(*_cells(row, beside, run.threads), *[share] * counted)
+            more = [f"{ceiling:.2f}" if ceiling else "", share] if counted else []
+            shown.add_row(*_cells(row, beside, run.threads), *more)
     return shown
 
 
@@ -82,7 +85,8 @@ def caption(runs: Sequence[Run]) -> str:
     return (
         f"\n{sum(met)} of {len(met)} needs are met;{_SHORT} marks the others. Times: "
         "the median of one call, and the interquartile range as a part of it. A ratio "
-        "is the median over the rounds.\n"
+        "is the median over the rounds; at most: if ours took no longer than its "
+        "products do at the largest rate of this machine, and all else no time.\n"
         + ", ".join(f"{key} {value}" for key, value in facts.items())
     )
 

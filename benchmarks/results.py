@@ -48,6 +48,13 @@ class Limit(NamedTuple):
         quotient = ratio(row.gemm[self.name], row.seconds[OURS]).median
         return quotient * row.flops / self.flops_per_call
 
+    def ceiling(self, row: Row, beside: str) -> float | None:
+        """How many times faster than another ours would be at this rate."""
+        if not row.flops or beside not in row.seconds or self.name not in row.gemm:
+            return None
+        quotient = ratio(row.seconds[beside], row.gemm[self.name]).median
+        return quotient * self.flops_per_call / row.flops
+
 
 @dataclass(frozen=True)
 class Run:

@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 
 from .. import ops
+from .._loop_py import MOST_LEFTS
 from ..errors import ArgumentError
 from ..program import Instruction, Program, Var
 from . import rows
-from .._loop_py import MOST_LEFTS
 from .products import gram, over, product, together
 
 PASSES = (
@@ -144,8 +144,9 @@ def with_merged_products(program: Program, fixed: Container[Var]) -> Program:
 def with_sums_together(lines: Sequence[Instruction]) -> list[Instruction]:
     """Sums over the rows of one variable as one instruction, where their first was.
 
-    An LSTM's two weight gradients and its bias's lay out the gradients of its gates
-    once for all: a GRU at (T,B,I,H) = (50,32,64,128) takes 6 % less time.
+    What an LSTM's two weights and its biases get is summed over the same gradients of
+    gates, laid out once: a step takes 7 % less time at (T,B,I,H) = (32,1,32,32), 1 % at
+    (50,32,64,128).
     """
     if "sums together" in left_out():
         return list(lines)

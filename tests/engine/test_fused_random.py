@@ -223,5 +223,6 @@ def test_a_pass_that_is_left_out_changes_nothing(number, off, kind):
             lengths = lengths_of(kind, 4, 3, number)
             outputs, leaves = run(recipe, arrays, lengths=lengths)
             slopes = pull(outputs, leaves, create_graph=True)
-            results.append((outputs, slopes, pull(slopes, leaves, seed=2)))
+            plain = pull(*run(recipe, arrays, lengths=lengths))
+            results.append((outputs, slopes, plain, pull(slopes, leaves, seed=2)))
     assert all(close(found, expected) for found, expected in zip(*results, strict=True))

@@ -166,6 +166,32 @@ def test_a_sum_of_rows_can_be_continued_with_earlier_ones(rows, dtype):
         assert same_bits(_loop.sum_rows(x[:at], _loop.sum_rows(x[at:])), total)
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize(
+    "widths", [(), (0,), (13,), (5, 12, 700), (700, 0, 24)], ids=str
+)
+def test_sums_together_have_the_bits_of_each_alone(widths, threads, dtype):
+    _loop.set_num_threads(threads)
+    y = draw(1100, 129, dtype=dtype, seed=9)
+    xs = [draw(1100, k, dtype=dtype, seed=k) for k in widths]
+    alone = [*(_loop.gram(x, y) for x in xs), _loop.sum_rows(y)]
+    assert all(map(same_bits, _loop.sums((*xs, y), True), alone))
+    assert all(map(same_bits, _loop.sums((*xs, y), False), alone[:-1]))
+    late = _loop.sums([x[76:] for x in (*xs, y)], True)
+    found = _loop.sums([x[:76] for x in (*xs, y)], True, late)
+    assert all(a is b for a, b in zip(found, late, strict=True))
+    assert all(map(same_bits, found, alone))
+
+
+def test_sums_together_are_those_of_the_twin():
+    rows = [draw(4, 30, n, dtype=np.float64, seed=n) for n in (3, 40, 17)]
+    for total in (True, False):
+        pairs = zip(_loop.sums(rows, total), _loop_py.sums(rows, total), strict=True)
+        for found, expected in pairs:
+            check(found, expected, np.float64)
+
+
 # -- functions -------------------------------------------------------------------------
 
 
@@ -329,6 +355,13 @@ def test_the_bits_of_an_element_depend_on_nothing_else(name, dtype):
             "out must be",
         ),
         (lambda: _loop.sum_rows(np.ones((2, 2), int)), DTypeError, "float32 or"),
+        (lambda: _loop.sums([draw(2, 3)] * 18, True), ArgumentError, "1 to 17 arrays"),
+        (lambda: _loop.sums([], True), ArgumentError, "1 to 17 arrays"),
+        (
+            lambda: _loop.sums([draw(2, 3)] * 2, True, [draw(3, 3)]),
+            ArgumentError,
+            "2 sums, but 1",
+        ),
         (lambda: _loop.set_num_threads(0), ArgumentError, "positive int, not 0"),
         (lambda: _loop.set_num_threads(1.5), ArgumentError, "positive int, not 1.5"),
     ],
