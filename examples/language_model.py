@@ -27,7 +27,7 @@ from seq.text.ngram import NGram
 from seq.training import evaluate, fit
 
 BATCH, WINDOW, LR, CLIP = 32, 64, 0.003, 1.0
-STEPS = {"char": 2500, "word": 1000}  # of the full form
+STEPS = {"char": 1250, "word": 1000}  # of the full form
 
 
 def source(file: Path | None) -> Any:
