@@ -20,17 +20,17 @@ from seq.models.initial import chrono_
 from seq.models.shapes import Classifier
 from seq.text.padding import Batch
 
-KINDS = ("RNN", "GRU", "LSTM")
-OPEN = "LSTM, open at first"
+OPEN = ", open at first"
+CELLS = ("RNN", "GRU", "LSTM", "GRU" + OPEN, "LSTM" + OPEN)
 WORDS, SIZE, HIDDEN = 2 + tasks.FILLERS, 16, 32
 
 
-def make(kind, distance=None):
-    """A classifier of sentences; with a distance, its gates start open for so long."""
+def make(cell, distance):
+    """A classifier of sentences; where gates start open, for so long a distance."""
     mg.manual_seed(0)
-    layer = getattr(seq, kind)(SIZE, HIDDEN)
-    if distance is not None:
-        chrono_(layer, distance)
+    layer = getattr(seq, cell.removesuffix(OPEN))(SIZE, HIDDEN)
+    if cell.endswith(OPEN):
+        chrono_(layer, max(distance, 3))
     return Classifier(layer, 2, inputs=nn.Embedding(WORDS, SIZE))
 
 
@@ -39,10 +39,10 @@ def sentences(n, distance, rng):
     return Batch(x, np.full(n, len(x)), y)
 
 
-def agreement(kind, distance, steps, options, is_open=False):
+def agreement(cell, distance, steps, options):
     """A trained model, and the share of held-out verbs whose number it knows."""
     rng = np.random.default_rng(distance)
-    model = make(kind, max(distance, 3) if is_open else None)
+    model = make(cell, distance)
     batches = [sentences(32, distance, rng) for _ in range(steps)]
     experiment.train(model, batches, options, epochs=1, progress=False)
     held_out = sentences(500, distance, rng)
@@ -53,7 +53,7 @@ def agreement(kind, distance, steps, options, is_open=False):
 
 def exploding():
     """A simple recurrent network whose recurrent weights are three times too large."""
-    model = make("RNN")
+    model = make("RNN", 0)
     weight = model.layer.weight_hh_l0
     weight.assign(3 * weight.detach().numpy())
     return model, optim.SGD(model.parameters(), lr=0.3)
@@ -63,12 +63,11 @@ def main():
     options = experiment.arguments("gradients", __doc__)
     words = mg.tensor(sentences(16, 100, np.random.default_rng(0)).x)
     norms = {}
-    for kind, span in (*((kind, None) for kind in KINDS), ("LSTM", 100)):
-        model = make(kind, span)
+    for cell in CELLS:
+        model = make(cell, 100)
         x = model.inputs(words).detach()
         found = gradient_norms(model.layer, x, generator=0)["h"]
-        name = kind if span is None else OPEN
-        norms[name] = (np.arange(len(found)), np.maximum(found, 1e-30))
+        norms[cell] = (np.arange(len(found)), np.maximum(found, 1e-30))
     clips = {
         "no clip": {},
         "by value, 0.05": {"value": 0.05},
@@ -82,20 +81,20 @@ def main():
         for name, clip in clips.items()
     }
     distances = (10, 20, 50, 100, 200, 500) if options.full else (10, 50)
-    steps = 250 if options.full else 60
+    steps = 600 if options.full else 60
     known, gates = {}, {}
-    for kind, name in (*((kind, kind) for kind in KINDS), ("LSTM", OPEN)):
-        runs_of = [agreement(kind, d, steps, options, name == OPEN) for d in distances]
-        known[name] = (distances, [score for _, score in runs_of])
+    for cell in CELLS:
+        runs_of = [agreement(cell, d, steps, options) for d in distances]
+        known[cell] = (distances, [score for _, score in runs_of])
         model, _ = runs_of[0]
-        if kind != "RNN":
+        if cell != "RNN":
             x = model.inputs(words[: distances[0] + 1]).detach()
             for gate, found in gate_saturation(model.layer, x).items():
                 shares = (found.closed.mean(), found.open.mean())
-                gates[f"{name}: {gate}"] = shares
+                gates[f"{cell}: {gate}"] = shares
     print("‖∂L/∂h⟨t⟩‖ by distance:", *("10", "50", "100"))
-    for kind, (_, values) in norms.items():
-        print(f"  {kind:<19}", *(f"{values[d]:.1e}" for d in (10, 50, 100)))
+    for cell, (_, values) in norms.items():
+        print(f"  {cell:<19}", *(f"{values[d]:.1e}" for d in (10, 50, 100)))
     print("the largest gradient of the exploding run, and its last loss:")
     for name, run in runs.items():
         print(f"  {name:<15} {np.nanmax(run.norms):8.1f} {run.losses[-1]:.3f}")

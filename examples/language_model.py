@@ -105,17 +105,16 @@ def main() -> None:
         clip_norm=CLIP,
     )
     n, counted = baseline(corpus.train, test, len(corpus.vocabulary) - 1)
-    losses = {f"{n}-gram": counted, "minigrad": evaluate(model, tested, carry=True)}
+    print(f"held out: {described(evaluate(model, tested, carry=True), level)}")
+    print(f"  {n}-gram: {described(counted, level)}")
     beside = {f"{n}-gram": [counted]}
     if twin is not None:
         # To the step whose weights were the best, and are the model's now.
         beside["torch.nn"] = theirs = twin.fit(windows, history.best.step, LR, CLIP)
-        losses["torch.nn"] = twin.evaluate(tested)
         pairs = zip(history.losses, theirs, strict=False)
         gap = max(abs(a - b) / b for a, b in pairs)
+        print(f"  torch.nn: {described(twin.evaluate(tested), level)}")
         print(f"largest gap to torch.nn's loss: {gap:.1e} of it, {len(theirs)} steps")
-    for name, loss in losses.items():
-        print(f"held out, {name}: {described(loss, level)}")
     history.draw(options.picture, f"loss per {level}", beside)
     print(f"picture: {options.picture}")
     print(sample(model, length=300, temperature=0.8, generator=1)[0])
