@@ -43,11 +43,8 @@ def source(file: Path | None) -> Any:
 
 def baseline(train: Tokens, test: Tokens, size: int) -> tuple[int, float]:
     """The n of the best n-gram for the held-out text, and its loss."""
-    losses = {}
-    for n in range(1, 7):
-        losses[n] = NGram(n, size).fit([train[:]]).loss([test[:]])
-        if losses[n] > min(losses.values()):
-            break
+    model = NGram(6, size).fit([train[:]])
+    losses = {n: model.shorter(n).loss([test[:]]) for n in range(1, 7)}
     best = min(losses, key=lambda n: losses[n])
     return best, losses[best]
 
@@ -98,7 +95,7 @@ def main() -> None:
         windows,
         mg.optim.Adam(model.parameters(), lr=LR),
         steps=steps,
-        every=-(-steps // 20),
+        every=max(25, -(-steps // 20)),
         held_out=Windows(watched, 8, WINDOW),
         patience=2,
         carry=True,

@@ -40,7 +40,8 @@ def baseline(corpus: Corpus) -> tuple[int, float]:
     train = [line for block in line_blocks(corpus.train) for line in block]
     held_out = [line for block in line_blocks(corpus.held_out) for line in block]
     size = len(corpus.vocabulary) - 1  # <PAD> is not predicted
-    losses = {n: NGram(n, size).fit(train).loss(held_out) for n in range(1, 7)}
+    model = NGram(6, size).fit(train)
+    losses = {n: model.shorter(n).loss(held_out) for n in range(1, 7)}
     best = min(losses, key=lambda n: losses[n])
     return best, losses[best]
 

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from minigrad.errors import ArgumentError
 from seq.parameters import check_int
 from seq.text.vocabulary import PAD, Array
 
@@ -33,26 +34,34 @@ class NGram:
     def fit(self, sequences: Iterable[Array]) -> "NGram":
         """Count the sequences, on top of what was counted before."""
         for sequence in sequences:
-            for gram in self._grams(sequence):
-                for start in range(self.n):
-                    part = gram[start:]
-                    self.kinds[part[:-1]] += not self.counts[part]
-                    self.counts[part] += 1
-                    self.totals[part[:-1]] += 1
+            for k in range(1, self.n + 1):
+                self.counts.update(_grams(sequence, k))
+        self.totals.clear()
+        self.kinds.clear()
+        for gram, count in self.counts.items():
+            self.totals[gram[:-1]] += count
+            self.kinds[gram[:-1]] += 1
         return self
+
+    def shorter(self, n: int) -> "NGram":
+        """The model of fewer tokens in a row, from the same counts.
+
+        Raises ArgumentError for more tokens than were counted.
+        """
+        if n > self.n:
+            raise ArgumentError(f"up to {self.n} tokens in a row were counted, not {n}")
+        found = NGram(n, self.size)
+        found.counts, found.totals, found.kinds = self.counts, self.totals, self.kinds
+        return found
 
     def loss(self, sequences: Iterable[Array]) -> float:
         """-log P per token, of all the sequences."""
         total, count = 0.0, 0
         for sequence in sequences:
-            for gram in self._grams(sequence):
+            for gram in _grams(sequence, self.n):
                 total -= np.log(self._probability(gram))
                 count += 1
         return float(total / count)
-
-    def _grams(self, sequence: Array) -> Iterable[tuple[int, ...]]:
-        padded = [PAD] * (self.n - 1) + sequence.tolist()
-        return zip(*(padded[i:] for i in range(self.n)), strict=False)
 
     def _probability(self, gram: tuple[int, ...]) -> float:
         found = 1 / self.size
@@ -62,3 +71,9 @@ class NGram:
                 total = self.totals[part[:-1]]
                 found = (self.counts[part] + kinds * found) / (total + kinds)
         return found
+
+
+def _grams(sequence: Array, n: int) -> Iterable[tuple[int, ...]]:
+    """The n tokens up to each one."""
+    padded = [PAD] * (n - 1) + sequence.tolist()
+    return zip(*(padded[i:] for i in range(n)), strict=False)

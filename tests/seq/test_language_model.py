@@ -257,5 +257,9 @@ def test_n_grams_are_distributions() -> None:
             before = model.loss([line[:2]]) * 2
             p = np.exp(before - np.array(losses)).sum()
             assert relative_error(p, 1.0) <= FLOAT64_RTOL
+        longer = NGram(4, 6).fit(lines[:9]).fit(lines[9:])
+        assert longer.shorter(n).loss(lines) == model.loss(lines)
     with pytest.raises(ArgumentError, match="n must be"):
         NGram(0, 3)
+    with pytest.raises(ArgumentError, match="up to 3 tokens in a row"):
+        model.shorter(4)
