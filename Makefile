@@ -66,11 +66,11 @@ clean: ## remove what was built, but not the packages in .venv
 	"minigrad needs Python 3.11 or newer: make PYTHON=path/to/python3")'
 	$(PYTHON) -m venv .venv
 
-.venv/ready: pyproject.toml setup.py $(wildcard minigrad/*.pyx minigrad/*.h) | .venv/pyvenv.cfg
+.venv/ready: pyproject.toml setup.py $(wildcard minigrad/*.pyx minigrad/*.px[di] minigrad/*.h) | .venv/pyvenv.cfg
 	$(BIN)/pip install --quiet --editable '.[test]'
 	touch $@
 
-.venv-peers/ready: pyproject.toml setup.py $(wildcard minigrad/*.pyx minigrad/*.h) | .venv/pyvenv.cfg
+.venv-peers/ready: pyproject.toml setup.py $(wildcard minigrad/*.pyx minigrad/*.px[di] minigrad/*.h) | .venv/pyvenv.cfg
 	$(PYTHON) -m venv .venv-peers
 	.venv-peers/bin/pip install --quiet --editable '.[subjects]'
 	touch $@

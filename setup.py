@@ -6,6 +6,7 @@ their own, so that neither build reuses a file of the other.
 
 import os
 from collections.abc import Sequence
+from glob import glob
 
 import numpy
 from Cython.Build import cythonize
@@ -63,7 +64,7 @@ def extension(name: str, flags: Sequence[str] = ()) -> Extension:
         name,
         [name.replace(".", "/") + ".pyx"],
         include_dirs=[numpy.get_include(), "minigrad"],
-        depends=["minigrad/_simd.h", "minigrad/_array.h"],
+        depends=glob("minigrad/*.h"),
         define_macros=[
             ("MINIGRAD_CHECKED", str(int(CHECKED))),
             ("NPY_NO_DEPRECATED_API", "NPY_1_7_API_VERSION"),

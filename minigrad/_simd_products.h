@@ -1,0 +1,262 @@
+/* Of `_simd.h`: products with packed weights. */
+
+static void NAME(pack)(
+    const void *weight, ptrdiff_t row, ptrdiff_t column, ptrdiff_t k, ptrdiff_t n,
+    void *packed)
+{
+    const REAL *w = weight;
+    REAL *out = packed;
+    for (ptrdiff_t j = 0; j < n; j += PANEL) {
+        ptrdiff_t columns = n - j < PANEL ? n - j : PANEL;
+        if (column == 1 && columns == PANEL) {
+            for (ptrdiff_t i = 0; i < k; i++) {
+                memcpy(out + i * PANEL, w + i * row + j, PANEL * sizeof(REAL));
+            }
+        }
+        else {
+            /* A few rows at a time, so that a transposed weight is read by the line. */
+            for (ptrdiff_t i = 0; i < k; i += LANES) {
+                ptrdiff_t end = k - i < LANES ? k : i + LANES;
+                for (ptrdiff_t c = 0; c < PANEL; c++) {
+                    for (ptrdiff_t r = i; r < end; r++) {
+                        out[r * PANEL + c] =
+                            c < columns ? w[r * row + (j + c) * column] : 0;
+                    }
+                }
+            }
+        }
+        out += k * PANEL;
+    }
+}
+
+/* A tile of a product: `rows` of x times `panels` of a weight, all in registers. An
+   element of x stands at x[r * row + k * step]. rows, panels, row and step are known
+   when this is compiled, so that the loops over them unroll. */
+INLINE void NAME(tile)(
+    const REAL *x, ptrdiff_t row, ptrdiff_t step, const REAL *w, ptrdiff_t panel,
+    ptrdiff_t inner, REAL *out, ptrdiff_t stride, ptrdiff_t columns, int add,
+    minigrad_ahead *ahead, ptrdiff_t lines, int rows, int panels)
+{
+    VECTOR sum[2 * ROWS] = {{0}};
+    for (ptrdiff_t k = 0;;) {
+        ptrdiff_t end = inner - k < 2 * STRETCH ? inner : k + STRETCH;
+        for (; k < end; k++) {
+            UNROLL
+            for (int p = 0; p < panels; p++) {
+                VECTOR left = NAME(load)(w + p * panel + k * PANEL);
+                VECTOR right = NAME(load)(w + p * panel + k * PANEL + LANES);
+                UNROLL
+                for (int r = 0; r < rows; r++) {
+                    REAL factor = x[r * row + k * step];
+                    sum[2 * (r * panels + p)] += factor * left;
+                    sum[2 * (r * panels + p) + 1] += factor * right;
+                }
+            }
+        }
+        if (end == inner) {
+            break;
+        }
+        if (lines) {
+            minigrad_fetch(ahead, lines);
+        }
+        /* What is there already is fetched before the end: 8 % of a large gram. */
+        if (add && inner - k < 2 * STRETCH) {
+            UNROLL
+            for (int r = 0; r < rows; r++) {
+                __builtin_prefetch(out + r * stride, 1);
+                __builtin_prefetch(out + r * stride + PANEL - 1, 1);
+            }
+        }
+    }
+    if (columns >= panels * PANEL) {
+        UNROLL
+        for (int r = 0; r < rows; r++) {
+            UNROLL
+            for (int c = 0; c < 2 * panels; c++) {
+                REAL *to = out + r * stride + c * LANES;
+                VECTOR y = sum[2 * r * panels + c];
+                NAME(store)(to, add ? NAME(load)(to) + y : y);
+            }
+        }
+    }
+    else {
+        UNROLL
+        for (int r = 0; r < rows; r++) {
+            REAL all[8 * LANES];
+            UNROLL
+            for (int c = 0; c < 2 * panels; c++) {
+                NAME(store)(all + c * LANES, sum[2 * r * panels + c]);
+            }
+            for (ptrdiff_t c = 0; c < columns; c++) {
+                REAL *to = out + r * stride + c;
+                *to = add ? *to + all[c] : all[c];
+            }
+        }
+    }
+}
+
+/* The tiles of every number of rows. Two of them at least are needed to keep the
+   multipliers busy; with fewer rows, several panels at once. */
+#define PANELS(rows) ((rows) == 1 ? 4 : (rows) < 4 ? 2 : 1)
+
+#define TILE(n) \
+    case n: \
+        NAME(tile)( \
+            x, row, step, w, panel, inner, out, stride, columns, add, ahead, lines, n, 1); \
+        break;
+
+#if ROWS > 6
+#define TILES \
+    TILE(1) TILE(2) TILE(3) TILE(4) TILE(5) TILE(6) TILE(7) TILE(8) TILE(9) TILE(10) \
+    TILE(11) TILE(12)
+#else
+#define TILES TILE(1) TILE(2) TILE(3) TILE(4) TILE(5) TILE(6)
+#endif
+
+static void NAME(row_tile)(
+    const REAL *x, const REAL *w, ptrdiff_t inner, REAL *out, ptrdiff_t stride,
+    ptrdiff_t columns, int add, minigrad_ahead *ahead, ptrdiff_t lines, ptrdiff_t rows)
+{
+    const ptrdiff_t row = APART, step = 1, panel = 0;
+    switch (rows) {
+        TILES
+    }
+}
+
+static void NAME(column_tile)(
+    const REAL *x, const REAL *w, ptrdiff_t inner, REAL *out, ptrdiff_t stride,
+    ptrdiff_t columns, int add, minigrad_ahead *ahead, ptrdiff_t lines, ptrdiff_t rows)
+{
+    const ptrdiff_t row = 1, step = ROWS, panel = 0;
+    switch (rows) {
+        TILES
+    }
+}
+
+#undef TILE
+#undef TILES
+
+/* A few rows: waiting for memory and for the sums, so several panels at once. */
+static void NAME(narrow)(
+    const REAL *x, ptrdiff_t row, const REAL *w, ptrdiff_t panel, ptrdiff_t inner,
+    REAL *out, ptrdiff_t stride, ptrdiff_t columns, int add, ptrdiff_t rows)
+{
+    switch (rows) {
+    case 1:
+        NAME(tile)(
+            x, 0, 1, w, panel, inner, out, stride, columns, add, NULL, 0, 1, PANELS(1));
+        break;
+    case 2:
+        NAME(tile)(
+            x, row, 1, w, panel, inner, out, stride, columns, add, NULL, 0, 2, PANELS(2));
+        break;
+    default:
+        NAME(tile)(
+            x, row, 1, w, panel, inner, out, stride, columns, add, NULL, 0, 3, PANELS(3));
+    }
+}
+
+/* Cuts of a product whose rows are at hand at one time. */
+#define CUTS 8
+
+static size_t NAME(product_scratch)(ptrdiff_t rows, ptrdiff_t inner)
+{
+    ptrdiff_t cuts = (inner + MINIGRAD_CUT - 1) / MINIGRAD_CUT;
+    size_t bytes = (cuts < CUTS ? cuts : CUTS) * rows * APART * sizeof(REAL);
+    return rows < 4 ? 0 : bytes < MINIGRAD_SCRATCH ? bytes : MINIGRAD_SCRATCH;
+}
+
+/* Rows 1 to 3, where they stand. */
+static void NAME(thin)(
+    const REAL *x, ptrdiff_t x_stride, const REAL *w, REAL *out, ptrdiff_t stride,
+    ptrdiff_t rows, ptrdiff_t inner, ptrdiff_t width, int add)
+{
+    ptrdiff_t panels = rows == 1 ? PANELS(1) : rows == 2 ? PANELS(2) : PANELS(3);
+    ptrdiff_t panel = inner * PANEL;
+    for (ptrdiff_t j = 0; j < width; ) {
+        for (ptrdiff_t k = 0; k < inner; k += MINIGRAD_CUT) {
+            ptrdiff_t cut = inner - k < MINIGRAD_CUT ? inner - k : MINIGRAD_CUT;
+            const REAL *from = w + j * inner + k * PANEL;
+            if (width - j > (panels - 1) * PANEL) {
+                NAME(narrow)(
+                    x + k, x_stride, from, panel, cut, out + j, stride, width - j,
+                    add || k, rows);
+            }
+            else { /* a panel alone; the rows one by one */
+                for (ptrdiff_t r = 0; r < rows; r++) {
+                    NAME(tile)(
+                        x + r * x_stride + k, 0, 1, from, panel, cut,
+                        out + r * stride + j, stride, width - j, add || k, NULL, 0, 1, 1);
+                }
+            }
+        }
+        j += width - j > (panels - 1) * PANEL ? panels * PANEL : PANEL;
+    }
+}
+
+static void NAME(product)(
+    const void *left, ptrdiff_t x_stride, const void *packed, void *result,
+    ptrdiff_t out_stride, ptrdiff_t rows, ptrdiff_t inner, ptrdiff_t width, int add,
+    void *scratch, minigrad_ahead *ahead)
+{
+    const REAL *x = left, *w = packed;
+    REAL *out = result, *hand = scratch;
+    if (inner == 0 && !add) {
+        for (ptrdiff_t r = 0; r < rows; r++) {
+            memset(out + r * out_stride, 0, width * sizeof(REAL));
+        }
+    }
+    if (rows < 4) {
+        if (rows) {
+            NAME(thin)(x, x_stride, w, out, out_stride, rows, inner, width, add);
+        }
+        return;
+    }
+    for (ptrdiff_t first = 0; first < inner; first += CUTS * MINIGRAD_CUT) {
+        ptrdiff_t last = inner - first < CUTS * MINIGRAD_CUT ? inner
+                                                             : first + CUTS * MINIGRAD_CUT;
+        ptrdiff_t cuts = (last - first + MINIGRAD_CUT - 1) / MINIGRAD_CUT;
+        ptrdiff_t most = MINIGRAD_SCRATCH / (cuts * APART * (ptrdiff_t)sizeof(REAL));
+        most = most / ROWS * ROWS;
+        for (ptrdiff_t top = 0; top < rows; top += most) {
+            ptrdiff_t n = rows - top < most ? rows - top : most;
+            ptrdiff_t blocks = (n + ROWS - 1) / ROWS;
+            /* What comes nearer meanwhile: the rows after these, if there are any. */
+            ptrdiff_t others = rows - top - n < most ? rows - top - n : most;
+            minigrad_span span;
+            minigrad_ahead after = {&span, &span, 0}, *near = others ? &after : ahead;
+            minigrad_add(
+                &after, &span + 1, x + (top + n) * x_stride + first,
+                (last - first) * sizeof(REAL), x_stride * sizeof(REAL), others);
+            ptrdiff_t stretches = (width + PANEL - 1) / PANEL * blocks
+                * ((last - first) / STRETCH + 1);
+            ptrdiff_t lines = (near->lines + stretches - 1) / stretches;
+            /* Copied: from here a row stands at a distance known to the compiler. */
+            for (ptrdiff_t c = 0; c < cuts; c++) {
+                ptrdiff_t k = first + c * MINIGRAD_CUT;
+                ptrdiff_t cut = last - k < MINIGRAD_CUT ? last - k : MINIGRAD_CUT;
+                for (ptrdiff_t r = 0; r < n; r++) {
+                    memcpy(
+                        hand + (c * n + r) * APART, x + (top + r) * x_stride + k,
+                        cut * sizeof(REAL));
+                }
+            }
+            for (ptrdiff_t j = 0; j < width; j += PANEL) {
+                for (ptrdiff_t c = 0; c < cuts; c++) {
+                    ptrdiff_t k = first + c * MINIGRAD_CUT;
+                    ptrdiff_t cut = last - k < MINIGRAD_CUT ? last - k : MINIGRAD_CUT;
+                    const REAL *from = w + j * inner + k * PANEL;
+                    for (ptrdiff_t b = 0, r = 0; b < blocks; b++) {
+                        /* Blocks alike: 32 rows are 11, 11 and 10, not 12, 12 and 8. */
+                        ptrdiff_t height = n / blocks + (b < n % blocks);
+                        NAME(row_tile)(
+                            hand + (c * n + r) * APART, from, cut,
+                            out + (top + r) * out_stride + j, out_stride, width - j,
+                            add || k, near, lines, height);
+                        r += height;
+                    }
+                }
+            }
+        }
+    }
+}
