@@ -42,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         torch.set_num_threads(1)  # the tensors are too small for more
         record_golden()
-        record()
+        record(jobs=options.jobs)
         return 0
     if options.subject:
         from .subjects import command

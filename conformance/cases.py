@@ -22,6 +22,8 @@ VARIANT_KINDS = (  # from papers, too
     "lstm_recurrent_dropout",
     "gru_recurrent_dropout",
 )
+PEER_KINDS = (*TORCH_KINDS, "gru_reset_before", "lstm_peephole", "lstm_coupled")
+"""The kinds that some framework other than minigrad has."""
 
 # Every axis but the kind: its values and what each adds to a case's id.
 AXES: dict[str, dict[Any, str]] = {
@@ -172,6 +174,20 @@ def default() -> Iterator[LayerCase]:
         yield from covering((kind,), 2)
     for kinds in PAPER_KINDS, VARIANT_KINDS:
         yield from covering(tuple(f"{kind}.source" for kind in kinds), 2)
+
+
+def portable() -> Iterator[LayerCase]:
+    """What other implementations are asked for: each pair of values of each kind.
+
+    Without dropout between layers, which is random wherever it isn't minigrad's; and
+    each kind once without a batch, which few have.
+    """
+    for kind in PEER_KINDS:
+        plain = [c for c in product([kind], omit="dtype") if not c.dropout]
+        deep = [c for c in plain if c.batched and c.layers < 3]
+        chosen = [*cover(deep, 2), LayerCase(kind, layers=2, batched=False, state=True)]
+        for case in chosen:
+            yield from (replace(case, dtype=dtype) for dtype in AXES["dtype"])
 
 
 def beyond() -> Iterator[LayerCase]:

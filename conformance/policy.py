@@ -4,8 +4,10 @@ float64: FLOAT64_RTOL, relative to the largest value of the tensor. Finite diffe
 in float64: FINITE_DIFFERENCE. float32: the reference is PyTorch in float64 on the
 float32-rounded inputs, and a check may err FLOAT32_FACTOR times as much as PyTorch in
 float32 did at worst in the same family (kind x check) over SEEDS seeds, or as
-FLOAT32_FLOOR. Elementwise ops: ULP units in the last place, in both dtypes. Nothing
-has a tolerance of its own.
+FLOAT32_FLOOR. Of a tensor, those SEEDS of DRAWS seeds count at which it is largest:
+where it is what a cancellation left, its error says how much cancelled, and would
+excuse as much elsewhere. Elementwise ops: ULP units in the last place, in both dtypes.
+Nothing has a tolerance of its own.
 """
 
 from __future__ import annotations
@@ -29,7 +31,7 @@ FLOAT32_FLOOR = 4 * 2.0**-24
 ULP = 2.0
 EXACT = 0.0
 SETTLED = 1e-13  # a recorded tensor that a new one agrees with stays as it was
-SEEDS = 16
+SEEDS, DRAWS = 16, 20
 # Truncation falls with the step and rounding rises; a kink between the two points
 # spoils a large step only. The best step is what the method can say.
 FINITE_STEPS = (1e-5, 1e-6, 1e-7)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import json
+import multiprocessing
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -10,19 +13,45 @@ from tqdm import tqdm
 
 from . import policy
 from .files import write_whole
-from .judge import worst_errors
-from .suite import torch_pairs
+from .judge import largest, worst_errors
+from .suite import Measurement, torch_pairs
 
 
-def record(path: Path = policy.RECORD) -> None:
+def record(path: Path = policy.RECORD, jobs: int = 1) -> None:
     """Measure every family and write the file: all of it, or nothing."""
     errors: dict[str, dict[str, float]] = {}
-    pairs = list(torch_pairs())
-    for family, pair, seeds in tqdm(pairs, unit="case", desc="PyTorch in float32"):
-        known = errors.setdefault(family, {})
-        for name, error in worst_errors(map(pair, range(seeds))).items():
-            known[name] = max(error, known.get(name, 0.0))
+    for family, found in measured(jobs):
+        errors[family] = largest([errors.get(family, {}), found])
     write(path, errors)
+
+
+def measured(jobs: int) -> Iterator[tuple[str, dict[str, float]]]:
+    """A family and what PyTorch errs in it, case by case."""
+    places = range(len(list(torch_pairs())))
+    progress = functools.partial(tqdm, total=len(places), desc="PyTorch in float32")
+    if jobs == 1:
+        yield from progress(map(_measure, torch_pairs()))
+        return
+    # As in `suite.run_units`.
+    with multiprocessing.get_context("spawn").Pool(jobs, _start) as pool:
+        yield from progress(pool.imap(_measure_here, places, chunksize=8))
+
+
+def _measure(one: Measurement) -> tuple[str, dict[str, float]]:
+    family, pair, draws = one
+    return family, worst_errors(pair, draws)
+
+
+_pairs: list[Measurement] = []
+
+
+def _start() -> None:
+    torch.set_num_threads(1)
+    _pairs.extend(torch_pairs())
+
+
+def _measure_here(place: int) -> tuple[str, dict[str, float]]:
+    return _measure(_pairs[place])
 
 
 def write(path: Path, errors: dict[str, dict[str, float]]) -> None:

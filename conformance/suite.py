@@ -12,7 +12,7 @@ import torch
 from minigrad.op import OPS
 
 from . import policy
-from .cases import LayerCase, beyond, default
+from .cases import LayerCase, beyond, default, portable
 from .checks import layers, loops, one_step, ops, optim
 from .checks.optim_cases import optim_cases
 from .judge import Pair
@@ -20,6 +20,8 @@ from .reference.twins import has_twin
 from .result import Result
 
 Check = Callable[[], Iterable[Result]]
+Measurement = tuple[str, Callable[[int], Pair], int]
+"""A family, one of its cases on PyTorch with the data of a seed, how many seeds."""
 FEW = 40  # units that are done before other processes have started
 
 
@@ -98,12 +100,12 @@ def _run_here(name: str) -> tuple[str, list[Result]]:
     return run_unit(_table, name)
 
 
-def torch_pairs() -> Iterator[tuple[str, Callable[[int], Pair], int]]:
-    """What PyTorch's float32 errors are recorded from: (family, pair, seeds)."""
+def torch_pairs() -> Iterator[Measurement]:
+    """What PyTorch's float32 errors are recorded from."""
     twins = filter(has_twin, OPS.values())
     samples = (case for op in twins for case in ops.op_cases(op))
     sources: tuple[tuple[Iterable[Any], Callable[..., Pair]], ...] = (
-        (default(), layers.torch_pair),
+        (dict.fromkeys((*default(), *portable())), layers.torch_pair),
         (one_step.cell_cases(), one_step.torch_pair),
         (samples, ops.torch_pair),
         (optim_cases(), optim.torch_pair),
@@ -111,7 +113,7 @@ def torch_pairs() -> Iterator[tuple[str, Callable[[int], Pair], int]]:
     for cases, pair in sources:
         for case in cases:
             if case.dtype == "float32" and case.is_measured:
-                yield case.family, functools.partial(pair, case), policy.SEEDS
+                yield case.family, functools.partial(pair, case), policy.DRAWS
     for case in beyond():
         if case.dtype == "float32":
             yield _wide(case), functools.partial(layers.torch_pair, case), 1

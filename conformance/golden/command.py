@@ -48,8 +48,12 @@ def run(case: str, check: str | None = None, mode: str = "fused") -> None:
 
 def _selected(parser: ArgumentParser, options: Namespace) -> list[str]:
     """The ids of vectors to run, in either dtype; leaves with a message if none is."""
-    if options.full:
-        parser.error("--full needs PyTorch: what is recorded is all that --golden runs")
+    for name in ("full", "subject", "mutants", "report"):
+        if getattr(options, name):
+            parser.error(
+                f"--{name} is of a run against PyTorch, which isn't installed, or not "
+                "asked for: --golden checks minigrad's layers by what is recorded"
+            )
     if options.json and not options.json.absolute().parent.is_dir():
         parser.error(f"--json: there is no directory {options.json.absolute().parent}")
     try:

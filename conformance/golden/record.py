@@ -16,7 +16,7 @@ from tqdm import tqdm
 from .. import policy
 from ..cases import LayerCase
 from ..files import write_whole
-from ..judge import worst_errors
+from ..judge import largest, worst_errors
 from ..kinds import SIZES, Kind, kind_of
 from .cases import make_inputs, recorded_cases, widened
 from .live import compute, torch_pair
@@ -52,11 +52,9 @@ def record(cases: Iterable[LayerCase] | None = None, folder: Path = FOLDER) -> N
         data = widened(make_inputs(case, kind_of(case.kind)))
         vector = Vector(case, data, compute(case, data))
         tensors.setdefault(case.kind, {}).update(vector.tensors())
-        known = errors.setdefault(case.kind, {})
-        seeds = range(max(policy.SEEDS, RUNS // count[case.kind]))
-        pairs = map(functools.partial(torch_pair, case), seeds)
-        for family, error in worst_errors(pairs).items():
-            known[family] = max(error, known.get(family, 0.0))
+        draws = max(policy.DRAWS, RUNS // count[case.kind])
+        found = worst_errors(functools.partial(torch_pair, case), draws)
+        errors[case.kind] = largest([errors.get(case.kind, {}), found])
         entries.append(_entry(vector))
     folder.mkdir(exist_ok=True)
     changed = [write_tensors(folder / file_of(k), new) for k, new in tensors.items()]

@@ -13,7 +13,7 @@ from minigrad.errors import ArgumentError
 from .. import policy
 from ..cases import LayerCase, covering
 from ..checks import layers
-from ..judge import worst_errors
+from ..judge import largest, worst_errors
 from ..kinds import SIZES, Draw, Kind, kind_of_cell
 from ..result import Result
 from .messages import explain
@@ -106,10 +106,11 @@ def own_errors(
 ) -> dict[str, float]:
     """PyTorch's float32 errors, over the policy's number of seeds in every family."""
     narrow = [case for case in cases if case.dtype == "float32"]
-    return worst_errors(
-        layers.torch_pair(case, seed, kind, subject)
+    return largest(
+        worst_errors(
+            functools.partial(layers.torch_pair, case, kind=kind, subject=subject)
+        )
         for case in narrow
-        for seed in range(policy.SEEDS)
     )
 
 

@@ -16,9 +16,10 @@ from typing import Any
 
 from tqdm import tqdm
 
+from ..cases import portable
 from ..files import write_whole
 from ..subjects import BUILT_IN
-from ..subjects.checks import check_case, subject_cases
+from ..subjects.checks import check_case
 from ..subjects.command import as_dict
 from ..subjects.isolation import SubjectError, Worker
 from . import page, probes, proofs
@@ -68,7 +69,7 @@ def run(name: str) -> dict[str, Any]:
     """All cases on one subject."""
     outcomes = []
     with Worker(name, SECONDS) as worker:
-        for case in tqdm(subject_cases(), desc=name, unit="case"):
+        for case in tqdm(list(portable()), desc=name, unit="case"):
             outcome = check_case(worker, case)
             found = as_dict(outcome)
             if outcome.status == "fail" and case.ragged and worker.facts.empty_rows:

@@ -9,8 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from math import isfinite
 from typing import Any
 
-from ..cases import LayerCase
-from ..subjects.checks import KINDS
+from ..cases import PEER_KINDS, LayerCase
 from .findings import FINDINGS, NOT_REPRESENTABLE, Failure, Finding
 
 Records = Mapping[str, Mapping[str, Any]]
@@ -73,7 +72,7 @@ def _subjects(records: Records) -> str:
 
 def _summary(records: Records) -> str:
     rows = []
-    for kind in KINDS:
+    for kind in PEER_KINDS:
         row = [kind]
         for record in records.values():
             statuses = Counter(

@@ -17,16 +17,11 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-from .. import policy
-from ..policy import relative_error
+from . import onnx_probes
+from .onnx_probes import float32_agrees
 
 NAME = "probes"
 SECONDS = 300.0
-
-
-def _agree(found: Any, right: Any) -> bool:
-    """Whether they differ by no more than float32 of a few steps may."""
-    return relative_error(found, right) <= policy.float32_limit(policy.FLOAT32_FLOOR)
 
 
 @dataclass(frozen=True)
@@ -71,9 +66,9 @@ def torch_decomposition() -> str:
     layer.dropout = 0.0
     without = layer(x, tuple(state))[0]
     output, without, with_it = (a.detach().numpy() for a in (output, without, with_it))
-    if _agree(output, without):
+    if float32_agrees(output, without):
         return "yes: at dropout=1 it computes what dropout=0 does"
-    return "no" if _agree(output, with_it) else "no: something else"
+    return "no" if float32_agrees(output, with_it) else "no: something else"
 
 
 def torch_empty_row() -> str:
@@ -124,59 +119,18 @@ def _keras_on_torch() -> Any:
     return keras
 
 
-def onnx_gate_order() -> str:
-    """The backend suite's LSTM cases on a runtime whose gates are in another order."""
-    from onnx.backend.test.case.node import collect_testcases
+def mlx_without_state() -> str:
+    """A GRU that is given no state, beside one that is given zeros."""
+    import mlx.core as mx
+    import mlx.nn
 
-    cases = [c for c in collect_testcases("LSTM") if c.name.startswith("test_lstm")]
-    passed = [case.name for case in cases if _passes(case)]
-    verdict = "yes" if len(passed) == len(cases) else "no"
-    return f"{verdict}: {len(passed)} of its {len(cases)} LSTM cases pass"
-
-
-def _passes(case: Any) -> bool:
-    """Whether a case is met by i, f, o, c in place of i, o, f, c, and p likewise."""
-    from onnx.reference import ReferenceEvaluator
-
-    names = [given.name for given in case.model.graph.input]
-    for given, expected in case.data_sets:
-        feeds = dict(zip(names, given, strict=True))
-        for name in ("W", "R"):
-            feeds[name] = _swapped(feeds[name], 4)
-        if "B" in feeds:
-            feeds["B"] = _swapped(feeds["B"], 8)
-        if "P" in feeds:
-            feeds["P"] = _swapped(feeds["P"], 3)
-        found = ReferenceEvaluator(case.model).run(None, feeds)
-        for array, right in zip(found, expected, strict=True):
-            if not _agree(array, right):
-                return False
-    return True
-
-
-def _swapped(array: Any, count: int) -> Any:
-    """The second and third of each four gates, or of three peepholes, exchanged."""
-    parts = np.split(array, count, axis=1)
-    for start in range(0, count, 4):
-        parts[start + 1], parts[start + 2] = parts[start + 2], parts[start + 1]
-    return np.concatenate(parts, axis=1)
-
-
-def onnx_clip() -> str:
-    """The attribute clip, in the reference evaluator."""
-    from conformance.cases import LayerCase
-    from conformance.subjects.onnx import Reference, node_model
-
-    case = LayerCase("lstm", dtype="float32")
-    rng = np.random.default_rng(0)
-    shapes = {"X": (3, 2, 3), "W": (1, 20, 3), "R": (1, 20, 5)}
-    feeds = {n: rng.standard_normal(s).astype("f") for n, s in shapes.items()}
-    model = node_model(case, feeds)
-    plain = Reference().evaluate(model, feeds)[0]
-    attribute = model.graph.node[0].attribute.add()
-    attribute.name, attribute.type, attribute.f = "clip", 1, 0.01
-    same = np.array_equal(plain, Reference().evaluate(model, feeds)[0])
-    return "yes: the same bits with clip=0.01" if same else "no: it clips"
+    layer = mlx.nn.GRU(3, 5)
+    layer.bhn = mx.random.normal((5,))
+    x = mx.random.normal((2, 4, 3))
+    bare, zeros = (np.array(layer(x, *state)) for state in ((), (mx.zeros((2, 5)),)))
+    return (
+        "no: as with zeros" if float32_agrees(bare, zeros) else "yes: not as with zeros"
+    )
 
 
 def thinc_states() -> str:
@@ -193,7 +147,7 @@ def thinc_states() -> str:
     h, c = data.inputs["h_0"], data.inputs["c_0"]
     data.inputs.update(h_0=c, c_0=h)
     found.append(Thinc().run(case, data).outputs["output"])
-    as_given, swapped = (_agree(output, right) for output in found)
+    as_given, swapped = (float32_agrees(output, right) for output in found)
     return f"{'yes' if swapped and not as_given else 'no'}: right when they are swapped"
 
 
@@ -248,9 +202,38 @@ PROBES = (
         "ONNX's backend tests don't see the order of an LSTM's gates",
         ("onnx",),
         "theirs",
-        onnx_gate_order,
+        onnx_probes.gate_order,
     ),
-    Probe("ONNX's reference evaluator ignores clip", ("onnx",), "theirs", onnx_clip),
+    Probe(
+        "ONNX's backend tests lack linear_before_reset=1, and rows that end early",
+        ("onnx",),
+        "theirs",
+        onnx_probes.uncovered,
+    ),
+    Probe(
+        "ONNX's backend tests of GRU compute what they expect by the evaluator's text",
+        ("onnx",),
+        "theirs",
+        onnx_probes.same_text,
+    ),
+    Probe(
+        "ONNX's reference evaluator ignores clip",
+        ("onnx",),
+        "theirs",
+        onnx_probes.clip,
+    ),
+    Probe(
+        "ONNX's reference evaluator ignores the activations of GRU and LSTM",
+        ("onnx",),
+        "theirs",
+        onnx_probes.activations,
+    ),
+    Probe(
+        "mlx's GRU drops b_hn at the first step, if it is given no state (mlx#3249)",
+        ("mlx",),
+        "theirs",
+        mlx_without_state,
+    ),
     Probe("Thinc's LSTM swaps its initial states", ("thinc",), "theirs", thinc_states),
     Probe(
         "Thinc's LSTM in numpy: no gradient of any weight",

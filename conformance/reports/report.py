@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -70,7 +70,15 @@ class Row:
 class Report:
     """Collects results, and says what they come to."""
 
-    def __init__(self, deviations: Sequence[Deviation] = DEVIATIONS) -> None:
+    def __init__(
+        self,
+        deviations: Sequence[Deviation] = DEVIATIONS,
+        subject: str = "",
+        snippet: Callable[[Result], str] | None = None,
+    ) -> None:
+        """subject: what ran, if not minigrad; snippet: a failure of it as code."""
+        self.subject = subject
+        self.snippet = snippet
         self.rows: dict[str, Row] = {}
         self.failures: list[Result] = []
         self.heat = Heat()
@@ -102,10 +110,14 @@ class Report:
     def as_dict(self) -> dict[str, Any]:
         """Everything, for a machine to read, and for the page to show."""
         from .programs import program_of
-        from .snippet import snippet
+        from .snippet import snippet as own_snippet
 
-        programs = {group: program_of(group) for group in self.rows}
+        # The programs are minigrad's.
+        own = () if self.subject else self.rows
+        programs = {group: program_of(group) for group in own}
+        snippet = self.snippet or own_snippet
         return {
+            "subject": self.subject,
             "torch": torch.__version__,
             "versions": versions(),
             "passed": self.passed,

@@ -8,19 +8,16 @@ from typing import Any
 
 import numpy as np
 
-from ..cases import AXES, TORCH_KINDS, LayerCase, cover, product
+from .. import policy
+from ..cases import LayerCase
 from ..data import Array, Arrays, Data, make_data, padding
 from ..judge import Judge
 from ..kinds import Kind, kind_of
 from ..reference import oracle
 from ..result import Result
-from ..suite import errors_beyond
 from ..tape import Run, patterns
 from . import Answer
 from .isolation import Facts, Reply, Worker
-
-KINDS = (*TORCH_KINDS, "gru_reset_before", "lstm_peephole", "lstm_coupled")
-"""The kinds that some framework other than minigrad has."""
 
 
 @dataclass(frozen=True)
@@ -43,23 +40,6 @@ class Outcome:
         return max(self.failures, key=lambda r: r.error, default=None)
 
 
-def subject_cases() -> list[LayerCase]:
-    """Of each kind every pair of values, in a batch and in both dtypes.
-
-    Without dropout between layers, which is random wherever it isn't minigrad's; and
-    each kind once without a batch, which few have.
-    """
-    found = []
-    for kind in KINDS:
-        plain = [c for c in product([kind], omit="dtype") if not c.dropout]
-        deep = [c for c in plain if c.batched and c.layers < 3]
-        chosen = [*cover(deep, 2), LayerCase(kind, layers=2, batched=False, state=True)]
-        found += [
-            replace(case, dtype=dtype) for case in chosen for dtype in AXES["dtype"]
-        ]
-    return found
-
-
 def check_case(
     worker: Worker, case: LayerCase, empty_rows: bool | None = None
 ) -> Outcome:
@@ -75,8 +55,7 @@ def check_case(
     reply = worker.run(case, data)
     if reply.status in ("unsupported", "not representable"):
         return Outcome(case.id, reply.status, reply.text)
-    errors = errors_beyond(case)
-    judge = Judge(case.kind, case.id, case.dtype, case.family, errors)
+    judge = Judge(case.kind, case.id, case.dtype, case.family, policy.recorded())
     results = tuple(_judged(judge, worker, case, kind, data, reply))
     passed = all(result.passed for result in results)
     return Outcome(case.id, "pass" if passed else "fail", results=results)

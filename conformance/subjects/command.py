@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import json
 import re
 import sys
@@ -15,11 +16,12 @@ import numpy as np
 from rich.console import Console
 from tqdm import tqdm
 
-from ..cases import LayerCase
+from ..cases import LayerCase, portable
 from ..files import write_whole
+from ..reports.page import write_page
 from ..reports.report import Report
 from ..result import Result
-from .checks import Outcome, check_case, subject_cases
+from .checks import Outcome, check_case
 from .isolation import SubjectError, Worker
 
 SHOWN = 5  # failures that are printed with code
@@ -29,15 +31,16 @@ WIDTH = 136  # what the tables need
 def main(options: argparse.Namespace) -> int:
     """Run the cases that the filter leaves; 1 for a failure, 2 for bad usage."""
     try:
-        cases = [c for c in subject_cases() if re.search(options.filter, c.id)]
+        cases = [c for c in portable() if re.search(options.filter, c.id)]
     except re.error as error:
         return _refuse(f"--filter {options.filter!r} is no regular expression: {error}")
     if not cases:
         return _refuse(f"--filter {options.filter!r} matches no case; see --list")
     if not options.seconds > 0:
         return _refuse(f"--seconds must be above 0, not {options.seconds}")
-    if options.json and not options.json.absolute().parent.is_dir():
-        return _refuse(f"--json: no directory {options.json.absolute().parent}")
+    for name, file in (("json", options.json), ("report", options.report)):
+        if file and not file.absolute().parent.is_dir():
+            return _refuse(f"--{name}: no directory {file.absolute().parent}")
     if options.list:
         print(*(case.id for case in cases), sep="\n")
         return 0
@@ -47,16 +50,16 @@ def main(options: argparse.Namespace) -> int:
             outcomes = list(run(worker, cases))
     except SubjectError as error:
         return _refuse(str(error))
-    report = reported(outcomes)
+    report = reported(outcomes, options.subject)
     show(report, outcomes, options.subject)
-    if options.json:
-        found = {
-            **report.as_dict(),
-            "subject": options.subject,
-            "versions": facts.versions,
-            "outcomes": [as_dict(outcome) for outcome in outcomes],
-        }
-        write_whole(options.json, json.dumps(found, indent=1))
+    if options.json or options.report:
+        found = report.as_dict()
+        found["versions"] = {**facts.versions, **found["versions"]}
+        if options.report:
+            write_page(options.report, found)
+        found["outcomes"] = [as_dict(outcome) for outcome in outcomes]
+        if options.json:
+            write_whole(options.json, json.dumps(found, indent=1))
     return 0 if report.passed else 1
 
 
@@ -71,9 +74,9 @@ def run(worker: Worker, cases: Iterable[LayerCase]) -> Iterator[Outcome]:
         yield check_case(worker, case)
 
 
-def reported(outcomes: Iterable[Outcome]) -> Report:
+def reported(outcomes: Iterable[Outcome], name: str) -> Report:
     """The report of what ran; nothing is known to deviate."""
-    report = Report(deviations=())
+    report = Report((), name, functools.partial(snippet, name))
     for outcome in outcomes:
         for result in outcome.results:
             report.add(result)

@@ -35,7 +35,7 @@ def few_runs(monkeypatch):
     """What float32 errs is not what is tested here."""
     torch.set_num_threads(1)
     monkeypatch.setattr(record, "RUNS", 1)
-    monkeypatch.setattr(policy, "SEEDS", 1)
+    monkeypatch.setattr(policy, "DRAWS", 1)
 
 
 def alone(*arguments):
@@ -64,7 +64,7 @@ def test_numpy_is_enough(flag):
             "gru/L1/T7/h0/f64\ngru/L1/T7/h0/f32\n",
         ),
         (["record"], 2, "conformance needs torch"),
-        (["--full"], 2, "--full needs PyTorch"),
+        (["--full"], 2, "--full is of a run against PyTorch"),
         (["--filter", "("], 2, "is no regular expression"),
         (["--filter", "no such case"], 2, "matches nothing; see --list"),
         (["--json", "/no/such/place/out.json"], 2, "there is no directory"),
@@ -74,6 +74,14 @@ def test_what_is_asked_of_it_alone(arguments, status, message):
     done = alone(*arguments)
     assert done.returncode == status
     assert message in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("option", [["--subject", "torch"], ["--mutants"]])
+def test_what_golden_vectors_are_not_for_is_refused(option, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(["--golden", *option])
+    assert stopped.value.code == 2
+    assert f"{option[0]} is of a run against PyTorch" in capsys.readouterr().err
 
 
 def test_beside_pytorch_drift_is_looked_for(tmp_path, capsys):
@@ -188,7 +196,7 @@ def test_a_recording_that_fails_leaves_the_old_one(tmp_path, monkeypatch):
 
 def test_record_records_both(monkeypatch):
     done = []
-    monkeypatch.setattr("conformance.record.record", lambda: done.append("errors"))
+    monkeypatch.setattr("conformance.record.record", lambda jobs: done.append("errors"))
     monkeypatch.setattr(record, "record", lambda: done.append("golden"))
     assert main(["record"]) == 0
     assert done == ["golden", "errors"]
