@@ -125,12 +125,20 @@ def serve(pipe: Connection, name: str) -> None:
 def facts_of(subject: Subject) -> Facts:
     """What a subject says of itself."""
     return Facts(
-        {name: importlib.metadata.version(name) for name in subject.packages},
+        {name: version_of(name) for name in subject.packages},
         subject.outputs,
         subject.differentiates,
         subject.padding,
         subject.empty_rows,
     )
+
+
+def version_of(distribution: str) -> str:
+    """What is installed, or that it runs from its sources."""
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return "from source"
 
 
 def attempt(subject: Subject, case: LayerCase, data: Data) -> Reply:

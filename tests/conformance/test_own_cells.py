@@ -49,8 +49,7 @@ def test_a_right_cell_is_summed_up_in_a_sentence():
     assert str(summary).startswith(f"leaky: {summary.checks} checks of")
 
 
-def test_a_cell_with_data(monkeypatch):
-    monkeypatch.setattr(cells, "STRENGTH", 2)
+def test_a_cell_with_data():
     assert check(zoneout, data={"keep": coins}).checks > 500
 
 
