@@ -70,20 +70,20 @@ MACHINE = [
     ),
     machine(
         "sums of products overwrite those of other segments",
-        "gram",
-        ("np.add(out, total, out)", "np.add(0 * out, total, out)"),
+        "sums",
+        ("np.add(o, x, o)", "np.add(0 * o if x.ndim > 1 else o, x, o)"),
         owner=_loop_py,
     ),
     machine(
         "sums overwrite those of other segments",
-        "sum_rows",
-        ("np.add(out, total, out)", "np.add(0 * out, total, out)"),
+        "sums",
+        ("np.add(o, x, o)", "np.add(0 * o if x.ndim == 1 else o, x, o)"),
         owner=_loop_py,
     ),
     machine(
         "the last row is in no sum",
-        "sum_rows",
-        ("x.reshape(-1, x.shape[-1]).sum(0)", "x.reshape(-1, x.shape[-1])[:-1].sum(0)"),
+        "sums",
+        ("y.sum(0)", "y[:-1].sum(0)"),
         owner=_loop_py,
     ),
     machine(

@@ -239,7 +239,12 @@ STREAMS = [
         "outputs that the next step overwrites",
         stream.Stream,
         "__call__",
-        ("return self._output.copy()", "return self._output"),
+        (
+            "return output",
+            "kept = self.__dict__.setdefault('kept', output)\n"
+            "    kept[...] = output\n"
+            "    return kept",
+        ),
     ),
 ]
 

@@ -38,7 +38,7 @@ LIFT = [
         "a step with another default is the same step",
         lift.Lifted,
         "_function",
-        ("self._walk(defaults, name)", "self._walk((None, None), name)"),
+        ("self._walk(fn.__defaults__, name)", "self._walk((None, None), name)"),
     ),
     fault(
         "a step that calls another function is the same step",
