@@ -4,10 +4,10 @@ float64: FLOAT64_RTOL, relative to the largest value of the tensor. Finite diffe
 in float64: FINITE_DIFFERENCE. float32: the reference is PyTorch in float64 on the
 float32-rounded inputs, and a check may err FLOAT32_FACTOR times as much as PyTorch in
 float32 did at worst in the same family (kind x check) over SEEDS seeds, or as
-FLOAT32_FLOOR. Of a tensor, those SEEDS of DRAWS seeds count at which it is largest:
-where it is what a cancellation left, its error says how much cancelled, and would
-excuse as much elsewhere. Elementwise ops: ULP units in the last place, in both dtypes.
-Nothing has a tolerance of its own.
+FLOAT32_FLOOR. Of a tensor, SEEDS of DRAWS seeds count: the one that is run, and those
+at which it is largest. Where it is what a cancellation left, its error says how much
+cancelled, and would excuse as much elsewhere. Elementwise ops: ULP units in the last
+place, in both dtypes. Nothing has a tolerance of its own.
 """
 
 from __future__ import annotations

@@ -75,18 +75,18 @@ def test_no_other_file_has_a_tolerance():
 
 
 def test_pytorchs_error_is_not_that_of_what_cancelled():
-    """Of twenty seeds the four at which a tensor is smallest don't count."""
+    """Of twenty seeds the four smallest tensors don't count, but what is run does."""
 
     def pair(seed):
-        size = 1e-6 if seed in (3, 4, 11, 19) else 1.0
+        size = 1e-6 if seed in (0, 3, 4, 11, 19) else 1.0
         right = np.array([size, size / 2])
-        error = 1e-8 if seed != 7 else 3e-8
+        error = {0: 2e-14, 7: 3e-8}.get(seed, 1e-8)
         return {"grad(all)": {"x": right + error}}, {"grad(all)": {"x": right}}
 
     found = worst_errors(pair)
     assert policy.SEEDS == 16 and policy.DRAWS == 20
     assert list(found) == ["grad x"] and 2.9e-8 < found["grad x"] < 3.1e-8
-    assert worst_errors(pair, 1)["grad x"] < 1.1e-8
+    assert 1.9e-8 < worst_errors(pair, 1)["grad x"] < 2.1e-8
     assert largest([found, {"grad x": 1.0}, {"value y": 0.0}]) == {
         "grad x": 1.0,
         "value y": 0.0,
