@@ -64,7 +64,7 @@ def extension(name: str, flags: Sequence[str] = ()) -> Extension:
         name,
         [name.replace(".", "/") + ".pyx"],
         include_dirs=[numpy.get_include(), "minigrad"],
-        depends=glob("minigrad/*.h"),
+        depends=glob("minigrad/*.px[di]") + glob("minigrad/*.h"),
         define_macros=[
             ("MINIGRAD_CHECKED", str(int(CHECKED))),
             ("NPY_NO_DEPRECATED_API", "NPY_1_7_API_VERSION"),
@@ -77,7 +77,6 @@ setup(
     ext_modules=cythonize(
         [
             extension("minigrad._tape"),
-            extension("minigrad._arithmetic"),
             extension("minigrad._loop", LOOP_FLAGS),
             extension("minigrad._memory"),
             extension("minigrad._routine"),

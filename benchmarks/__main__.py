@@ -2,6 +2,7 @@
 
 With `ops`: single ops and the engine alone, as a picture too, and kept where
 pytest-benchmark keeps its runs: `pytest-benchmark compare` shows two commits.
+With `memory`: the peak of elementwise chains and their gradients.
 With `growth`: how the cost grows with the steps and with the batch, as a picture.
 """
 
@@ -31,6 +32,10 @@ def main() -> None:
             growth(options)
         elif options.command == "ops":
             ops(options)
+        elif options.command == "memory":
+            from benchmarks import memory
+
+            memory.show()
         else:
             tables(options, "layers")
     except ModuleNotFoundError as error:
@@ -40,7 +45,9 @@ def main() -> None:
 def parser() -> argparse.ArgumentParser:
     """What the command line takes."""
     made = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    made.add_argument("command", nargs="?", choices=list(PICTURES), help="another part")
+    made.add_argument(
+        "command", nargs="?", choices=[*PICTURES, "memory"], help="another part"
+    )
     made.add_argument(
         "--quick", action="store_true", help="fewer rounds, and nothing large"
     )

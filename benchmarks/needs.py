@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 from benchmarks.case import Size
+from minigrad.op import OPS as TABLE
 
 SIZES: list[Size] = [
     (32, 1, 32, 32),
@@ -21,14 +22,25 @@ TRAINING = {
 }
 LANGUAGE = {"LSTM": 1.3, "GRU": 2.5, "RNN": 8.0}
 _SHARES = (None, 0.75, 0.85, 0.85)
-# The ops that a speed is promised of, beside torch and numpy; others are measured too.
+# The ops that a speed is promised of, and those that are elementwise; the others are
+# measured too.
 OPS = {
-    *("add", "sub", "mul", "div", "neg", "pow", "abs", "exp", "log", "sqrt", "tanh"),
-    *("sin", "cos", "sigmoid", "relu", "silu", "where", "maximum", "minimum", "sum"),
-    *("amax", "amin", "mean", "var", "std", "cumsum", "logsumexp", "softmax"),
-    *("log_softmax", "cross_entropy", "layer_norm", "embedding", "embedding_grad"),
-    *("gather", "cat", "matmul"),
+    *("sum", "amax", "amin", "argmax", "argmin", "mean", "max", "min", "var", "std"),
+    *("norm", "prod", "cumsum", "logsumexp", "softmax", "log_softmax"),
+    *("cross_entropy", "layer_norm", "embedding", "embedding_grad", "gather", "cat"),
+    "matmul",
 }
+# What no recording may cost beside numpy: more where little is computed.
+UNRECORDED = {(4, 4): 1 / 1.3}
+UNRECORDED_OTHERWISE = 1 / 1.02
+ENGINE = {
+    ("add, recorded", "torch"): 2.0,
+    ("1000 mul, no_grad", "numpy"): 1 / 1.3,
+    ("1000 mul, gradients", "torch"): 2.5,
+    ("1000 mul, gradients", "HIPS autograd"): 4.0,
+}
+IMPORT_LIMIT = "numpy, and 20 ms"
+STEPS = {"import": 1.0, "Adam": 1.0, "perceptron": 2.0, "LSTM, eager": 2.0}
 COSTS = {"writing", "streaming", "reading", "lengths"}
 """The parts whose ratio is ours divided by the other's: what ours costs."""
 
@@ -81,6 +93,17 @@ def _limit(part: str, name: str, beside: str, size: Size, threads: int) -> float
         return 10.0
     if part == "reading":
         return 1.25 if size == (256, 512) else None
-    if part in ("forward", "gradients") and name.partition(" ")[0] in OPS:
-        return {"torch": 0.95, "numpy": 1.0}.get(beside)
+    if part == "engine":
+        return ENGINE.get((name, beside))
+    if part == "steps":
+        return STEPS.get(name) if beside in ("torch", IMPORT_LIMIT) else None
+    if part == "no_grad" and _is_promised(name):
+        return UNRECORDED.get(size, UNRECORDED_OTHERWISE)
+    if part in ("forward", "gradients") and _is_promised(name):
+        return 0.95 if beside == "torch" else None
     return 1.0 if part == "lengths" else None
+
+
+def _is_promised(name: str) -> bool:
+    op = name.partition(" ")[0]
+    return op in OPS or TABLE[op].elementwise

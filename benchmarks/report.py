@@ -24,6 +24,7 @@ TITLES = {
     "sampling": "Character models: a text, drawn one by one; characters,B,tokens,H",
     "engine": "Recording: arrays so small that only the bookkeeping is left",
     "steps": "Steps: of an optimiser, of training, and an import",
+    "no_grad": "Single ops: forward, nothing recorded; ten calls, one of the largest",
     "forward": "Single ops: forward, recorded",
     "gradients": "Single ops: forward, and backward to every float input",
 }

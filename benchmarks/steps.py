@@ -1,8 +1,10 @@
 """What users run: optimiser and training steps, beside torch's, and an import."""
 
 import itertools
+import os
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
@@ -13,6 +15,7 @@ import torch
 import minigrad as mg
 from benchmarks.case import Case, Makers
 from benchmarks.measure import Subject
+from benchmarks.needs import IMPORT_LIMIT
 from benchmarks.results import OURS
 
 ADAM = [(100, 10_000), (10_000, 100)]
@@ -33,14 +36,23 @@ def cases(quick: bool) -> Iterator[Case]:
 
 
 def imports() -> Makers:
-    """A process that imports minigrad, beside one that imports numpy."""
+    """A process that imports minigrad, beside one that imports numpy and waits.
 
-    def subject(name: str) -> Subject:
-        return lambda: subprocess.run(
-            [sys.executable, "-c", f"import {name}"], check=True
-        )
+    Both find their byte code, as they do where they are installed.
+    """
 
-    return {OURS: lambda: subject("minigrad"), "numpy": lambda: subject("numpy")}
+    def subject(code: str) -> Subject:
+        cache = tempfile.TemporaryDirectory()
+        env = {**os.environ, "PYTHONPYCACHEPREFIX": cache.name}
+        env.pop("PYTHONDONTWRITEBYTECODE", None)
+        run = partial(subprocess.run, [sys.executable, "-c", code], env=env, check=True)
+        return lambda: (run(), cache)[0]
+
+    return {
+        OURS: lambda: subject("import minigrad"),
+        IMPORT_LIMIT: lambda: subject("import numpy, time; time.sleep(0.02)"),
+        "numpy": lambda: subject("import numpy"),
+    }
 
 
 def adam(size: tuple[int, int]) -> Makers:

@@ -15,6 +15,9 @@ import numpy as np
 Array = np.ndarray[Any, Any]
 Axes = tuple[int, ...]
 
+QUICK: dict[str, Any] = {}
+"""Kernels that `apply` asks before an op's forward, by the op's name: here none."""
+
 # -- functions -----------------------------------------------------------------------
 
 
@@ -57,6 +60,16 @@ def log1p(x: Array, *_: float) -> Array:
 def expm1(x: Array, *_: float) -> Array:
     """e**x - 1; numpy's float32 expm1 is off by up to 2.6 ulp."""
     return _widely(np.expm1, x)
+
+
+def sin(x: Array, *_: float) -> Array:
+    """The sine; numpy's float32 sin is off by up to 1.45 ulp."""
+    return _widely(np.sin, x)
+
+
+def cos(x: Array, *_: float) -> Array:
+    """The cosine; numpy's float32 cos is off by up to 1.48 ulp."""
+    return _widely(np.cos, x)
 
 
 E_TO_MINUS_37 = 8.533047625744066e-17  # the nearest double, to 0.006 ulp
@@ -207,6 +220,63 @@ def softmax_grad(g: Array, y: Array, axes: Axes) -> Array:
 def log_softmax_grad(g: Array, y: Array, axes: Axes) -> Array:
     """The cotangent of log_softmax's input, from its output."""
     return np.asarray(g - exp(y) * np.sum(g, axis=axes, keepdims=True))
+
+
+def variance(
+    x: Array, axes: Axes, keepdims: bool, freedom: float, centred: bool = True
+) -> Array:
+    """The sum of the squared distances from the mean, or from 0, over `freedom`."""
+    distance = x - np.mean(x, axis=axes, keepdims=True) if centred else x
+    squares = np.sum(distance * distance, axis=axes, keepdims=keepdims)
+    return np.asarray(squares / x.dtype.type(freedom))
+
+
+def variance_grad(g: Array, x: Array, axes: Axes, freedom: float) -> Array:
+    """The cotangent of variance's x; that of its result is given with its dims kept."""
+    distance = x - np.mean(x, axis=axes, keepdims=True)
+    return np.asarray(distance * (g * x.dtype.type(2.0) / x.dtype.type(freedom)))
+
+
+def writeable(x: Array) -> Array:
+    """An array of the same numbers: numpy's argmax copies one that is read-only."""
+    return x
+
+
+# -- losses of labels, along dim 1 of x, or its only one -------------------------------
+
+
+def label_loss(x: Array, target: Array, ignored: int, reduction: str) -> Array:
+    """-log_softmax(x) at each label; 0 where it is to be ignored.
+
+    "mean" divides the sum by how many are not ignored.
+    """
+    axis = min(x.ndim - 1, 1)
+    counted = target != ignored
+    safe = np.expand_dims(np.where(counted, target, 0), axis)
+    picked = np.take_along_axis(log_softmax(x, (axis,)), safe, axis).reshape(
+        target.shape
+    )
+    losses = np.where(counted, -picked, x.dtype.type(0))
+    if reduction == "none":
+        return np.asarray(losses)
+    total = np.sum(losses)
+    return np.asarray(
+        total / x.dtype.type(counted.sum()) if reduction == "mean" else total
+    )
+
+
+def label_loss_grad(
+    g: Array, x: Array, target: Array, ignored: int, reduction: str
+) -> Array:
+    """The cotangent of label_loss's x."""
+    axis = min(x.ndim - 1, 1)
+    counted = target != ignored
+    safe = np.expand_dims(np.where(counted, target, 0), axis)
+    share = g / x.dtype.type(counted.sum()) if reduction == "mean" else g
+    share = np.expand_dims(np.where(counted, share, x.dtype.type(0)), axis)
+    dx = softmax(x, (axis,)) * share
+    np.put_along_axis(dx, safe, np.take_along_axis(dx, safe, axis) - share, axis)
+    return np.asarray(dx)
 
 
 # -- layer norm ------------------------------------------------------------------------

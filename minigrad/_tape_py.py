@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from ._keep import LARGE, let_go
 from .errors import NUMPY_ERRORS, GraphError, MinigradError, translate
 
 Array = np.ndarray[Any, Any]
@@ -129,7 +130,7 @@ class OpCore:
 
     name: str
     forward: Any
-    small: Any  # what the forward gives for few numbers, or None, but quickly
+    quick: Any  # a kernel that gives what the forward gives, or None; see _backend
     positions: tuple[int, ...]  # where the arrays stand among the arguments
     promoting: tuple[int, ...]  # those of them that must agree in dtype
     immediate: tuple[int, ...]  # those that may be plain Python numbers
@@ -145,6 +146,8 @@ class OpCore:
     returns_tuple: bool
     names: tuple[str, ...]  # of the array inputs; the one of a variadic op
     vjps: dict[str, Callable[..., Any]]  # by those names
+    params: tuple[str, ...]
+    shapes: tuple[str, ...]  # inputs of which the VJPs look at the shape and dtype only
     joint: Callable[..., Any] | None  # the VJPs of all inputs in one: see `tape.pull`
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -294,10 +297,11 @@ def apply(op: OpCore, args: tuple[Any, ...]) -> Any:
             raw[i] = tuple(raw[i]) if isinstance(raw[i], list) else raw[i]
         node = Node()
         node.op = op
-        node.args = tuple(raw)
+        node.args, node.values = tuple(raw), values
+        if mode == 1 and values[0].nbytes >= LARGE:
+            node.args, node.values = let_go(op, node.args, parents, values)
         node.parents = tuple(parents)
         node.slots = tuple(slots)
-        node.values = values
     if get_watching():
         _watcher(op, raw, values, node)
     if several:

@@ -7,7 +7,6 @@ numpy Generator, an int seed, or None for the library's default generator.
 
 import math
 from collections.abc import Callable
-from statistics import NormalDist
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -79,6 +78,8 @@ def trunc_normal_(
             "trunc_normal_ expected a standard deviation > 0 and bounds a <= b, "
             f"got std={std}, a={a}, b={b}"
         )
+    from statistics import NormalDist  # takes 5 ms to import
+
     low, high = (a - mean) / std, (b - mean) / std
     # Far above the mean all probabilities are 1; far below, they keep their digits.
     sign = -1.0 if low > 0 else 1.0

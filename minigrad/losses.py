@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
+import operator
 from typing import Any
 
 import numpy as np
 
 from . import ops
-from ._backend import wrap
+from ._backend import kernels, wrap
 from .errors import ArgumentError, DTypeError, IndexRangeError, ShapeError
-from .functional import squeeze
-from .op import Array, Index, composite
+from .functional import squeeze, unsqueeze
+from .op import Array, Index, composite, op
 from .reductions import mean
 from .samples import bad, floats, ints, sample
 
@@ -71,6 +72,37 @@ def nll_loss(
     return reduce_losses(losses, reduction, factors)
 
 
+@op(None, samples=[], floating=True, registered=False)
+def label_loss(input: Array, target: Index, ignore_index: int, reduction: str) -> Array:
+    """cross_entropy of labels that all count alike, in one pass: see kernels."""
+    axis, index = _class_axis(input, target, "cross_entropy")
+    if kernels.outside(index, 0, input.shape[axis]):
+        _safe_labels(index, input.shape[axis], ignore_index, "cross_entropy")
+    return kernels.label_loss(input, index, ignore_index, reduction)
+
+
+def _label_loss_vjp(
+    g: Any, y: Any, input: Any, target: Any, ignored: int, reduction: str
+) -> Any:
+    axis = min(input.ndim - 1, 1)
+    counted = ops.ne(target, ignored)
+    if reduction == "mean":
+        g = g / float(np.count_nonzero(ops.array_of(counted)))
+    share = unsqueeze(ops.where(counted, g, 0.0), axis)
+    safe = unsqueeze(ops.where(counted, target, 0), axis)
+    return ops.scatter_add(ops.softmax(input, axis) * share, axis, safe, -share)
+
+
+label_loss.vjp(
+    input=ops.in_one_pass(
+        lambda g, y, input, target, ignored, reduction: kernels.label_loss_grad(
+            g, input, target, ignored, reduction
+        ),
+        _label_loss_vjp,
+    )
+)
+
+
 @composite(
     "torch.nn.functional.cross_entropy",
     samples=[
@@ -125,6 +157,8 @@ def cross_entropy(
             "cross_entropy: label_smoothing must be between 0 and 1, "
             f"not {label_smoothing}"
         )
+    if weight is None and target.dtype.kind != "f" and not label_smoothing:
+        return label_loss(input, target, operator.index(ignore_index), reduction)
     axis = 0 if input.ndim == 1 else 1
     logp = ops.log_softmax(input, axis)
     if target.dtype.kind == "f":

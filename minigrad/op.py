@@ -54,7 +54,8 @@ class Op(_backend.OpCore):
         composite: bool = False,
         linear: bool = False,
         registered: bool = True,
-        small: Callable[..., Any] | None = None,
+        quick: Any = None,
+        shapes: tuple[str, ...] = (),
     ) -> None:
         self.name = forward.__name__.lstrip("_")
         self.__name__ = self.name
@@ -71,7 +72,8 @@ class Op(_backend.OpCore):
         self.run: Callable[..., Any] = forward if composite else self
         self.differentiable = False
         self.vjps = {}
-        self.small = small
+        self.shapes = shapes
+        self.quick = quick
         self.signature = inspect.signature(forward)
         self.joint = None
         self._read_signature()

@@ -131,7 +131,13 @@ def in_one_pass(kernel: Callable[..., Any], vjp: Callable[..., Any]) -> Any:
             return vjp(g, y, *args)
         return _backend.wrap(kernel(*map(array_of, (g, y, *args))))
 
+    pull.made_of = kernel, vjp  # type: ignore[attr-defined]
     return pull
+
+
+def is_float(value: Any) -> bool:
+    """Whether a number is a float, or an array of floats."""
+    return type(value) is float or getattr(value, "dtype", None) in DTYPES[:2]
 
 
 def array_of(value: Any) -> Any:
@@ -147,7 +153,7 @@ def array_of(value: Any) -> Any:
     samples=pairs,
     errors=unfit,
     elementwise=True,
-    small=_backend.small("add"),
+    quick=_backend.quick("add"),
 )
 def add(x: Array, y: Array) -> Array:
     """x + y."""
@@ -162,7 +168,7 @@ add.vjp(x=lambda g, z, x, y: g, y=lambda g, z, x, y: g)
     samples=pairs,
     errors=unfit,
     elementwise=True,
-    small=_backend.small("sub"),
+    quick=_backend.quick("sub"),
 )
 def sub(x: Array, y: Array) -> Array:
     """x - y."""
@@ -177,7 +183,7 @@ sub.vjp(x=lambda g, z, x, y: g, y=lambda g, z, x, y: -g)
     samples=pairs,
     errors=unfit,
     elementwise=True,
-    small=_backend.small("mul"),
+    quick=_backend.quick("mul"),
 )
 def mul(x: Array, y: Array) -> Array:
     """x * y."""
@@ -198,7 +204,7 @@ mul.vjp(x=lambda g, z, x, y: g * y, y=lambda g, z, x, y: g * x)
     errors=unfit,
     elementwise=True,
     floating=True,
-    small=_backend.small("div"),
+    quick=_backend.quick("div"),
 )
 def div(x: Array, y: Array) -> Array:
     """x / y."""
@@ -208,7 +214,13 @@ def div(x: Array, y: Array) -> Array:
 div.vjp(x=lambda g, z, x, y: g / y, y=lambda g, z, x, y: -g * (z / y))
 
 
-@op("torch.neg", samples=unary, errors=not_numeric, elementwise=True)
+@op(
+    "torch.neg",
+    samples=unary,
+    errors=not_numeric,
+    elementwise=True,
+    quick=_backend.quick("neg"),
+)
 def neg(x: Array) -> Array:
     """-x."""
     return np.negative(x)
@@ -232,10 +244,11 @@ neg.vjp(x=lambda g, y, x: -g)
     ],
     errors=unfit,
     elementwise=True,
+    quick=_backend.quick("pow"),
 )
 def pow(x: Array, y: Array) -> Array:
     """x ** y. Integers take no negative exponent, bools none."""
-    kind = np.result_type(x, y).kind
+    kind = "f" if is_float(x) or is_float(y) else np.result_type(x, y).kind
     if kind == "b":
         raise DTypeError("pow: two bools have no power; make one of them int64")
     if kind == "i" and np.less(y, 0).any():
@@ -266,6 +279,7 @@ pow.vjp(x=_pow_vjp_x, y=_pow_vjp_y)
     samples=[*unary, sample(floats(4, at=(0.0, -0.0)), kink=True)],
     errors=not_numeric,
     elementwise=True,
+    quick=_backend.quick("abs"),
 )
 def abs(x: Array) -> Array:
     """|x|."""
@@ -282,6 +296,7 @@ abs.vjp(
     samples=[*unary, sample(floats(4, at=(0.0,)), kink=True)],
     errors=not_numeric,
     elementwise=True,
+    quick=_backend.quick("sign"),
 )
 def sign(x: Array) -> Array:
     """-1, 0 or 1; 0 of a NaN, as in PyTorch."""
@@ -294,7 +309,14 @@ sign.vjp(x=lambda g, y, x: zeros_like(g))
 # -- elementary functions ------------------------------------------------------------
 
 
-@op("torch.exp", samples=unary, errors=not_numeric, elementwise=True, floating=True)
+@op(
+    "torch.exp",
+    samples=unary,
+    errors=not_numeric,
+    elementwise=True,
+    floating=True,
+    quick=_backend.quick("exp"),
+)
 def exp(x: Array) -> Array:
     """e ** x."""
     return kernels.exp(x)
@@ -303,7 +325,14 @@ def exp(x: Array) -> Array:
 exp.vjp(x=lambda g, y, x: g * y)
 
 
-@op("torch.expm1", samples=unary, errors=not_numeric, elementwise=True, floating=True)
+@op(
+    "torch.expm1",
+    samples=unary,
+    errors=not_numeric,
+    elementwise=True,
+    floating=True,
+    quick=_backend.quick("expm1"),
+)
 def expm1(x: Array) -> Array:
     """e ** x - 1, accurate near 0."""
     return kernels.expm1(x)
@@ -312,7 +341,14 @@ def expm1(x: Array) -> Array:
 expm1.vjp(x=lambda g, y, x: g * exp(x))
 
 
-@op("torch.log", samples=positive, errors=not_numeric, elementwise=True, floating=True)
+@op(
+    "torch.log",
+    samples=positive,
+    errors=not_numeric,
+    elementwise=True,
+    floating=True,
+    quick=_backend.quick("log"),
+)
 def log(x: Array) -> Array:
     """The natural logarithm."""
     return kernels.log(x)
@@ -327,6 +363,7 @@ log.vjp(x=lambda g, y, x: g / x)
     errors=not_numeric,
     elementwise=True,
     floating=True,
+    quick=_backend.quick("log1p"),
 )
 def log1p(x: Array) -> Array:
     """log(1 + x), accurate near 0."""
@@ -336,7 +373,14 @@ def log1p(x: Array) -> Array:
 log1p.vjp(x=lambda g, y, x: g / (x + 1))
 
 
-@op("torch.sqrt", samples=positive, errors=not_numeric, elementwise=True, floating=True)
+@op(
+    "torch.sqrt",
+    samples=positive,
+    errors=not_numeric,
+    elementwise=True,
+    floating=True,
+    quick=_backend.quick("sqrt"),
+)
 def sqrt(x: Array) -> Array:
     """The square root."""
     return np.sqrt(x)
@@ -345,19 +389,33 @@ def sqrt(x: Array) -> Array:
 sqrt.vjp(x=lambda g, y, x: g / (2 * y))
 
 
-@op("torch.sin", samples=unary, errors=not_numeric, elementwise=True, floating=True)
+@op(
+    "torch.sin",
+    samples=unary,
+    errors=not_numeric,
+    elementwise=True,
+    floating=True,
+    quick=_backend.quick("sin"),
+)
 def sin(x: Array) -> Array:
     """The sine."""
-    return np.sin(x)  # numpy's own, off by up to 1.45 ulp in float32
+    return kernels.sin(x)
 
 
 sin.vjp(x=lambda g, y, x: g * cos(x))
 
 
-@op("torch.cos", samples=unary, errors=not_numeric, elementwise=True, floating=True)
+@op(
+    "torch.cos",
+    samples=unary,
+    errors=not_numeric,
+    elementwise=True,
+    floating=True,
+    quick=_backend.quick("cos"),
+)
 def cos(x: Array) -> Array:
     """The cosine."""
-    return np.cos(x)  # numpy's own, off by up to 1.48 ulp in float32
+    return kernels.cos(x)
 
 
 cos.vjp(x=lambda g, y, x: -g * sin(x))
@@ -371,6 +429,7 @@ saturating = [*unary, sample(floats(6, at=(100.0, -100.0, 40.0, -40.0)))]
     errors=not_numeric,
     elementwise=True,
     floating=True,
+    quick=_backend.quick("tanh"),
 )
 def tanh(x: Array) -> Array:
     """The hyperbolic tangent."""
@@ -390,6 +449,7 @@ tanh.vjp(
     errors=not_numeric,
     elementwise=True,
     floating=True,
+    quick=_backend.quick("sigmoid"),
 )
 def sigmoid(x: Array) -> Array:
     """1 / (1 + e ** -x)."""
@@ -408,6 +468,7 @@ sigmoid.vjp(
     samples=[*unary, sample(floats(4, at=(0.0, -0.0)), kink=True)],
     errors=not_numeric,
     elementwise=True,
+    quick=_backend.quick("relu"),
 )
 def relu(x: Array) -> Array:
     """max(x, 0)."""
@@ -428,6 +489,7 @@ relu.vjp(
     errors=not_numeric,
     elementwise=True,
     floating=True,
+    quick=_backend.quick("silu"),
 )
 def silu(input: Array) -> Array:
     """input * sigmoid(input)."""
@@ -457,6 +519,7 @@ silu.vjp(input=in_one_pass(lambda g, y, input: kernels.silu_grad(g, input), _sil
     ],
     elementwise=True,
     floating=True,
+    quick=_backend.quick("softplus"),
 )
 def softplus(input: Array, beta: float = 1.0, threshold: float = 20.0) -> Array:
     """log(1 + exp(beta * input)) / beta; input where beta * input > threshold."""
@@ -482,6 +545,7 @@ softplus.vjp(
     errors=not_numeric,
     elementwise=True,
     floating=True,
+    quick=_backend.quick("softsign"),
 )
 def softsign(input: Array) -> Array:
     """input / (1 + |input|)."""
@@ -532,7 +596,13 @@ hardtanh.vjp(
 ties = sample(floats(4, at=(1.0, -1.0)), floats(4, at=(1.0, -1.0)), kink=True)
 
 
-@op("torch.maximum", samples=[*pairs[:2], ties], errors=unfit, elementwise=True)
+@op(
+    "torch.maximum",
+    samples=[*pairs[:2], ties],
+    errors=unfit,
+    elementwise=True,
+    quick=_backend.quick("maximum"),
+)
 def maximum(x: Array, y: Array) -> Array:
     """The larger of the two; equal ones share the gradient."""
     return np.maximum(x, y)
@@ -544,7 +614,13 @@ maximum.vjp(
 )
 
 
-@op("torch.minimum", samples=[*pairs[:2], ties], errors=unfit, elementwise=True)
+@op(
+    "torch.minimum",
+    samples=[*pairs[:2], ties],
+    errors=unfit,
+    elementwise=True,
+    quick=_backend.quick("minimum"),
+)
 def minimum(x: Array, y: Array) -> Array:
     """The smaller of the two; equal ones share the gradient."""
     return np.minimum(x, y)
@@ -569,6 +645,7 @@ minimum.vjp(
         bad(floats(3), floats(3), floats(3), error=DTypeError, match="must be bool"),
     ],
     elementwise=True,
+    quick=_backend.quick("where"),
 )
 def where(condition: Index, x: Array, y: Array) -> Array:
     """x where the condition holds, y elsewhere."""
@@ -623,37 +700,73 @@ clamp.vjp(x=lambda g, y, x, min, max: where(eq(x, y), g, 0.0))
 compared = [*pairs[:4], sample(floats(4, at=(1.0,)), floats(4, at=(1.0,)))]
 
 
-@op("torch.eq", samples=compared, errors=unfit, elementwise=True)
+@op(
+    "torch.eq",
+    samples=compared,
+    errors=unfit,
+    elementwise=True,
+    quick=_backend.quick("eq"),
+)
 def eq(x: Array, y: Array) -> Array:
     """x == y."""
     return np.equal(x, y)
 
 
-@op("torch.ne", samples=compared, errors=unfit, elementwise=True)
+@op(
+    "torch.ne",
+    samples=compared,
+    errors=unfit,
+    elementwise=True,
+    quick=_backend.quick("ne"),
+)
 def ne(x: Array, y: Array) -> Array:
     """x != y."""
     return np.not_equal(x, y)
 
 
-@op("torch.lt", samples=compared, errors=unfit, elementwise=True)
+@op(
+    "torch.lt",
+    samples=compared,
+    errors=unfit,
+    elementwise=True,
+    quick=_backend.quick("lt"),
+)
 def lt(x: Array, y: Array) -> Array:
     """x < y."""
     return np.less(x, y)
 
 
-@op("torch.le", samples=compared, errors=unfit, elementwise=True)
+@op(
+    "torch.le",
+    samples=compared,
+    errors=unfit,
+    elementwise=True,
+    quick=_backend.quick("le"),
+)
 def le(x: Array, y: Array) -> Array:
     """x <= y."""
     return np.less_equal(x, y)
 
 
-@op("torch.gt", samples=compared, errors=unfit, elementwise=True)
+@op(
+    "torch.gt",
+    samples=compared,
+    errors=unfit,
+    elementwise=True,
+    quick=_backend.quick("gt"),
+)
 def gt(x: Array, y: Array) -> Array:
     """x > y."""
     return np.greater(x, y)
 
 
-@op("torch.ge", samples=compared, errors=unfit, elementwise=True)
+@op(
+    "torch.ge",
+    samples=compared,
+    errors=unfit,
+    elementwise=True,
+    quick=_backend.quick("ge"),
+)
 def ge(x: Array, y: Array) -> Array:
     """x >= y."""
     return np.greater_equal(x, y)
@@ -663,13 +776,25 @@ logical = [sample(bools(3, 4), bools(4)), sample(floats(4, at=(0.0,)), bools(4))
 unfit_bools = [bad(bools(3), bools(2), error=ShapeError, match="broadcast")]
 
 
-@op("torch.logical_and", samples=logical, errors=unfit_bools, elementwise=True)
+@op(
+    "torch.logical_and",
+    samples=logical,
+    errors=unfit_bools,
+    elementwise=True,
+    quick=_backend.quick("logical_and"),
+)
 def logical_and(x: Index, y: Index) -> Array:
     """Both."""
     return np.logical_and(x, y)
 
 
-@op("torch.logical_or", samples=logical, errors=unfit_bools, elementwise=True)
+@op(
+    "torch.logical_or",
+    samples=logical,
+    errors=unfit_bools,
+    elementwise=True,
+    quick=_backend.quick("logical_or"),
+)
 def logical_or(x: Index, y: Index) -> Array:
     """Either, or both."""
     return np.logical_or(x, y)
@@ -680,6 +805,7 @@ def logical_or(x: Index, y: Index) -> Array:
     samples=[sample(bools(3))],
     errors=not_numeric,
     elementwise=True,
+    quick=_backend.quick("logical_not"),
 )
 def logical_not(x: Index) -> Array:
     """Not."""
@@ -728,10 +854,11 @@ def zeros_like(x: Array) -> Array:
         bad(floats(2, 3, 4), floats(3, 4, 5), error=ShapeError, match="broadcast"),
     ],
     rowwise=True,
+    quick=_backend.quick("matmul"),
 )
 def matmul(x: Array, y: Array) -> Array:
     """The matrix product, over the last two dims, as numpy's and PyTorch's `@`."""
-    if not (np.ndim(x) and np.ndim(y)):
+    if not (x.ndim and y.ndim):
         raise ShapeError(
             "matmul: each factor must have at least one dimension; use mul"
         )
@@ -751,9 +878,9 @@ def _product(x: Array, y: Array) -> Array:
     """x (M, K) @ y (K, N); a large one by the loop's kernels.
 
     At M = K = N = 512 in float32, one thread, they took 1.3 ms, numpy 2.5 (its OpenBLAS
-    knows no AVX-512 on that machine) and PyTorch 2.8; at 64, 6, 7 and 8 us.
+    knows no AVX-512 on that machine) and PyTorch 2.8; at 64, 7, 6 and 7 us.
     """
-    if x.dtype.kind == "f" and x.size * y.shape[1] >= 1 << 18:
+    if x.dtype.kind == "f" and x.size * y.shape[1] > 1 << 18:
         loop = _backend.loop
         if x.flags.c_contiguous:
             return loop.product(x, loop.pack(y), y.shape[1])
@@ -767,7 +894,7 @@ def _matmul_vjp_x(g: Any, z: Any, x: Any, y: Any) -> Any:
         return unsqueeze_last(g) * y
     if x.ndim == 1:
         return matmul(y, unsqueeze_last(g))[..., 0]
-    return matmul(g, y.mT)
+    return matmul(g, flipped(y))
 
 
 def _matmul_vjp_y(g: Any, z: Any, x: Any, y: Any) -> Any:
@@ -779,7 +906,12 @@ def _matmul_vjp_y(g: Any, z: Any, x: Any, y: Any) -> Any:
         x.ndim > 2 and y.ndim == 2
     ):  # sums over the batch inside one product: no stack of gradients
         return matmul(flattened(x).T, flattened(g))
-    return matmul(x.mT, g)
+    return matmul(flipped(x), g)
+
+
+def flipped(x: Any) -> Any:
+    """x.mT; where nothing records it, without an op."""
+    return x.mT if _backend.get_mode() else _backend.wrap(x._data.swapaxes(-1, -2))
 
 
 def unsqueeze_last(x: Any) -> Any:
@@ -793,7 +925,14 @@ matmul.vjp(x=_matmul_vjp_x, y=_matmul_vjp_y)
 # -- reductions ----------------------------------------------------------------------
 
 
-@op("torch.sum", samples=reductions, errors=[bad_dim, *not_numeric], rowwise=last_dim)
+@op(
+    "torch.sum",
+    samples=reductions,
+    errors=[bad_dim, *not_numeric],
+    rowwise=last_dim,
+    quick=_backend.quick("sum"),
+    shapes=("x",),
+)
 def sum(
     x: Array, dim: int | Sequence[int] | None = None, keepdim: bool = False
 ) -> Array:
@@ -813,6 +952,7 @@ sum.vjp(x=lambda g, y, x, dim, keepdim: expand(restore(g, x, dim, keepdim), x.sh
     ],
     errors=[bad_dim, bad(floats(0, 3), error=ShapeError, match="zero-size")],
     rowwise=last_dim,
+    quick=_backend.quick("amax"),
 )
 def amax(
     x: Array, dim: int | Sequence[int] | None = None, keepdim: bool = False
@@ -826,6 +966,7 @@ def amax(
     samples=[*reductions, sample(floats(3, 4, at=(-2.0, -2.0)), dim=-1, kink=True)],
     errors=[bad_dim, bad(floats(0, 3), error=ShapeError, match="zero-size")],
     rowwise=last_dim,
+    quick=_backend.quick("amin"),
 )
 def amin(
     x: Array, dim: int | Sequence[int] | None = None, keepdim: bool = False
@@ -848,19 +989,31 @@ places = [sample(floats(3, 4)), sample(floats(3, 4), dim=1), sample(floats(4), 0
 
 def _place(find: Any, x: Array, dim: int | None, keepdim: bool) -> Array:
     # Asked to keep the dim, numpy takes twice as long.
-    found = np.asarray(find(x, axis=dim))
+    found = np.asarray(find(kernels.writeable(x), axis=dim))
     if not keepdim:
         return found
     return np.expand_dims(found, tuple(range(x.ndim)) if dim is None else dim)
 
 
-@op("torch.argmax", samples=places, errors=[bad_dim], rowwise=last_dim)
+@op(
+    "torch.argmax",
+    samples=places,
+    errors=[bad_dim],
+    rowwise=last_dim,
+    quick=_backend.quick("argmax"),
+)
 def argmax(x: Array, dim: int | None = None, keepdim: bool = False) -> Array:
     """Where the largest value stands; the first one of equals."""
     return _place(np.argmax, x, dim, keepdim)
 
 
-@op("torch.argmin", samples=places, errors=[bad_dim], rowwise=last_dim)
+@op(
+    "torch.argmin",
+    samples=places,
+    errors=[bad_dim],
+    rowwise=last_dim,
+    quick=_backend.quick("argmin"),
+)
 def argmin(x: Array, dim: int | None = None, keepdim: bool = False) -> Array:
     """Where the smallest value stands; the first one of equals."""
     return _place(np.argmin, x, dim, keepdim)
@@ -880,6 +1033,8 @@ def argmin(x: Array, dim: int | None = None, keepdim: bool = False) -> Array:
         bad(floats(2, 3), error=ArgumentError, match="missing a required argument"),
     ],
     rowwise=last_dim,
+    quick=_backend.quick("cumsum"),
+    shapes=("x",),
 )
 def cumsum(x: Array, dim: int) -> Array:
     """The sums of the first one, two, ... elements along `dim`."""
@@ -899,6 +1054,7 @@ cumsum.vjp(x=lambda g, y, x, dim: flip(cumsum(flip(g, (dim,)), dim), (dim,)))
     errors=[bad_dim],
     floating=True,
     rowwise=last_dim,
+    quick=_backend.quick("logsumexp"),
 )
 def logsumexp(x: Array, dim: int | Sequence[int], keepdim: bool = False) -> Array:
     """log(sum(exp(x))) over `dim`, without overflow."""
@@ -918,6 +1074,7 @@ logsumexp.vjp(
     errors=[bad_dim],
     floating=True,
     rowwise=last_dim,
+    quick=_backend.quick("softmax"),
 )
 def softmax(x: Array, dim: int) -> Array:
     """exp(x) / sum(exp(x)) over `dim`, without overflow."""
@@ -938,6 +1095,7 @@ softmax.vjp(
     errors=[bad_dim],
     floating=True,
     rowwise=last_dim,
+    quick=_backend.quick("log_softmax"),
 )
 def log_softmax(x: Array, dim: int) -> Array:
     """log(softmax(x)) over `dim`, accurate where the softmax is almost zero."""
@@ -1081,6 +1239,7 @@ standardize_grad.vjp(
         bad(floats(3, 4), (5, 2), error=ShapeError, match="cannot reshape"),
         bad(floats(4), (-1, -1), error=ShapeError, match="one unknown dimension"),
     ],
+    shapes=("x",),
 )
 def reshape(x: Array, shape: Sequence[int]) -> Array:
     """The same elements in row-major order; one size may be -1."""
@@ -1097,6 +1256,7 @@ reshape.vjp(x=lambda g, y, x, shape: reshape(g, x.shape))
         bad(floats(2, 3), (0,), error=ShapeError, match="don't match"),
         bad(floats(2, 3), (0, 0), error=ShapeError, match="repeated"),
     ],
+    shapes=("x",),
 )
 def permute(x: Array, dims: Sequence[int]) -> Array:
     """The dims in another order."""
@@ -1118,6 +1278,7 @@ permute.vjp(
         sample(floats(), (2,)),
     ],
     errors=[bad(floats(3), (2, 4), error=ShapeError, match="broadcast")],
+    shapes=("x",),
 )
 def expand(x: Array, size: Sequence[int]) -> Array:
     """x, repeated without a copy along dims of size one and new leading ones."""
@@ -1135,6 +1296,8 @@ expand.vjp(x=lambda g, y, x, size: g)  # the engine undoes broadcasting for ever
     "torch.Tensor.sum_to_size",
     samples=[sample(floats(2, 3, 4), (3, 1)), sample(floats(3, 4), (3, 4))],
     errors=[bad(floats(3, 4), (2, 4), error=ShapeError, match="broadcast")],
+    quick=_backend.quick("sum_to"),
+    shapes=("x",),
 )
 def sum_to(x: Array, size: Sequence[int]) -> Array:
     """Undo broadcasting: the sum over every dim that an expand of `size` would add."""
@@ -1234,6 +1397,7 @@ pad.vjp(input=lambda g, y, input, pairs, *_: pad(g, tuple(-n for n in pairs)))
         bad([floats(2, 3), floats(3, 2)], error=ShapeError, match="must match exactly"),
         bad([], error=ArgumentError, match="non-empty"),
     ],
+    quick=_backend.quick("cat"),
 )
 def cat(tensors: Arrays, dim: int = 0) -> Array:
     """The tensors one after the other along an existing dim."""
@@ -1350,6 +1514,7 @@ split.vjp(
         bad(floats(3), (0, 0), error=IndexRangeError, match="too many indices"),
         bad(floats(3), ("a",), error=IndexRangeError, match="valid indices"),
     ],
+    shapes=("x",),
 )
 def getitem(x: Array, index: Any) -> Array:
     """x[index], with everything numpy's indexing takes."""
@@ -1477,6 +1642,7 @@ def check_range(index: Array, n: int, name: str, what: str, low: int = 0) -> Non
         bad(floats(3), 0, floats(1), error=DTypeError, match="index must be int64"),
         bad(floats(1, 3), 1, ints(2, 1), error=ShapeError, match="must not be larger"),
     ],
+    quick=_backend.quick("gather"),
 )
 def gather(x: Array, dim: int, index: Index) -> Array:
     """x at `index` along `dim`, position by position elsewhere."""
@@ -1552,6 +1718,7 @@ scatter_add.vjp(
         bad(floats(2), floats(5, 2), error=DTypeError, match="must be int64"),
         bad(ints(2), floats(5), error=ShapeError, match=r"\(num_embeddings"),
     ],
+    quick=_backend.quick("embedding"),
 )
 def embedding(input: Index, weight: Array, padding_idx: int | None = None) -> Array:
     """Rows of weight (V, D) at input (...): (..., D). The padding row isn't trained."""

@@ -9,9 +9,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from . import ops
+from ._backend import kernels
 from .errors import ArgumentError, IndexRangeError, ShapeError
 from .functional import squeeze
-from .op import Array, composite
+from .mode import is_tracing
+from .op import Array, composite, op
 from .ops import axes_of, axis_of, bad_dim, check_numbers, not_numeric, reductions
 from .samples import bad, bools, floats, ints, sample
 
@@ -53,7 +55,7 @@ def max(x: Array, dim: int | None = None, keepdim: bool = False) -> Any:
     """The largest value; with `dim`, (values, indices), the first one of equals."""
     if dim is None:
         return ops.amax(x)
-    return _at(x, ops.argmax(x, dim, True), dim, keepdim)
+    return _at(x, ops.argmax, dim, keepdim)
 
 
 @composite("torch.min", samples=extremes, errors=[bad_dim])
@@ -61,14 +63,39 @@ def min(x: Array, dim: int | None = None, keepdim: bool = False) -> Any:
     """The smallest value; with `dim`, (values, indices), the first one of equals."""
     if dim is None:
         return ops.amin(x)
-    return _at(x, ops.argmin(x, dim, True), dim, keepdim)
+    return _at(x, ops.argmin, dim, keepdim)
 
 
-def _at(x: Any, indices: Any, dim: int, keepdim: bool) -> Extreme:
-    values = ops.gather(x, dim, indices)
-    if keepdim:
-        return Extreme(values, indices)
-    return Extreme(squeeze(values, dim), squeeze(indices, dim))
+@op(None, samples=[], registered=False)
+def extreme(x: Array, find: Any, dim: int, keepdim: bool) -> tuple[Array, Array]:
+    """What stands where `find` finds it along a dim, and that place."""
+    axis = axis_of(dim, x.ndim)
+    places = find.forward(x, dim, True)
+    values = kernels.gather(x, axis, places)
+    if keepdim or not x.ndim:
+        return values, places
+    return np.squeeze(values, axis), np.squeeze(places, axis)
+
+
+extreme.vjp(
+    x=lambda gs, ys, x, find, dim, keepdim: ops.scatter_add(
+        ops.zeros_like(x),
+        dim,
+        ops.restore(ys[1], x, dim, keepdim),
+        ops.restore(gs[0], x, dim, keepdim),
+    )
+)
+
+
+def _at(x: Any, find: Any, dim: int, keepdim: bool) -> Extreme:
+    if is_tracing():  # in a step, the ops that can be fused
+        indices = find(x, dim, True)
+        values = ops.gather(x, dim, indices)
+        if keepdim:
+            return Extreme(values, indices)
+        return Extreme(squeeze(values, dim), squeeze(indices, dim))
+    values, places = extreme(x, find, dim, keepdim)
+    return Extreme(values, ops.detach(places))
 
 
 # -- moments -------------------------------------------------------------------------
@@ -87,6 +114,32 @@ bad_spread = [
 ]
 
 
+@op(None, samples=[], floating=True, registered=False)
+def variance(x: Array, axes: tuple[int, ...], keepdim: bool, freedom: float) -> Array:
+    """var over axes counted from the front, in one pass: see kernels."""
+    return kernels.variance(x, axes, keepdim, freedom)
+
+
+def _variance_vjp(
+    g: Any, y: Any, x: Any, axes: Any, keepdim: bool, freedom: float
+) -> Any:
+    distance = x - mean(x, axes, True)
+    return distance * (ops.restore(g, x, axes, keepdim) * (2.0 / freedom))
+
+
+variance.vjp(
+    x=ops.in_one_pass(
+        lambda g, y, x, axes, keepdim, freedom: kernels.variance_grad(
+            g.reshape([1 if i in axes else n for i, n in enumerate(x.shape)]),
+            x,
+            axes,
+            freedom,
+        ),
+        _variance_vjp,
+    )
+)
+
+
 @composite("torch.var", samples=spread, errors=bad_spread)
 def var(
     x: Array,
@@ -99,8 +152,11 @@ def var(
     divided by their number less the correction.
     """
     check_numbers("var", correction=correction)
+    freedom = float(_count(x, dim) - correction)
+    freedom = freedom if freedom > 0 else 0.0
+    if x.ndim and freedom and not is_tracing():  # in a step, the ops that can be fused
+        return variance(x, axes_of(dim, x.ndim), keepdim, freedom)
     distance = x - mean(x, dim, True)
-    freedom = float(np.maximum(_count(x, dim) - correction, 0))
     return ops.sum(distance * distance, dim, keepdim) / freedom
 
 
@@ -130,6 +186,21 @@ def _power(x: Any, p: float) -> Any:
 
 
 # -- norms and products --------------------------------------------------------------
+
+
+@op(None, samples=[], floating=True, registered=False)
+def length(x: Array, axes: tuple[int, ...], keepdim: bool) -> Array:
+    """The 2-norm over axes counted from the front, in one pass: see kernels."""
+    return np.sqrt(kernels.variance(x, axes, keepdim, 1.0, False))
+
+
+def _length_vjp(g: Any, y: Any, x: Any, axes: Any, keepdim: bool) -> Any:
+    flat = ops.eq(y, 0)
+    scale = ops.where(flat, 0.0, g / ops.where(flat, 1.0, y))
+    return x * ops.restore(scale, x, axes, keepdim)
+
+
+length.vjp(x=_length_vjp)
 
 
 @composite(
@@ -167,6 +238,8 @@ def norm(
     the norm has no derivative, such as at 0, it gets the subgradient that PyTorch has.
     """
     check_numbers("norm", p=p)
+    if p == 2 and x.ndim and x.dtype.kind == "f" and not is_tracing():
+        return length(x, axes_of(dim, x.ndim), keepdim)
     size = ops.abs(x)
     if math.isinf(p):
         return (ops.amax if p > 0 else ops.amin)(size, dim, keepdim)

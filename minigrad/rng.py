@@ -1,14 +1,23 @@
 """Where randomness comes from: an explicit generator, or the library's own."""
 
+from __future__ import annotations
+
+from functools import cache
+from typing import TypeAlias
+
 import numpy as np
 
 from .errors import ArgumentError
 from .mode import refuse_in_step
 
-Seed = np.random.Generator | int | None
+Seed: TypeAlias = "np.random.Generator | int | None"
 """What an argument called `generator` may be."""
 
-_default = np.random.default_rng()
+
+@cache
+def _default() -> np.random.Generator:
+    """Made when it is asked for: numpy.random takes 8 ms to import."""
+    return np.random.default_rng()
 
 
 def manual_seed(seed: int) -> np.random.Generator:
@@ -21,8 +30,8 @@ def manual_seed(seed: int) -> np.random.Generator:
     >>> a == manual_seed(0).random()
     True
     """
-    _default.bit_generator.state = _seeded(seed).bit_generator.state
-    return _default
+    _default().bit_generator.state = _seeded(seed).bit_generator.state
+    return _default()
 
 
 def generator(g: Seed = None) -> np.random.Generator:
@@ -37,7 +46,7 @@ def generator(g: Seed = None) -> np.random.Generator:
     """
     refuse_in_step("a random number", "draw all of them before, and scan over them")
     if g is None:
-        return _default
+        return _default()
     return g if isinstance(g, np.random.Generator) else _seeded(g)
 
 

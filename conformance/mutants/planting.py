@@ -132,14 +132,14 @@ def mutated_op(
     vjps: Mapping[str, Callable[..., Any]] | None = None,
 ) -> Iterator[None]:
     """The op with another forward or other VJPs, inside."""
-    before = op.forward, op.vjps, op.small
+    before = op.forward, op.vjps, op.quick
     if forward is not None:
-        op.forward, op.small = forward, None
+        op.forward, op.quick = forward, None
     op.vjps = {**op.vjps, **(vjps or {})}
     try:
         yield
     finally:
-        op.forward, op.vjps, op.small = before
+        op.forward, op.vjps, op.quick = before
 
 
 @contextlib.contextmanager

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from pytest_benchmark.storage.file import FileStorage
 
-from benchmarks import history, ops, overview, steps
+from benchmarks import history, memory, ops, overview, steps
 from benchmarks.case import arrays, build
 from benchmarks.op_calls import names, op_of
 from benchmarks.results import OURS, Row, Run
@@ -39,8 +39,9 @@ def test_every_size_is_measured() -> None:
 def test_all_compute_the_same(case: Any) -> None:
     """Which `build` holds them to, in float32."""
     subjects, absent = build(case)
-    assert {"minigrad", "torch"} <= set(subjects)
-    assert set(subjects) | set(absent) >= {OURS, "torch", "HIPS autograd"}
+    peers = ["numpy"] if case.part == "no_grad" else ["torch", "HIPS autograd"]
+    assert {OURS, peers[0]} <= set(subjects)
+    assert set(subjects) | set(absent) >= {OURS, *peers}
     n_inputs = sum(
         len(a) if isinstance(a, list) else isinstance(a, np.ndarray)
         for a in ops.call(case.name, case.size)
@@ -63,7 +64,19 @@ def test_a_peer_that_computes_something_else_is_seen(
 )
 def test_steps_compute_the_same(case: Any) -> None:
     subjects, absent = build(case)
-    assert len(subjects) == 2 and not absent
+    assert len(subjects) == (3 if case.name == "import" else 2) and not absent
+
+
+@pytest.mark.parametrize("library", memory.LIBRARIES)
+@pytest.mark.parametrize("name", memory.CHAINS)
+def test_chains_have_a_gradient(library: str, name: str) -> None:
+    memory.run(__import__(library), name, 10)
+
+
+def test_a_peak_is_measured() -> None:
+    """Of one array at the least, and of no more than each op could have made."""
+    found = memory.peak("minigrad", "x + 1")
+    assert 4 * memory.NUMBERS <= found <= 8 * memory.NUMBERS * memory.LENGTH
 
 
 ROWS = [

@@ -73,7 +73,7 @@ nn.Dropout()(x, mask=mg.ones(2, 3))
 nn.CrossEntropyLoss(reduction="avg")(x, mg.tensor([0, 1]))
     ArgumentError: cross_entropy: reduction must be "mean", "sum" or "none", not 'avg'
 nn.CrossEntropyLoss()(x, mg.tensor([0, 5]))
-    IndexRangeError: nll_loss: label 5 is out of range: expected 0..2
+    IndexRangeError: cross_entropy: label 5 is out of range: expected 0..2
 nn.MSELoss()(x, mg.ones(2))
     ShapeError: mse_loss: input and target must have the same shape; they are (2, 3)
 nn.MSELoss(reduction="avg")(x, x)

@@ -1,11 +1,13 @@
 """Two Python threads that train two models at once: each as if it were alone."""
 
+import sys
 import threading
 
 import numpy as np
 import pytest
 
 import minigrad as mg
+from minigrad import _backend
 
 WIDTH = 160  # its square is past the size from which kernels let others run
 STEPS = 8
@@ -48,3 +50,55 @@ def test_two_models_at_once(repeat):
         assert together[seed][0] == losses and losses[-1] < losses[0]
         for ours, theirs in zip(together[seed][1], weights, strict=True):
             assert np.array_equal(ours, theirs)
+
+
+LARGE = np.linspace(0.1, 1.0, 1 << 20, dtype=np.float32).reshape(1024, 1024)
+CALLS = {
+    "a pair": lambda x: x + x,
+    "a map": mg.exp,
+    "a choice": lambda x: mg.where(x > 0.5, x, 0.0),
+    "a reduction": lambda x: x.sum(0),
+    "rows": lambda x: mg.softmax(x, -1),
+    "a product": lambda x: x @ x,
+    "layer norm": lambda x: mg.layer_norm(x, x.shape[1:]),
+    "cat": lambda x: mg.cat([x, x]),
+    "gather": lambda x: mg.gather(x, 1, ROWS),
+    "embedding": lambda x: mg.embedding(ROWS, x),
+    "a loss": lambda x: mg.cross_entropy(x, ROWS[0]),
+}
+ROWS = mg.tensor(np.tile(np.arange(1024), (64, 1)))
+
+
+def let_others_run(call):
+    """Whether another thread came to run while the call was made, again and again.
+
+    It can't take its turn: only a thread that lets go of the interpreter lets it run.
+    """
+    go, ran = threading.Lock(), []
+    go.acquire()
+    other = threading.Thread(target=lambda: ran.append(go.acquire()))
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1000)
+    try:
+        other.start()
+        go.release()
+        for _ in range(300):
+            call()
+            if ran:
+                break
+        return bool(ran)
+    finally:
+        sys.setswitchinterval(before)
+        other.join()
+
+
+@pytest.mark.skipif(_backend.PURE, reason="the plain twin is Python")
+@pytest.mark.parametrize("name", CALLS)
+def test_a_large_kernel_lets_other_threads_run(name):
+    x = mg.tensor(LARGE)
+    assert let_others_run(lambda: CALLS[name](x))
+
+
+def test_a_small_kernel_does_not():
+    x = mg.tensor(LARGE[:4, :4])
+    assert not let_others_run(lambda: x + x)

@@ -1,0 +1,32 @@
+/* A part of `_array.h`: the largest and the smallest of two vectors, an instruction each
+   where the compilers' vectors need five. The second operand if one is NaN. */
+
+#if BYTES == 64 && DOUBLE
+#define BOTH(name, x, y) (VECTOR)_mm512_##name##_pd((__m512d)(x), (__m512d)(y))
+#elif BYTES == 64
+#define BOTH(name, x, y) (VECTOR)_mm512_##name##_ps((__m512)(x), (__m512)(y))
+#elif BYTES == 32 && DOUBLE
+#define BOTH(name, x, y) (VECTOR)_mm256_##name##_pd((__m256d)(x), (__m256d)(y))
+#elif BYTES == 32
+#define BOTH(name, x, y) (VECTOR)_mm256_##name##_ps((__m256)(x), (__m256)(y))
+#endif
+
+INLINE VECTOR NAME(most)(VECTOR x, VECTOR y)
+{
+#ifdef BOTH
+    return BOTH(max, x, y);
+#else
+    return NAME(pick)(x > y, x, y);
+#endif
+}
+
+INLINE VECTOR NAME(least)(VECTOR x, VECTOR y)
+{
+#ifdef BOTH
+    return BOTH(min, x, y);
+#else
+    return NAME(pick)(x < y, x, y);
+#endif
+}
+
+#undef BOTH

@@ -1,0 +1,200 @@
+/* A part of `_array.h`: a pass over one array or two. */
+
+#define MAP(name, expression) \
+    static void NAME(map_##name)( \
+        const void *left, const void *right, void *to, ptrdiff_t n, double p, double q) \
+    { \
+        const REAL *x = left, *y = right; \
+        REAL *out = to; \
+        const REAL low = (REAL)p, high = (REAL)q; \
+        (void)low, (void)high; \
+        for (ptrdiff_t i = 0; i < n; i++) { \
+            REAL a = x[i], b = y[i]; \
+            (void)b; \
+            out[i] = (REAL)(expression); \
+        } \
+    }
+
+/* One operand, as a vector. */
+#define MAP_VECTOR(name) \
+    static void NAME(map_##name)( \
+        const void *left, const void *right, void *to, ptrdiff_t n, double p, double q) \
+    { \
+        char *const at[4] = {to, (char *)left, (char *)left, (char *)left}; \
+        const ptrdiff_t stride[4] = {0}; \
+        (void)right, (void)p, (void)q; \
+        NAME(op_##name)(at, stride, 1, n); \
+    }
+
+/* An expression of a vector, a, for numbers s of which is_near holds. That is looked at
+   once for many: `follow`
+   brings the one of them that is furthest off into `seen`. `rare` computes the others,
+   infinity and NaN among them. */
+#define MAP_NEAR(name, start, follow, is_near, expression, rare) \
+    static void NAME(map_##name)( \
+        const void *left, const void *right, void *to, ptrdiff_t n, double p, double q) \
+    { \
+        const REAL *x = left; \
+        REAL *out = to; \
+        (void)right, (void)p, (void)q; \
+        for (ptrdiff_t done = 0; done < n; done += 512, x += 512, out += 512) { \
+            const ptrdiff_t count = n - done < 512 ? n - done : 512; \
+            VECTOR seen = NAME(all)(start), odd = {0}; \
+            ptrdiff_t near = 1; \
+            EACH_PART(count) \
+            { \
+                VECTOR a = NAME(some)(x + i, k, 1); \
+                seen = follow; \
+                odd += a * 0; /* NaN from infinity on */ \
+                NAME(put)(out + i, k, expression); \
+            } \
+            for (ptrdiff_t i = 0; i < LANES; i++) { \
+                REAL s = seen[i] + odd[i]; \
+                near &= is_near; \
+            } \
+            for (ptrdiff_t i = 0; !near && i < count; i++) { \
+                REAL s = x[i]; \
+                double a = x[i]; \
+                if (!(is_near)) { \
+                    out[i] = (REAL)(rare); \
+                } \
+            } \
+        } \
+    }
+
+MAP_VECTOR(neg)
+MAP_VECTOR(abs)
+MAP_VECTOR(sign)
+MAP_VECTOR(exp)
+MAP_VECTOR(tanh)
+MAP_VECTOR(sigmoid)
+MAP_VECTOR(relu)
+MAP_VECTOR(softsign)
+MAP(sqrt, SQRT(a))
+#if !DOUBLE
+
+/* The logarithm of a normal number, and of what its rounding lost. x = 2**n (1 + f), with
+   1 + f between sqrt(1/2) and sqrt(2); log(1 + f) is f - f**2 / 2 + f**3 P(f). */
+INLINE VECTOR NAME(log)(VECTOR x, VECTOR lost, int is_sum)
+{
+    BITS above = (BITS)x - 0x3f3504f3; /* sqrt(1/2) */
+    MASK exponent = (MASK)above >> 23;
+    VECTOR f = (VECTOR)((BITS)x - ((BITS)exponent << 23)) - 1;
+    VECTOR n = __builtin_convertvector(exponent, VECTOR);
+    if (is_sum) { /* it counts where the sum is near 1 */
+        MASK near = exponent < 25;
+        f += NAME(pick)(near, lost * (VECTOR)((BITS)(127 - exponent) << 23), (VECTOR){0});
+    }
+    VECTOR z = f * f, w = z * z;
+    VECTOR y = (f * -0.25000009f + 0.33333313f) + z * (f * -0.16668005f + 0.20002124f)
+        + w * ((f * -0.12405343f + 0.14219451f) + z * (f * -0.11677505f + 0.11888709f)
+               + w * 0.067476921f);
+    return f + (n * -2.12194440e-4f - 0.5f * z + y * f * z) + n * 0.693359375f;
+}
+
+INLINE VECTOR NAME(log1p)(VECTOR x)
+{
+    VECTOR sum = x + 1;
+    return NAME(log)(sum, x - (sum - 1), 1);
+}
+
+INLINE VECTOR NAME(expm1)(VECTOR x)
+{
+    MASK n;
+    VECTOR rest = NAME(reduced)(x, &n), power = NAME(power_of_2)((BITS)n);
+    return rest * power + (power - 1);
+}
+
+#if FUSED
+/* x = n pi/2 + r, and the sine or cosine of r; `quarters` more of a turn. */
+INLINE VECTOR NAME(sin)(VECTOR x, int quarters)
+{
+    VECTOR shifted = x * 0.636619772f + ROUNDER_OF_FLOAT, n = shifted - ROUNDER_OF_FLOAT;
+    VECTOR r = x - n * 1.57080078f; /* 17 bits of pi/2, then the rest */
+    r = r + n * 4.454455e-6f;
+    r = r + n * 1.6513996e-13f;
+    VECTOR z = r * r;
+    VECTOR odd = r + r * z * (-1.6666655e-1f + z * (8.33216e-3f + z * -1.9515217e-4f));
+    VECTOR even = 1 - 0.5f * z
+        + z * z * (4.1666646e-2f + z * (-1.3887315e-3f + z * 2.4433082e-5f));
+    MASK turn = (MASK)shifted + quarters;
+    VECTOR y = NAME(pick)((turn & 1) != 0, even, odd);
+    return (VECTOR)((MASK)y ^ ((turn & 2) << 30));
+}
+#endif
+
+#define NORMAL s >= 0x1p-126f && s < INFINITY
+#define ABOVE_MINUS_1 s > -0.999f && s < 1e30f && s != 0
+MAP_NEAR(log, 1, NAME(least)(a, seen), (NORMAL), NAME(log)(a, a, 0), log(a))
+MAP_NEAR(log1p, 1, NAME(least)(a, seen), (ABOVE_MINUS_1), NAME(log1p)(a), log1p(a))
+#define MODERATE (s < 30000 && s > -30000)
+#define FARTHER NAME(most)(NAME(magnitude)(a), seen)
+#if FUSED
+MAP_NEAR(sin, 0, FARTHER, MODERATE, NAME(sin)(a, 0), sin(a))
+MAP_NEAR(cos, 0, FARTHER, MODERATE, NAME(sin)(a, 1), cos(a))
+#else
+MAP(sin, sin(a))
+MAP(cos, cos(a))
+#endif
+#define IN_RANGE (s < 87 && s > -87 && s != 0) /* -0 stays */
+#define FARTHEST NAME(most)(NAME(pick)(a == 0, NAME(all)(100), NAME(magnitude)(a)), seen)
+MAP_NEAR(expm1, 1, FARTHEST, IN_RANGE, NAME(expm1)(a), expm1(a))
+/* Far below 0, e**x has lost digits that x e**x has. */
+#define ABOVE (s > -86 && s < INFINITY)
+MAP_NEAR(silu, 1, NAME(least)(a, seen), ABOVE, a * NAME(sigmoid)(a), minigrad_silu(a))
+MAP(softplus, minigrad_wide_softplus(a, p, q))
+MAP(softplus_grad, (b * p > q ? 1.0 : minigrad_wide_gate(b * p)) * a)
+MAP(silu_grad, minigrad_wide_gate(b) * (1.0 + b * minigrad_wide_gate(-(double)b)) * a)
+#endif
+MAP(clip, a < low ? low : a > high ? high : a)
+/* Gradients: a is the cotangent, b the output, or the input where it is named so. */
+MAP(relu_grad, b <= 0 ? 0 : a)
+MAP(tanh_grad, (a + a * b) * (1 - b))
+MAP(sigmoid_grad, a * b * (1 - b))
+MAP(abs_grad, a * (REAL)((b > 0) - (b < 0)))
+MAP(clip_grad, b <= low || b >= high ? 0 : a)
+
+#define NAMED(name) {#name, NAME(map_##name)},
+
+static const minigrad_named_map NAME(maps)[] = {
+    NAMED(neg) NAMED(abs) NAMED(sign) NAMED(exp) NAMED(tanh) NAMED(sigmoid) NAMED(relu)
+    NAMED(softsign) NAMED(sqrt) NAMED(clip) NAMED(relu_grad) NAMED(tanh_grad)
+    NAMED(sigmoid_grad) NAMED(abs_grad) NAMED(clip_grad)
+#if !DOUBLE
+    NAMED(log) NAMED(log1p) NAMED(silu) NAMED(sin) NAMED(cos) NAMED(expm1)
+    NAMED(softplus) NAMED(softplus_grad) NAMED(silu_grad)
+#endif
+    {0, 0}
+};
+
+/* A loop each, as the compiler uses vectors where the steps are known. */
+static void NAME(select)(
+    const char *c, const void *left, ptrdiff_t step_x, const void *right,
+    ptrdiff_t step_y, void *to, ptrdiff_t n)
+{
+    const REAL *x = left, *y = right, a = n ? *x : 0, b = n ? *y : 0;
+    REAL *out = to;
+    for (ptrdiff_t i = 0; step_x && step_y && i < n; i++) {
+        REAL p = x[i], q = y[i];
+        out[i] = c[i] ? p : q;
+    }
+    for (ptrdiff_t i = 0; step_x && !step_y && i < n; i++) {
+        REAL p = x[i];
+        out[i] = c[i] ? p : b;
+    }
+    for (ptrdiff_t i = 0; !step_x && i < n; i++) {
+        REAL q = step_y ? y[i] : b;
+        out[i] = c[i] ? a : q;
+    }
+}
+
+static void NAME(bounds)(const int64_t *x, ptrdiff_t n, int64_t *least, int64_t *most)
+{
+    int64_t low = *least, high = *most;
+    for (ptrdiff_t i = 0; i < n; i++) {
+        low = x[i] < low ? x[i] : low;
+        high = x[i] > high ? x[i] : high;
+    }
+    *least = low;
+    *most = high;
+}

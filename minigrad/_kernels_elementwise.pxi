@@ -1,0 +1,336 @@
+# A part of `_kernels.pyx`: a pass over one array or two.
+
+cdef minigrad_map _find_map(const minigrad_array *kernels, const char *name) noexcept:
+    cdef const minigrad_named_map *entry = kernels.maps
+    while entry.name != NULL:
+        if strcmp(entry.name, name) == 0:
+            return entry.run
+        entry += 1
+    return NULL
+
+
+@cython.final
+cdef class _Map(Quick):
+    """A function of one array, or a gradient: of a cotangent and what it belongs to.
+
+    What it has no kernel for goes to its plain twin.
+    """
+
+    cdef minigrad_map of_float
+    cdef minigrad_map of_double
+    cdef object twin
+    cdef Py_ssize_t most
+
+    def __init__(self, str name, Py_ssize_t most=PY_SSIZE_T_MAX):
+        self.most = most
+        self.of_float = _find_map(_floats, name.encode())
+        self.of_double = _find_map(_doubles, name.encode())
+        self.twin = getattr(plain, name, None)
+
+    cdef minigrad_map of(self, object x) noexcept:
+        cdef int kind = -1
+        if cnp.PyArray_Check(x):
+            kind = cnp.PyArray_TYPE(<cnp.ndarray>x)
+        if kind == cnp.NPY_FLOAT:
+            return self.of_float
+        return self.of_double if kind == cnp.NPY_DOUBLE else NULL
+
+    cdef object run(self, tuple raw):
+        cdef object x = raw[0]
+        cdef minigrad_map run = self.of(x)
+        cdef double low = 0.0, high = 0.0
+        if len(raw) == 3:
+            if type(raw[1]) is not float or type(raw[2]) is not float:
+                return None
+            low, high = raw[1], raw[2]
+        if run == NULL or cnp.PyArray_SIZE(<cnp.ndarray>x) > self.most:
+            return None
+        return _mapped(run, x, x, low, high)
+
+    def __call__(self, x, y=None, double low=0.0, double high=0.0):
+        cdef minigrad_map run = self.of(x)
+        if y is None:
+            if run == NULL:
+                return self.twin(x, low, high)
+            return _mapped(run, x, x, low, high)
+        if run == NULL or not _is_alike(<cnp.ndarray>x, <cnp.ndarray>y):
+            return self.twin(x, y, low, high)
+        return _mapped(run, x, y, low, high)
+
+
+cdef enum:
+    SPREAD = 1024  # numbers of a buffer that stands for one number, repeated
+
+
+cdef bint _is_one(cnp.ndarray x) noexcept:
+    """Whether it is one number, seen many times."""
+    cdef int d
+    for d in range(x.ndim):
+        if x.strides[d] != 0 and x.shape[d] != 1:
+            return False
+    return True
+
+
+cdef cnp.ndarray _of_one(minigrad_map run, cnp.ndarray x, object y, double low, double high):
+    """`_mapped` of one number seen many times, without a copy of all of them."""
+    cdef cnp.ndarray b = _dense(y), out = _like(b), buffer
+    cdef Py_ssize_t n = cnp.PyArray_SIZE(b), item = cnp.PyArray_ITEMSIZE(b), start = 0
+    buffer = np.full(SPREAD, x.item(0), x.dtype)
+    with nogil:
+        while start < n:
+            run(
+                buffer.data, b.data + start * item, out.data + start * item,
+                min(<Py_ssize_t>SPREAD, n - start), low, high,
+            )
+            start += SPREAD
+    return out
+
+
+cdef cnp.ndarray _mapped(minigrad_map run, object x, object y, double low, double high):
+    if y is not x and cnp.PyArray_SIZE(<cnp.ndarray>x) > SPREAD and _is_one(<cnp.ndarray>x):
+        return _of_one(run, <cnp.ndarray>x, y, low, high)
+    cdef cnp.ndarray a = _dense(x), b = a if y is x else _dense(y), out = _like(a)
+    cdef Py_ssize_t n = cnp.PyArray_SIZE(a)
+    if n < RELEASE:
+        run(a.data, b.data, out.data, n, low, high)
+    else:
+        with nogil:
+            run(a.data, b.data, out.data, n, low, high)
+    return out
+
+
+exp = _Map("exp")
+tanh = _Map("tanh")
+sigmoid = _Map("sigmoid")
+log = _Map("log")
+log1p = _Map("log1p")
+expm1 = _Map("expm1")
+sin = _Map("sin")
+cos = _Map("cos")
+silu = _Map("silu")
+sign = _Map("sign")
+relu = _Map("relu")
+relu_grad = _Map("relu_grad")
+tanh_grad = _Map("tanh_grad")
+sigmoid_grad = _Map("sigmoid_grad")
+abs_grad = _Map("abs_grad")
+_softplus = _Map("softplus")
+_clip = _Map("clip")
+clip_grad = _Map("clip_grad")
+silu_grad = _Map("silu_grad")
+softplus_grad = _Map("softplus_grad")
+
+
+def softplus(x, double beta, double threshold):
+    return _softplus(x, None, beta, threshold)
+
+
+def clip(x, double low, double high):
+    return _clip(x, None, low, high)
+
+
+# -- two arrays, or an array and a number ----------------------------------------------
+
+cdef long long EXACT = 1 << 24  # up to here, an int is a float32
+
+
+@cython.final
+cdef class _Pair(Quick):
+    """Of arrays of one float dtype, one of them shaped as the other's last dims."""
+
+    cdef minigrad_pair of_float
+    cdef minigrad_pair of_double
+    cdef bint is_test  # its results are bools
+    cdef Py_ssize_t most
+
+    def __init__(self, str name, bint is_test=False, Py_ssize_t most=PY_SSIZE_T_MAX):
+        self.most = most
+        self.of_float = _find_pair(_floats, name.encode())
+        self.of_double = _find_pair(_doubles, name.encode())
+        self.is_test = is_test
+
+    cdef object run(self, tuple raw):
+        cdef object x = raw[0], y = raw[1]
+        cdef cnp.ndarray a, b, large, small
+        cdef int extra
+        if not cnp.PyArray_Check(x):
+            return self.with_number(y, x, True)
+        if not cnp.PyArray_Check(y):
+            return self.with_number(x, y, False)
+        a, b = <cnp.ndarray>x, <cnp.ndarray>y
+        if not (_is_ready(a) and _is_ready(b) and cnp.PyArray_TYPE(a) == cnp.PyArray_TYPE(b)):
+            return None
+        extra = cnp.PyArray_NDIM(a) - cnp.PyArray_NDIM(b)
+        large, small = (a, b) if extra >= 0 else (b, a)
+        if memcmp(
+            cnp.PyArray_DIMS(large) + (extra if extra >= 0 else -extra),
+            cnp.PyArray_DIMS(small),
+            cnp.PyArray_NDIM(small) * sizeof(cnp.npy_intp),
+        ):
+            return None
+        return self.filled(
+            large, a.data, cnp.PyArray_SIZE(a), b.data, cnp.PyArray_SIZE(b)
+        )
+
+    cdef object with_number(self, object array, object number, bint first):
+        """The number takes the array's dtype."""
+        cdef cnp.ndarray a
+        cdef double wide
+        cdef float narrow
+        cdef void *at
+        if not cnp.PyArray_Check(array) or not _is_ready(<cnp.ndarray>array):
+            return None
+        if type(number) is not float and not (
+            type(number) is int and -EXACT < number < EXACT
+        ):
+            return None
+        a = <cnp.ndarray>array
+        wide = number
+        narrow = <float>wide
+        at = <void *>&narrow if cnp.PyArray_TYPE(a) == cnp.NPY_FLOAT else <void *>&wide
+        if first:
+            return self.filled(a, at, 1, a.data, cnp.PyArray_SIZE(a))
+        return self.filled(a, a.data, cnp.PyArray_SIZE(a), at, 1)
+
+    cdef object filled(
+        self, cnp.ndarray like, const void *x, Py_ssize_t n_x, const void *y, Py_ssize_t n_y
+    ):
+        if cnp.PyArray_SIZE(like) > self.most:
+            return None
+        cdef minigrad_pair run = (
+            self.of_float if cnp.PyArray_TYPE(like) == cnp.NPY_FLOAT else self.of_double
+        )
+        cdef cnp.ndarray out = _new(
+            like.ndim, like.shape, cnp.NPY_BOOL if self.is_test else cnp.PyArray_TYPE(like)
+        )
+        if cnp.PyArray_SIZE(like) < RELEASE:
+            run(x, n_x, y, n_y, out.data)
+        else:
+            with nogil:
+                run(x, n_x, y, n_y, out.data)
+        return out
+
+
+cdef minigrad_pair _find_pair(const minigrad_array *kernels, const char *name) noexcept:
+    cdef const minigrad_named_pair *entry = kernels.pairs
+    while strcmp(entry.name, name):
+        entry += 1
+    return entry.run
+
+
+cdef inline bint _is_ready(cnp.ndarray a) noexcept:
+    """Whether it is a row-major array of floats, with at least one."""
+    cdef int kind = cnp.PyArray_TYPE(a)
+    return (
+        (kind == cnp.NPY_FLOAT or kind == cnp.NPY_DOUBLE)
+        and cnp.PyArray_IS_C_CONTIGUOUS(a)
+        and cnp.PyArray_ISALIGNED(a)
+        and cnp.PyArray_ISNOTSWAPPED(a)
+        and cnp.PyArray_SIZE(a) > 0
+    )
+
+
+cdef inline bint _is_alike(cnp.ndarray x, cnp.ndarray y) noexcept:
+    """Whether they have the same dtype and shape."""
+    return cnp.PyArray_TYPE(x) == cnp.PyArray_TYPE(y) and cnp.PyArray_SAMESHAPE(x, y)
+
+
+cdef enum Truth:
+    AND
+    OR
+    NOT
+
+
+@cython.final
+cdef class _Logic(Quick):
+    """Of arrays of bools, of one shape."""
+
+    cdef Truth kind
+
+    def __init__(self, Truth kind):
+        self.kind = kind
+
+    cdef object run(self, tuple raw):
+        cdef cnp.ndarray x, y, out
+        cdef Py_ssize_t i
+        cdef const unsigned char *a
+        cdef const unsigned char *b
+        cdef unsigned char *to
+        cdef object other = raw[0] if self.kind == NOT else raw[1]
+        if not cnp.PyArray_Check(raw[0]) or not cnp.PyArray_Check(other):
+            return None
+        x, y = raw[0], other
+        if cnp.PyArray_TYPE(x) != cnp.NPY_BOOL or not _is_alike(x, y):
+            return None
+        x, y = _dense(x), _dense(y)
+        out = cnp.PyArray_EMPTY(x.ndim, x.shape, cnp.NPY_BOOL, 0)
+        a, b, to = <unsigned char *>x.data, <unsigned char *>y.data, <unsigned char *>out.data
+        with nogil:
+            if self.kind == NOT:
+                for i in range(cnp.PyArray_SIZE(x)):
+                    to[i] = not a[i]
+            elif self.kind == OR:
+                for i in range(cnp.PyArray_SIZE(x)):
+                    to[i] = a[i] | b[i]
+            else:
+                for i in range(cnp.PyArray_SIZE(x)):
+                    to[i] = a[i] & b[i]
+        return out
+
+
+# -- choices -------------------------------------------------------------------------
+
+
+def where(condition, x, y):
+    cdef object chosen = _where(condition, x, y)
+    return plain.where(condition, x, y) if chosen is None else chosen
+
+
+@cython.final
+cdef class _Where(Quick):
+    cdef object run(self, tuple raw):
+        return _where(raw[0], raw[1], raw[2])
+
+
+cdef object _where(object condition, object x, object y):
+    """None where numpy is needed."""
+    cdef cnp.ndarray c, like, out
+    cdef float floats[2]
+    cdef double doubles[2]
+    cdef const void *at[2]
+    cdef Py_ssize_t step[2]
+    cdef Py_ssize_t n, i
+    cdef const minigrad_array *kernels = NULL
+    cdef list given = [x, y]
+    if not cnp.PyArray_Check(condition) or not (cnp.PyArray_Check(x) or cnp.PyArray_Check(y)):
+        return None
+    like = <cnp.ndarray>(x if cnp.PyArray_Check(x) else y)
+    kernels = _kernels(like)
+    if (
+        kernels == NULL
+        or cnp.PyArray_TYPE(<cnp.ndarray>condition) != cnp.NPY_BOOL
+        or not cnp.PyArray_SAMESHAPE(like, <cnp.ndarray>condition)
+    ):
+        return None
+    for i in range(2):
+        step[i] = cnp.PyArray_Check(given[i])
+        if step[i]:
+            if not _is_alike(<cnp.ndarray>given[i], like):
+                return None
+            given[i] = _dense(given[i])
+            at[i] = (<cnp.ndarray>given[i]).data
+        elif type(given[i]) is float:
+            doubles[i] = given[i]
+            floats[i] = <float>doubles[i]
+            at[i] = <void *>&floats[i] if kernels == _floats else <void *>&doubles[i]
+        else:
+            return None
+    c = _dense(condition)
+    out = _new(like.ndim, like.shape, cnp.PyArray_TYPE(like))
+    n = cnp.PyArray_SIZE(c)
+    if n < RELEASE:
+        kernels.select(<char *>c.data, at[0], step[0], at[1], step[1], out.data, n)
+    else:
+        with nogil:
+            kernels.select(<char *>c.data, at[0], step[0], at[1], step[1], out.data, n)
+    return out
