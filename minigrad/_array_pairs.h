@@ -42,7 +42,6 @@ PAIR(mul, REAL, a * b)
 PAIR(div, REAL, a / b)
 PAIR(maximum, REAL, a >= b || a != a ? a : b)
 PAIR(minimum, REAL, a <= b || a != a ? a : b)
-PAIR(pow, REAL, pow((double)a, (double)b))
 PAIR(eq, unsigned char, a == b)
 PAIR(ne, unsigned char, a != b)
 PAIR(lt, unsigned char, a < b)
@@ -54,7 +53,6 @@ PAIR(ge, unsigned char, a >= b)
 
 static const minigrad_named_pair NAME(pairs)[] = {
     PAIRED(add) PAIRED(sub) PAIRED(mul) PAIRED(div) PAIRED(maximum) PAIRED(minimum)
-    PAIRED(pow)
     PAIRED(eq) PAIRED(ne) PAIRED(lt) PAIRED(le) PAIRED(gt) PAIRED(ge)
     {0, 0}
 };

@@ -186,7 +186,6 @@ QUICK = {
             "sum", "amax", "amin", "logsumexp", "softmax", "log_softmax", "cumsum",
         )
     },
-    "pow": _Pair("pow", False, 64),  # beyond, numpy's is quicker
     "tanh": _Map("tanh", 1024),  # numpy's takes half the time
     "logical_and": _Logic(AND),
     "logical_or": _Logic(OR),

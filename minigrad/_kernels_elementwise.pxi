@@ -141,10 +141,8 @@ cdef class _Pair(Quick):
     cdef minigrad_pair of_float
     cdef minigrad_pair of_double
     cdef bint is_test  # its results are bools
-    cdef Py_ssize_t most
 
-    def __init__(self, str name, bint is_test=False, Py_ssize_t most=PY_SSIZE_T_MAX):
-        self.most = most
+    def __init__(self, str name, bint is_test=False):
         self.of_float = _find_pair(_floats, name.encode())
         self.of_double = _find_pair(_doubles, name.encode())
         self.is_test = is_test
@@ -195,8 +193,6 @@ cdef class _Pair(Quick):
     cdef object filled(
         self, cnp.ndarray like, const void *x, Py_ssize_t n_x, const void *y, Py_ssize_t n_y
     ):
-        if cnp.PyArray_SIZE(like) > self.most:
-            return None
         cdef minigrad_pair run = (
             self.of_float if cnp.PyArray_TYPE(like) == cnp.NPY_FLOAT else self.of_double
         )
