@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from . import (
@@ -10,10 +11,8 @@ from . import (
     errors,
     functional,
     losses,
-    nn,
     op,
     ops,
-    optim,
     reductions,
     rng,
 )
@@ -32,9 +31,6 @@ from .creation import (
     randn,
     zeros,
 )
-from .custom import custom_op
-from .derivatives import hessian, hvp, jacobian, jvp, vjp
-from .derived import Derived, derive
 from .gradcheck import gradcheck, gradgradcheck
 from .interop import from_dlpack
 from .mode import enable_grad, is_grad_enabled, no_grad
@@ -107,6 +103,30 @@ for _name, _op in op.OPS.items():
     if _op.is_method and not hasattr(Tensor, _name):
         setattr(Tensor, _name, _op.run)
 
-if TYPE_CHECKING:
+_LATER = {
+    **dict.fromkeys(("nn", "optim")),
+    "custom_op": "custom",
+    **dict.fromkeys(("hessian", "hvp", "jacobian", "jvp", "vjp"), "derivatives"),
+    **dict.fromkeys(("Derived", "derive"), "derived"),
+}
+"""What not everybody uses, and the module that it is in: imported when it is used."""
 
-    def __getattr__(name: str) -> Any: ...
+
+def __getattr__(name: str) -> Any:
+    if name not in _LATER:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module = import_module(f".{_LATER[name] or name}", __name__)
+    found = module if _LATER[name] is None else getattr(module, name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_LATER})
+
+
+if TYPE_CHECKING:
+    from . import nn, optim
+    from .custom import custom_op
+    from .derivatives import hessian, hvp, jacobian, jvp, vjp
+    from .derived import Derived, derive

@@ -74,17 +74,21 @@ class Op(_backend.OpCore):
         self.vjps = {}
         self.shapes = shapes
         self.quick = quick
-        self.signature = inspect.signature(forward)
         self.joint = None
         self._read_signature()
         self.prepare()
         if registered:
             OPS[self.name] = self
 
+    @functools.cached_property
+    def signature(self) -> inspect.Signature:
+        """Of the forward."""
+        return inspect.signature(self.forward)
+
     def _read_signature(self) -> None:
-        parameters = list(self.signature.parameters.values())
-        kinds = [_kind(p.annotation) for p in parameters]
-        self.params = tuple(p.name for p in parameters)
+        parameters, returned = _parameters(self.forward)
+        kinds = [_kind(annotation) for _, annotation, _, _ in parameters]
+        self.params = tuple(name for name, _, _, _ in parameters)
         self.variadic = kinds[0] == "Arrays"
         self.positions = tuple(
             i for i, k in enumerate(kinds) if k in ("Array", "Arrays", "Index")
@@ -92,17 +96,17 @@ class Op(_backend.OpCore):
         self.names = tuple(self.params[i] for i in self.positions)
         self.promoting = tuple(i for i, k in enumerate(kinds) if k == "Array")
         self.sequences = tuple(
-            i for i, p in enumerate(parameters) if "Sequence" in str(p.annotation)
+            i for i, (_, a, _, _) in enumerate(parameters) if "Sequence" in str(a)
         )
-        stars = [i for i, p in enumerate(parameters) if p.kind is p.VAR_POSITIONAL]
+        stars = [i for i, (*_, k) in enumerate(parameters) if k == "*"]
         self.star = stars[0] if stars else None  # where a call may give any number
-        self.by_position = all(p.kind is p.POSITIONAL_OR_KEYWORD for p in parameters)
-        self.returns_tuple = "tuple" in str(self.signature.return_annotation)
+        self.by_position = all(k == "" for *_, k in parameters)
+        self.returns_tuple = "tuple" in str(returned)
         self.n_params = len(kinds) - len(self.positions)
         self.n_args = len(kinds)
         self.immediate = self.promoting if self.elementwise else ()
-        self.defaults = tuple(p.default for p in parameters)
-        self.n_needed = sum(p.default is p.empty for p in parameters)
+        self.defaults = tuple(default for _, _, default, _ in parameters)
+        self.n_needed = sum(default is REQUIRED for default in self.defaults)
 
     @property
     def is_method(self) -> bool:
@@ -232,6 +236,44 @@ class Op(_backend.OpCore):
         for p in positions:
             if isinstance(raw[p], np.ndarray) and raw[p].dtype != target:
                 raw[p] = raw[p].astype(target)
+
+
+REQUIRED = inspect.Parameter.empty
+
+
+def _parameters(function: Any) -> tuple[list[tuple[str, Any, Any, str]], Any]:
+    """(name, annotation, default, kind) of each parameter, and what is returned.
+
+    The kind is "" for one that may stand by position, "*" for any number, "name" for
+    one that goes by name. A plain function is read itself: `inspect.signature` takes
+    six times as long, and every op is read when the library is imported.
+    """
+    if not inspect.isfunction(function) or vars(function):
+        return _inspected(function)
+    code, notes = function.__code__, function.__annotations__
+    n, n_named = code.co_argcount, code.co_kwonlyargcount
+    if code.co_posonlyargcount or code.co_flags & inspect.CO_VARKEYWORDS:
+        return _inspected(function)
+    names = code.co_varnames[: n + n_named]
+    given = function.__defaults__ or ()
+    defaults = [*(REQUIRED,) * (n - len(given)), *given]
+    found = [(name, "", d) for name, d in zip(names[:n], defaults, strict=True)]
+    if code.co_flags & inspect.CO_VARARGS:
+        found.append((code.co_varnames[n + n_named], "*", REQUIRED))
+    named = function.__kwdefaults__ or {}
+    found += [(name, "name", named.get(name, REQUIRED)) for name in names[n:]]
+    parameters = [(name, notes.get(name, ""), d, kind) for name, kind, d in found]
+    return parameters, notes.get("return", "")
+
+
+def _inspected(function: Any) -> tuple[list[tuple[str, Any, Any, str]], Any]:
+    signature = inspect.signature(function)
+    found = []
+    for p in signature.parameters.values():
+        kind = "*" if p.kind is p.VAR_POSITIONAL else "name"
+        kind = "" if p.kind is p.POSITIONAL_OR_KEYWORD else kind
+        found.append((p.name, p.annotation, p.default, kind))
+    return found, signature.return_annotation
 
 
 def find_op(name: str) -> Op:
