@@ -101,7 +101,7 @@ INLINE VECTOR NAME(log1p)(VECTOR x)
 INLINE VECTOR NAME(expm1)(VECTOR x)
 {
     MASK n;
-    VECTOR rest = NAME(reduced)(x, &n), power = NAME(power_of_2)((BITS)n);
+    VECTOR lost, rest = NAME(reduced)(x, &n, &lost), power = NAME(power_of_2)((BITS)n);
     return rest * power + (power - 1);
 }
 
