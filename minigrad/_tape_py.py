@@ -298,7 +298,8 @@ def apply(op: OpCore, args: tuple[Any, ...]) -> Any:
         node = Node()
         node.op = op
         node.args, node.values = tuple(raw), values
-        if mode == 1 and values[0].nbytes >= LARGE:
+        is_view = isinstance(values[0].base, np.ndarray)
+        if mode == 1 and values[0].nbytes >= LARGE and not is_view:
             node.args, node.values = let_go(op, node.args, parents, values)
         node.parents = tuple(parents)
         node.slots = tuple(slots)
