@@ -294,7 +294,9 @@ cdef Node _node_of(OpCore op, tuple args, tuple raw, tuple values):
         minigrad_mode == 1
         and cnp.PyArray_NBYTES(<cnp.ndarray>PyTuple_GET_ITEM(values, 0)) >= _large
         # A view would hold on to nothing less.
-        and not isinstance((<cnp.ndarray>PyTuple_GET_ITEM(values, 0)).base, cnp.ndarray)
+        and not isinstance(
+            cnp.get_array_base(<cnp.ndarray>PyTuple_GET_ITEM(values, 0)), cnp.ndarray
+        )
     ):
         raw, values = let_go(op, raw, parents, values)
     _start(node)
