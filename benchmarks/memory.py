@@ -43,7 +43,7 @@ def show() -> None:
         shown.add_column(heading)
     for name in CHAINS:
         ours, theirs = (peak(library, name) for library in LIBRARIES)
-        verdict = "" if ours <= theirs * 1.01 else " ✗"
+        verdict = "" if ours <= theirs else " ✗"
         shown.add_row(
             name,
             *(f"{size / MEGABYTE:.1f}" for size in (ours, theirs)),

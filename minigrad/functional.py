@@ -81,7 +81,8 @@ def leaky_relu(input: Array, negative_slope: float = 0.01) -> Any:
 )
 def hardsigmoid(input: Array) -> Any:
     """(input + 3) / 6, cut at 0 and 1."""
-    return ops.hardtanh(input + 3.0, 0.0, 6.0) / 6.0
+    # Cut before the sum, which rounds some numbers next to 3 to the kink.
+    return (ops.hardtanh(input, -3.0, 3.0) + 3.0) / 6.0
 
 
 # -- shapes --------------------------------------------------------------------------

@@ -302,7 +302,7 @@ OPS = [
         ("return input * 1.0", "return input * (1.0 - p)"),
     ),
     composite("leaky_relu", "the slope for all", ("input > 0", "input > 9")),
-    composite("hardsigmoid", "from -2 to 2", ("input + 3.0", "input * 1.5 + 3.0")),
+    composite("hardsigmoid", "from -2 to 2", ("input, -3.0", "input * 1.5, -3.0")),
     composite(
         "mse_loss",
         "half the square",

@@ -157,7 +157,11 @@ def with_sums_together(lines: Sequence[Instruction]) -> list[Instruction]:
             y, frame, _ = line.args[-3:]
             group = groups.setdefault((y, frame.reverse), [])
             ready = all(made.get(v, -1) < (*group, i)[0] for v in rows.variables(line))
-            if ready and len(group) <= MOST_LEFTS:
+            # Its own sum once, though without the pass above there may be two of it.
+            again = line.op is not over[gram] and any(
+                lines[j].op is line.op for j in group
+            )
+            if ready and not again and len(group) <= MOST_LEFTS:
                 group.append(i)
     result: list[Instruction | None] = list(lines)
     for group in groups.values():
