@@ -1,5 +1,6 @@
 """What is measured: the same numbers from every subject of a line."""
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -157,7 +158,11 @@ def test_texts_are_of_one_length(name: str) -> None:
 
 @pytest.mark.parametrize("name", engine.LINES)
 def test_engine_lines_compute_the_same(name: str) -> None:
-    found, *references = (make()() for make in engine.engine_makers(name).values())
+    subjects, _ = build(
+        Case("engine", name, (4, 4), partial(engine.engine_makers, name))
+    )
+    found, *references = (subject() for subject in subjects.values())
+    assert references
     for reference in references:
         for a, b in zip(arrays(found), arrays(reference), strict=True):
             assert np.array_equal(a, b)
