@@ -116,8 +116,10 @@ cdef enum:
     SPANS = 64
     ENOUGH = 65536
     # Operations of one product or sum: what a thread must have to do before its start
-    # (20 us) pays, and what is done between two looks for Ctrl-C, under 1 ms.
-    WORTHWHILE = 40_000_000
+    # pays, and what is done between two looks for Ctrl-C, under 1 ms. A start is 20 us,
+    # and more where a core has to wake: with half as many operations a small RNN is
+    # slower on two threads than on one, with twice as many an LSTM 14 %.
+    WORTHWHILE = 20_000_000
     BREATH = 200_000_000
 
 
