@@ -229,3 +229,11 @@ def test_nonsense_is_refused_by_name_or_has_a_meaning(name, nonsense):
                     y.backward(mg.ones_like(y), retain_graph=True)
         except MinigradError:
             pass
+
+
+def test_hardsigmoid_slopes_up_to_the_number_next_to_its_kink():
+    # The sum of that number and 3 is 6.
+    last = np.nextafter(np.float32(3), np.float32(0))
+    x = mg.tensor(np.array([-3, -last, last, 3], np.float32), requires_grad=True)
+    (slope,) = mg.grad(mg.hardsigmoid(x).sum(), x)
+    assert (slope > 0).tolist() == [False, True, True, False]
