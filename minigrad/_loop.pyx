@@ -9,18 +9,18 @@ in this file; products and sums, the machine, and its runs in those included at 
 
 cimport cython
 cimport numpy as cnp
-from cpython.exc cimport PyErr_CheckSignals
 from libc.stdint cimport PTRDIFF_MAX, int64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memset
 
 cdef extern from "<stdlib.h>":
-    void *aligned_alloc(size_t alignment, size_t size)
+    void *aligned_alloc(size_t alignment, size_t size) nogil
+
+cdef extern from "Python.h":
+    int PyErr_CheckSignals() noexcept  # Cython's own raises at once
 
 import math
 import os
-import threading
-from concurrent.futures import ThreadPoolExecutor, wait
 
 import numpy as np
 
@@ -39,6 +39,7 @@ cdef extern from *:
     #define MINIGRAD_CHECKED 0
     #endif
     #include "_simd.h"
+    #include "_threads.h"
 
     /* A flag that one thread raises for others. */
     static inline int minigrad_raised(const int *flag)
@@ -95,6 +96,9 @@ cdef extern from *:
     int minigrad_supported(int i) noexcept nogil
     int minigrad_raised(const int *flag) noexcept nogil
     void minigrad_raise(int *flag) noexcept nogil
+    void minigrad_divide(
+        void (*)(void *, int, int) noexcept nogil, void *, int
+    ) noexcept nogil
     void minigrad_fetch(minigrad_ahead *ahead, Py_ssize_t lines) noexcept nogil
     void minigrad_add(
         minigrad_ahead *, const minigrad_span *, const void *, Py_ssize_t, Py_ssize_t,
@@ -115,11 +119,11 @@ cdef enum:
     # Streams that are fetched ahead, and how many bytes of each at most.
     SPANS = 64
     ENOUGH = 65536
-    # Operations of one product or sum: what a thread must have to do before its start
-    # pays, and what is done between two looks for Ctrl-C, under 1 ms. A start is 20 us,
-    # and more where a core has to wake: with half as many operations a small RNN is
-    # slower on two threads than on one, with twice as many an LSTM 14 %.
-    WORTHWHILE = 20_000_000
+    # Operations of one product or sum: what a thread must have to do before it pays, and
+    # what is done between two looks for Ctrl-C, under 1 ms. 4 million take 40 us, where
+    # a division costs 0.3 us, and 12 if threads sleep; with five times as many a small RNN
+    # gains 44 % from a second thread, not 71 %.
+    WORTHWHILE = 4_000_000
     BREATH = 200_000_000
 
 
@@ -172,8 +176,6 @@ cdef const minigrad_kernels *_kernels(str name, object dtype) except NULL:
 
 # -- threads -------------------------------------------------------------------------
 
-_lock = threading.Lock()
-_pool = None
 cdef int _n_threads = 0
 
 
@@ -188,36 +190,10 @@ cpdef Py_ssize_t get_num_threads() except -1:
 
 
 def set_num_threads(n):
-    global _n_threads, _pool
+    global _n_threads
     if not isinstance(n, int) or isinstance(n, bool) or n < 1:
         raise ArgumentError(f"set_num_threads: n must be a positive int, not {n!r}")
-    with _lock:
-        _n_threads = min(n, 1024)
-        if _pool is not None:
-            _pool.shutdown(wait=False)
-            _pool = None
-
-
-def _forget_pool():
-    """In a child process, whose threads are gone."""
-    global _lock, _pool
-    _lock, _pool = threading.Lock(), None
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_forget_pool)
-
-
-def _submit(*call):
-    """The call's future, or None where no thread can be had."""
-    global _pool
-    with _lock:
-        if _pool is None:
-            _pool = ThreadPoolExecutor(max(1, get_num_threads() - 1), "minigrad")
-        try:
-            return _pool.submit(*call)
-        except RuntimeError:
-            return None
+    _n_threads = min(n, 1024)
 
 
 cdef inline Py_ssize_t _parts(Py_ssize_t n, double work) except -1:
@@ -230,58 +206,59 @@ cdef inline Py_ssize_t _parts(Py_ssize_t n, double work) except -1:
 cdef class _Job:
     """Work in parts that know nothing of each other."""
 
-    cdef int stop
+    cdef int stop  # raised when no part needs to go on
+    cdef bint no_memory, interrupted
+    cdef Py_ssize_t *bounds
     cdef object arrays  # kept for as long as a thread may be at work on them
 
-    cdef int work(self, Py_ssize_t first, Py_ssize_t last, bint breathe) except -1:
+    def __dealloc__(self):
+        free(self.bounds)
+
+    cdef size_t scratch(self, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
+        """How many bytes the work from first to last needs."""
         return 0
 
-    def _work(self, first, last):
-        self.work(first, last, False)
+    cdef void work(
+        self, Py_ssize_t first, Py_ssize_t last, bint breathe, char *scratch
+    ) noexcept nogil:
+        pass
 
     cdef int share(self, Py_ssize_t n, double work, Py_ssize_t unit) except -1:
         """Work on n things, cut in multiples of `unit` among the threads that pay."""
         cdef Py_ssize_t units = (n + unit - 1) // unit, parts = _parts(units, work)
-        if parts == 1:
-            return self.work(0, n, True)
         return self.start([*[i * units // parts * unit for i in range(parts)], n])
 
     cdef int start(self, list bounds) except -1:
-        """Work from each bound to the next: the first part in this thread."""
-        parts = list(zip(bounds, bounds[1:], strict=False))
-        futures = []
-        try:
-            for part in parts[1:]:
-                futures.append(_submit(self._work, *part))
-            self.work(bounds[0], bounds[1], True)
-            for part, future in zip(parts[1:], futures, strict=True):
-                if future is None:
-                    self.work(part[0], part[1], True)
-                else:
-                    future.result()
-        finally:
-            # After an error or Ctrl-C, too, nobody leaves before the others.
-            minigrad_raise(&self.stop)
-            _join([future for future in futures if future is not None])
-        return 0
+        """Work from each bound to the next, each part in any thread."""
+        cdef int i, parts = len(bounds) - 1
+        self.bounds = <Py_ssize_t *>_zeros(parts + 1, sizeof(Py_ssize_t))
+        for i in range(parts + 1):
+            self.bounds[i] = bounds[i]
+        with nogil:
+            minigrad_divide(_part, <void *>self, parts)
+        if self.no_memory:
+            raise MemoryError
+        return -1 if self.interrupted else 0  # the signal's handler has set the error
 
-    cdef int breathe(self) except -1 nogil:
-        """Let Ctrl-C through, which only the main thread hears."""
+    cdef bint breathe(self) noexcept nogil:
+        """Let Ctrl-C through, which only the main thread hears; whether to go on."""
         with gil:
-            PyErr_CheckSignals()
-        return 0
+            self.interrupted = PyErr_CheckSignals() < 0
+        if self.interrupted:
+            minigrad_raise(&self.stop)
+        return not self.interrupted
 
 
-def _join(futures):
-    interrupt = None
-    while True:
-        try:
-            wait(futures)
-            break
-        except KeyboardInterrupt as error:
-            interrupt = error
-    if interrupt is not None:
-        raise interrupt
+cdef void _part(void *job, int part, int is_caller) noexcept nogil:
+    cdef Py_ssize_t first = (<_Job>job).bounds[part], last = (<_Job>job).bounds[part + 1]
+    cdef size_t size = (<_Job>job).scratch(first, last)
+    cdef char *scratch = <char *>aligned_alloc(64, _rounded(size + 1))
+    if scratch == NULL:
+        (<_Job>job).no_memory = True
+        minigrad_raise(&(<_Job>job).stop)
+        return
+    (<_Job>job).work(first, last, is_caller, scratch)
+    free(scratch)
 
 
 cdef inline Py_ssize_t _rounded(Py_ssize_t size) noexcept nogil:
@@ -294,7 +271,6 @@ cdef void *_scratch(size_t size) except NULL:
     if memory == NULL:
         raise MemoryError
     return memory
-
 
 
 cdef void *_zeros(Py_ssize_t n, size_t size) except NULL:

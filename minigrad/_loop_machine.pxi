@@ -162,10 +162,7 @@ cdef class Machine:
         if not run.most:
             return
         parts = _parts(run.most, run.total * self.work)
-        if parts == 1:
-            run.work(0, run.most, True)
-        else:
-            run.start(run.shares(parts))
+        run.start(run.shares(parts) if parts > 1 else [0, run.most])
 
     def prepare(self, arrays, weights, Py_ssize_t rows):
         cdef Steps steps = Steps.__new__(Steps)

@@ -44,34 +44,40 @@ cdef class _Product(_Job):
     cdef Py_ssize_t rows, item
     cdef bint by_rows
 
-    cdef int work(self, Py_ssize_t first, Py_ssize_t last, bint breathe) except -1:
-        cdef Packed packed = self.packed
-        cdef const minigrad_kernels *kernels = packed.kernels
-        cdef Py_ssize_t inner = packed.inner, width = packed.width, item = self.item
-        cdef Py_ssize_t top = 0, rows = self.rows, left = first, right = last, n, some
-        cdef void *scratch
+    cdef Py_ssize_t some(self, Py_ssize_t width) noexcept nogil:
+        """How many rows of so many columns to make between two breaths."""
+        return <Py_ssize_t>(BREATH / (2.0 * self.packed.inner * width + 1)) // 96 * 96 + 96
+
+    cdef size_t scratch(self, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
+        cdef Py_ssize_t rows = self.rows, width = last - first
+        if self.by_rows:
+            rows, width = last - first, self.packed.width
+        return self.packed.kernels.product_scratch(
+            min(self.some(width), rows), self.packed.inner
+        )
+
+    cdef void work(
+        self, Py_ssize_t first, Py_ssize_t last, bint breathe, char *scratch
+    ) noexcept nogil:
+        cdef Py_ssize_t inner = self.packed.inner, width = self.packed.width
+        cdef Py_ssize_t item = self.item, n, some
+        cdef Py_ssize_t top = 0, rows = self.rows, left = first, right = last
         cdef minigrad_ahead nothing
         memset(&nothing, 0, sizeof(nothing))
         if self.by_rows:
             top, rows, left, right = first, last, 0, width
-        some = <Py_ssize_t>(BREATH / (2.0 * inner * (right - left) + 1)) // 96 * 96 + 96
-        scratch = _scratch(kernels.product_scratch(min(some, rows - top), inner))
-        try:
-            with nogil:
-                while top < rows and not minigrad_raised(&self.stop):
-                    n = min(some, rows - top)
-                    kernels.product(
-                        self.x + top * inner * item, inner,
-                        packed.data + left * inner * item,
-                        self.out + (top * width + left) * item, width,
-                        n, inner, right - left, 0, scratch, &nothing,
-                    )
-                    top += n
-                    if breathe and top < rows:
-                        self.breathe()
-        finally:
-            free(scratch)
-        return 0
+        some = self.some(right - left)
+        while top < rows and not minigrad_raised(&self.stop):
+            n = min(some, rows - top)
+            self.packed.kernels.product(
+                self.x + top * inner * item, inner,
+                self.packed.data + left * inner * item,
+                self.out + (top * width + left) * item, width,
+                n, inner, right - left, 0, scratch, &nothing,
+            )
+            top += n
+            if breathe and top < rows:
+                self.breathe()
 
 
 cdef struct Rows:

@@ -122,34 +122,31 @@ cdef class _Run(_Job):
         cuts = [before[self.most - 1] * i / parts for i in range(1, parts)]
         return sorted({0, *np.searchsorted(before, cuts).tolist(), self.most})
 
-    cdef int work(self, Py_ssize_t first, Py_ssize_t last, bint breathe) except -1:
-        cdef Machine machine = self.machine
-        cdef size_t scratch = machine.kernels.product_scratch(
-            last - first, machine.widest_inner
-        )
+    cdef size_t scratch(self, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
         # The places of all, then what this thread has of its own, then a product's.
-        cdef char *memory = <char *>_scratch(machine.memory + scratch)
-        self.lay(memory, first)
-        try:
-            with nogil:
-                self.steps(
-                    machine, first, last, breathe, <char **>memory, memory + machine.memory
-                )
-        finally:
-            free(memory)
-        return 0
+        return self.machine.memory + self.machine.kernels.product_scratch(
+            last - first, self.machine.widest_inner
+        )
 
-    cdef void lay(self, char *memory, Py_ssize_t first) noexcept:
+    cdef void work(
+        self, Py_ssize_t first, Py_ssize_t last, bint breathe, char *scratch
+    ) noexcept nogil:
+        self.lay(scratch, first)
+        self.steps(
+            self.machine, first, last, breathe, <char **>scratch,
+            scratch + self.machine.memory,
+        )
+
+    cdef void lay(self, char *memory, Py_ssize_t first) noexcept nogil:
         """Write where each place is, from that row on, into the memory of a thread."""
-        cdef Machine machine = self.machine
         cdef char **at = <char **>memory
         cdef Py_ssize_t i
-        memset(memory, 0, machine.memory)
-        for i in range(machine.n_places):
-            if i >= machine.n_buffers or machine.kind[i] == LOCAL_KIND:
-                at[i] = memory + machine.own[i]
-            elif machine.kind[i] == ROWS_KIND:
-                at[i] = self.data[i] + first * machine.row[i]
+        memset(memory, 0, self.machine.memory)
+        for i in range(self.machine.n_places):
+            if i >= self.machine.n_buffers or self.machine.kind[i] == LOCAL_KIND:
+                at[i] = memory + self.machine.own[i]
+            elif self.machine.kind[i] == ROWS_KIND:
+                at[i] = self.data[i] + first * self.machine.row[i]
             else:
                 at[i] = self.data[i]
 
@@ -179,10 +176,10 @@ cdef class _Run(_Job):
                     self.data[b] + (self.starts[t] + first) * machine.row[b], size, 0, 1,
                 )
 
-    cdef int steps(
+    cdef void steps(
         self, Machine machine, Py_ssize_t first, Py_ssize_t last, bint breathe, char **at,
         char *scratch,
-    ) except -1 nogil:
+    ) noexcept nogil:
         """Run these rows through all steps."""
         cdef Py_ssize_t i, b, t, n, p, row
         cdef int kind
@@ -220,7 +217,6 @@ cdef class _Run(_Job):
             if done > BREATH and breathe:
                 done = 0
                 self.breathe()
-        return 0
 
 
 @cython.final

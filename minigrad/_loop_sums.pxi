@@ -47,59 +47,59 @@ cdef class _Sum(_Job):
                 n += 1
         return n
 
-    cdef int work(self, Py_ssize_t first, Py_ssize_t last, bint breathe) except -1:
+    cdef size_t scratch(self, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
+        cdef minigrad_left lefts[LEFTS]
+        cdef Py_ssize_t top = first if self.by_k else 0
+        cdef Py_ssize_t bottom = last if self.by_k else self.k
+        cdef int n = self.some(top, bottom, 0, 0, lefts)
+        return self.kernels.gram_scratch(min(self.rows, self.block), lefts, n)
+
+    cdef void work(
+        self, Py_ssize_t first, Py_ssize_t last, bint breathe, char *scratch
+    ) noexcept nogil:
         cdef Py_ssize_t left = first, right = last, top = 0, bottom = self.k
         cdef Py_ssize_t done = 0, size, start, begin, other
         cdef Py_ssize_t item = self.item, rows = self.rows
         cdef bint add = self.add
         cdef int i, n
         cdef char *total = self.total + left * item if self.total else NULL
-        cdef void *scratch
         cdef minigrad_left lefts[LEFTS]
         cdef minigrad_span spans[SPANS]
         cdef minigrad_ahead ahead
         if self.by_k:
             top, bottom, left, right = first, last, 0, self.n
             total = NULL if top else self.total
-        n = self.some(top, bottom, 0, left, lefts)
-        scratch = _scratch(self.kernels.gram_scratch(min(rows, self.block), lefts, n))
-        try:
-            with nogil:
-                # In whole blocks from one end: what comes of them is what comes of them
-                # alone, and the other rows can be added later.
-                while (done < rows or not add) and not minigrad_raised(&self.stop):
-                    size = min(self.block, rows - done)
-                    start = done if self.ascending else rows - done - size
-                    if n:
-                        # Then the rows beside these, on one or the other side.
-                        other = min(size, rows - done - size)
-                        begin = start + size if self.ascending else start - other
-                        self.some(top, bottom, begin, left, lefts)
-                        ahead.span = ahead.end = spans
-                        ahead.lines = 0
-                        for i in range(n):
-                            minigrad_add(
-                                &ahead, spans + SPANS, lefts[i].x, lefts[i].k * item,
-                                lefts[i].stride * item, other,
-                            )
-                        self.some(top, bottom, start, left, lefts)
-                        self.kernels.gram(
-                            lefts, n, self.y + (start * self.stride + left) * item,
-                            self.stride, self.n, total, size, right - left, add, scratch,
-                            &ahead,
-                        )
-                    else:
-                        self.kernels.sum_rows(
-                            self.y + (start * self.stride + left) * item, self.stride,
-                            size, right - left, add, total,
-                        )
-                    done += size
-                    add = True
-                    if breathe and done < rows:
-                        self.breathe()
-        finally:
-            free(scratch)
-        return 0
+        # In whole blocks from one end: what comes of them is what comes of them alone, and
+        # the other rows can be added later.
+        while (done < rows or not add) and not minigrad_raised(&self.stop):
+            size = min(self.block, rows - done)
+            start = done if self.ascending else rows - done - size
+            # Then the rows beside these, on one or the other side.
+            other = min(size, rows - done - size)
+            begin = start + size if self.ascending else start - other
+            n = self.some(top, bottom, begin, left, lefts)
+            if n:
+                ahead.span = ahead.end = spans
+                ahead.lines = 0
+                for i in range(n):
+                    minigrad_add(
+                        &ahead, spans + SPANS, lefts[i].x, lefts[i].k * item,
+                        lefts[i].stride * item, other,
+                    )
+                self.some(top, bottom, start, left, lefts)
+                self.kernels.gram(
+                    lefts, n, self.y + (start * self.stride + left) * item, self.stride,
+                    self.n, total, size, right - left, add, scratch, &ahead,
+                )
+            else:
+                self.kernels.sum_rows(
+                    self.y + (start * self.stride + left) * item, self.stride, size,
+                    right - left, add, total,
+                )
+            done += size
+            add = True
+            if breathe and done < rows:
+                self.breathe()
 
 
 cdef tuple _sums(

@@ -314,6 +314,9 @@ def test_a_machine_runs_in_a_child_process():
 
 @pytest.mark.parametrize("n_threads", [1, 3])
 def test_ctrl_c_ends_a_run(n_threads):
+    # More threads than the run has parts: one is left for this thread all the same.
+    _loop.set_num_threads(5)
+    run_lstm(_loop, np.float32, 64, [64] * 60)
     _loop.set_num_threads(n_threads)
     machine = lstm(_loop, np.float32, 256, False, VECTOR)
     h, c = (np.zeros((2, 64, 256), np.float32) for _ in range(2))
