@@ -1,7 +1,6 @@
 """Which call of each op is measured, and how numpy would write it."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -203,8 +202,10 @@ def call(name: str, size: Size) -> tuple[Any, ...]:
 
 
 def _sized(first: Sample, size: Size) -> Sample:
-    args = (replace(a, shape=size) if isinstance(a, Drawn) else a for a in first.args)
-    return replace(first, args=tuple(args))
+    args = (
+        Drawn(a.kind, size, a.fill) if isinstance(a, Drawn) else a for a in first.args
+    )
+    return Sample(tuple(args), first.params)
 
 
 def _log_sum(np: Any, x: Any, dim: int) -> Any:

@@ -31,12 +31,9 @@ from .creation import (
     randn,
     zeros,
 )
-from .gradcheck import gradcheck, gradgradcheck
 from .interop import from_dlpack
 from .mode import enable_grad, is_grad_enabled, no_grad
-from .program import Program, linearise, trace
 from .rng import manual_seed
-from .scan import eager_loops, explain, scan
 from .tape import grad
 from .tensor import Tensor
 from .threads import get_num_threads, set_num_threads
@@ -108,8 +105,14 @@ _LATER = {
     "custom_op": "custom",
     **dict.fromkeys(("hessian", "hvp", "jacobian", "jvp", "vjp"), "derivatives"),
     **dict.fromkeys(("Derived", "derive"), "derived"),
+    **dict.fromkeys(("gradcheck", "gradgradcheck"), "gradchecks"),
+    **dict.fromkeys(("eager_loops", "explain", "scan"), "loops"),
+    **dict.fromkeys(("Program", "linearise", "trace"), "program"),
 }
-"""What not everybody uses, and the module that it is in: imported when it is used."""
+"""What not everybody uses, and the module that it is in: imported when it is used.
+
+The loops are the largest part: 12 of 27 ms.
+"""
 
 
 def __getattr__(name: str) -> Any:
@@ -130,3 +133,6 @@ if TYPE_CHECKING:
     from .custom import custom_op
     from .derivatives import hessian, hvp, jacobian, jvp, vjp
     from .derived import Derived, derive
+    from .gradchecks import gradcheck, gradgradcheck
+    from .loops import eager_loops, explain, scan
+    from .program import Program, linearise, trace

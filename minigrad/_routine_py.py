@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -16,8 +15,7 @@ ALL, BEFORE, AFTER = range(3)
 """What an output is of an array: all, or the states before or after each step."""
 
 
-@dataclass
-class Layout:
+class Layout(NamedTuple):
     """What a machine's arrays are made of, and what of them the loop returns.
 
     arrays: of its buffers, those that are the same at each call, else None.

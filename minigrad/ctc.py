@@ -16,7 +16,6 @@ from .errors import ArgumentError, DTypeError, IndexRangeError, ShapeError
 from .losses import check_reduction, reduce_losses
 from .op import Array, Index, composite
 from .samples import bad, floats, ints, sample
-from .scan import scan
 from .tensor import Tensor
 
 NEVER = -1e30
@@ -167,6 +166,8 @@ def _losses(log_probs: Any, paths: Any, lived: Any, widths: Any) -> Any:
         skipped = ops.where(may_skip, before[:, :-2], NEVER)
         ways = ops.stack([alpha, before[:, 1:-1], skipped], -1)
         return ops.logsumexp(ways, -1) + emitted, ()
+
+    from .loops import scan  # when it is used, as `minigrad` imports it itself
 
     start = np.full(paths.shape, NEVER, log_probs.dtype)
     start[:, 0] = 0.0

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from .errors import ArgumentError, describe
-from .gradcheck import GradcheckError, Mismatch, gradient_of, mismatch
+from .gradchecks import GradcheckError, Mismatch, gradient_of, mismatch
 from .op import OPS, Op
 from .samples import Sample
 from .snippet import snippet

@@ -10,7 +10,7 @@ import numpy as np
 import minigrad as mg
 from minigrad import Tensor
 from minigrad.errors import ArgumentError, DTypeError, ShapeError
-from minigrad.scan import checked_lengths
+from minigrad.loops import checked_lengths
 from seq.cell import Cell
 from seq.errors import located
 from seq.signature import Shape, resolve

@@ -70,7 +70,7 @@ def edited(source: str, edits: Sequence[Edit]) -> str:
 def mutated_seq(module: str, edits: Sequence[Edit]) -> ModuleType:
     """A fresh copy of the package `seq`, with one module edited.
 
-    `minigrad.scan` can be that module too: the copy of `seq` then calls the edited one.
+    It can be `minigrad.loops` too: the copy of `seq` then calls the edited one.
     """
     with _fresh("seq"), _edits(module, edits):
         if not module.startswith("seq"):

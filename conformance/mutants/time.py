@@ -10,7 +10,7 @@ from .planting import Edit
 
 def loop(name: str, *edits: Edit, **facts: Any) -> Mutant:
     """A bug in the loop over time."""
-    return Mutant(f"scan: {name}", "minigrad.scan", edits, **facts)
+    return Mutant(f"scan: {name}", "minigrad.loops", edits, **facts)
 
 
 KEEP = "        carry = _choose(rows, new, carry)\n"

@@ -8,7 +8,7 @@ import pytest
 
 import minigrad as mg
 from minigrad.errors import ArgumentError
-from minigrad.gradcheck import GradcheckError
+from minigrad.gradchecks import GradcheckError
 from minigrad.op import OPS, Array, Arrays, Index
 from minigrad.samples import floats, ints, sample
 

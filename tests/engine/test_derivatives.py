@@ -6,7 +6,7 @@ import pytest
 import minigrad as mg
 from conformance.policy import FINITE_DIFFERENCE, FLOAT64_RTOL, relative_error
 from minigrad.errors import ArgumentError, DTypeError, ShapeError
-from minigrad.gradcheck import STEP
+from minigrad.gradchecks import STEP
 
 RNG = np.random.default_rng(5)
 X, Y = RNG.uniform(0.5, 1.5, (2, 3)), RNG.uniform(0.5, 1.5, 3)

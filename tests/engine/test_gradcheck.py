@@ -8,7 +8,7 @@ import pytest
 import minigrad as mg
 from conformance.policy import FINITE_DIFFERENCE, relative_error
 from minigrad.errors import ArgumentError, DTypeError, MinigradError
-from minigrad.gradcheck import STEP, GradcheckError
+from minigrad.gradchecks import STEP, GradcheckError
 from minigrad.op import OPS, Array, Op
 
 X = np.array([[0.5, -1.0, 2.0], [1.5, 0.25, -0.75]])

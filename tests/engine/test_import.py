@@ -44,6 +44,12 @@ def test_only_the_standard_library_numpy_and_itself(code, pure):
     assert brought - sys.stdlib_module_names == {"minigrad", "numpy"}
 
 
+def test_what_not_everybody_uses_comes_later():
+    later = "{m for m in sys.modules if m.startswith('minigrad.fused')}"
+    script = f"import sys, minigrad as mg; assert not {later}; mg.scan; assert {later}"
+    subprocess.run([sys.executable, "-c", script], check=True)
+
+
 def test_what_is_installed_is_small():
     files = Path(mg.__file__).parent.rglob("*")
     kinds = {".py", ".pyi", ".so", ".pyd", ".typed"}
