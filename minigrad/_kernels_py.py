@@ -32,8 +32,8 @@ def exp(x: Array, *_: float) -> Array:
 
 
 def tanh(x: Array, *_: float) -> Array:
-    """The hyperbolic tangent."""
-    return np.asarray(np.tanh(x))
+    """The hyperbolic tangent; numpy's float32 tanh is off by up to 1.36 ulp."""
+    return _widely(np.tanh, x)
 
 
 def sigmoid(x: Array, *_: float) -> Array:
