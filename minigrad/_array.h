@@ -177,8 +177,9 @@ static const minigrad_array *const minigrad_arrays[][2] = {
 #define WIDE (8 * LANES)
 /* How many numbers of a row, and rows of a column, are added up by themselves: one long
    sum in float32 drifts. */
-#define CUT (64 * LANES)
+#define CUT (32 * LANES)
 #define ROWS_CUT 32
+#define C(x) NAME(all)(x)
 #define ROUNDER_OF_FLOAT 12582912.0f /* 1.5 * 2**23: rounds what it is added to */
 
 INLINE VECTOR NAME(some)(const REAL *x, ptrdiff_t n, REAL other)
@@ -200,6 +201,7 @@ INLINE void NAME(put)(REAL *x, ptrdiff_t n, VECTOR y)
     for (ptrdiff_t i = 0, k __attribute__((unused)); k = n - i < LANES ? n - i : LANES, i < n; i += LANES)
 
 #include "_array_extremes.h"
+#include "_array_functions.h"
 #include "_array_maps.h"
 #include "_array_pairs.h"
 #include "_array_reductions.h"
@@ -244,8 +246,10 @@ static const minigrad_array NAME(array) = {
 #undef CUT
 #undef ROWS_CUT
 #undef ROUNDER_OF_FLOAT
+#undef C
 #undef MAP
 #undef MAP_VECTOR
+#undef MAP_EACH
 #undef MAP_NEAR
 #undef NORMAL
 #undef ABOVE_MINUS_1

@@ -26,6 +26,23 @@
         NAME(op_##name)(at, stride, 1, n); \
     }
 
+/* An expression of a vector, a, of the first array, and of b, of the second. */
+#define MAP_EACH(name, expression) \
+    static void NAME(map_##name)( \
+        const void *left, const void *right, void *to, ptrdiff_t n, double p, double q) \
+    { \
+        const REAL *x = left, *y = right; \
+        REAL *out = to; \
+        const REAL low = (REAL)p, high = (REAL)q; \
+        (void)y, (void)low, (void)high; \
+        EACH_PART(n) \
+        { \
+            VECTOR a = NAME(some)(x + i, k, 0), b = NAME(some)(y + i, k, 0); \
+            (void)b; \
+            NAME(put)(out + i, k, expression); \
+        } \
+    }
+
 /* An expression of a vector, a, for numbers s of which is_near holds. That is looked at
    once for many: `follow`
    brings the one of them that is furthest off into `seen`. `rare` computes the others,
@@ -65,9 +82,9 @@
 MAP_VECTOR(neg)
 MAP_VECTOR(abs)
 MAP_VECTOR(sign)
-MAP_VECTOR(exp)
-MAP_VECTOR(tanh)
-MAP_VECTOR(sigmoid)
+MAP_EACH(exp, NAME(quick_exp)(a))
+MAP_EACH(tanh, NAME(quick_tanh)(a))
+MAP_EACH(sigmoid, NAME(quick_sigmoid)(a))
 MAP_VECTOR(relu)
 MAP_VECTOR(softsign)
 MAP(sqrt, SQRT(a))
@@ -141,10 +158,38 @@ MAP(cos, cos(a))
 MAP_NEAR(expm1, 1, FARTHEST, IN_RANGE, NAME(expm1)(a), expm1(a))
 /* Far below 0, e**x has lost digits that x e**x has. */
 #define ABOVE (s > -86 && s < INFINITY)
-MAP_NEAR(silu, 1, NAME(least)(a, seen), ABOVE, a * NAME(sigmoid)(a), minigrad_silu(a))
-MAP(softplus, minigrad_wide_softplus(a, p, q))
-MAP(softplus_grad, (b * p > q ? 1.0 : minigrad_wide_gate(b * p)) * a)
-MAP(silu_grad, minigrad_wide_gate(b) * (1.0 + b * minigrad_wide_gate(-(double)b)) * a)
+MAP_NEAR(silu, 1, NAME(least)(a, seen), ABOVE, a * NAME(quick_sigmoid)(a), minigrad_silu(a))
+
+/* log(1 + e**x), from e**-|x|; x beyond the threshold. */
+INLINE VECTOR NAME(softplus)(VECTOR x, REAL threshold)
+{
+    VECTOR lost, e = NAME(decay)(x, &lost), sum = e + 1;
+    VECTOR y = NAME(log)(sum, (e - (sum - 1)) + lost, 1) + NAME(most)((VECTOR){0}, x);
+    return NAME(pick)(x > threshold, x, y);
+}
+
+MAP_EACH(softplus_of_1, NAME(softplus)(a, high))
+MAP(softplus_of_any, minigrad_wide_softplus(a, p, q))
+
+static void NAME(map_softplus)(
+    const void *x, const void *y, void *out, ptrdiff_t n, double beta, double threshold)
+{
+    (beta == 1 ? NAME(map_softplus_of_1) : NAME(map_softplus_of_any))(
+        x, y, out, n, beta, threshold);
+}
+
+/* sigmoid(x) (1 + x sigmoid(-x)) */
+INLINE VECTOR NAME(silu_slope)(VECTOR x)
+{
+    VECTOR lost, e = NAME(decay)(x, &lost), large = 1 / (e + 1), small = e * large;
+    VECTOR gate = NAME(pick)(x < 0, small, large);
+    return gate + x * (small * large);
+}
+
+MAP_EACH(silu_grad, a * NAME(silu_slope)(b))
+MAP_EACH(
+    softplus_grad,
+    NAME(pick)(b * low > high, a, a * NAME(quick_sigmoid)(b * low)))
 #endif
 MAP(clip, a < low ? low : a > high ? high : a)
 /* Gradients: a is the cotangent, b the output, or the input where it is named so. */

@@ -19,10 +19,8 @@ cdef class _Map(Quick):
     cdef minigrad_map of_float
     cdef minigrad_map of_double
     cdef object twin
-    cdef Py_ssize_t most
 
-    def __init__(self, str name, Py_ssize_t most=PY_SSIZE_T_MAX):
-        self.most = most
+    def __init__(self, str name):
         self.of_float = _find_map(_floats, name.encode())
         self.of_double = _find_map(_doubles, name.encode())
         self.twin = getattr(plain, name, None)
@@ -43,7 +41,7 @@ cdef class _Map(Quick):
             if type(raw[1]) is not float or type(raw[2]) is not float:
                 return None
             low, high = raw[1], raw[2]
-        if run == NULL or cnp.PyArray_SIZE(<cnp.ndarray>x) > self.most:
+        if run == NULL:
             return None
         return _mapped(run, x, x, low, high)
 

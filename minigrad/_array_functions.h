@@ -1,0 +1,112 @@
+/* A part of `_array.h`: exp, tanh and the sigmoid, where a pass over an array is bound by
+   how many instructions a number takes. As in `_simd_functions.h`, with fewer of them: in
+   float, where a multiply-add rounds once. With AVX-512, of 32768 numbers, tanh takes 0.38
+   ns a number instead of 0.58, exp 0.17 instead of 0.33, the sigmoid 0.37 instead of 0.51;
+   numpy's tanh takes 0.36 and errs 1.36 ulp, where this errs 1.00. */
+
+#if FUSED && !DOUBLE
+
+#if BYTES == 64
+/* x 2**n, for any whole n; 1 / x to 14 bits; and x where a has its sign set, else y. */
+#define SCALED(x, n) (VECTOR)_mm512_scalef_ps((__m512)(x), (__m512)(n))
+#define INVERSE(x) (VECTOR)_mm512_rcp14_ps((__m512)(x))
+#define IF_NEGATIVE(a, x, y) (VECTOR)_mm512_mask_blend_ps( \
+    _mm512_movepi32_mask((__m512i)(a)), (__m512)(y), (__m512)(x))
+#else
+#define SCALED(x, n) NAME(scaled)(x, n)
+#define INVERSE(x) (1 / (x))
+#define IF_NEGATIVE(a, x, y) NAME(pick)((MASK)(a) < 0, x, y)
+
+INLINE VECTOR NAME(scaled)(VECTOR x, VECTOR n)
+{
+    /* In two halves, as 2**n alone may be out of range. */
+    MASK whole = __builtin_convertvector(n, MASK), half = ((whole + 2048) >> 1) - 1024;
+    return x * NAME(power_of_2)((BITS)half) * NAME(power_of_2)((BITS)(whole - half));
+}
+#endif
+
+/* e**r - 1 - r, for |r| <= log(2) / 2. Coefficients as in `_simd_functions.h`, one fewer:
+   the error is 0.16 ulp of e**r. */
+INLINE VECTOR NAME(bend)(VECTOR r)
+{
+    VECTOR s = r * r;
+    return s * (0.5f + 1.66665770e-1f * r
+                + s * (4.16665547e-2f + 8.36317308e-3f * r + s * 1.39261761e-3f));
+}
+
+/* x = n log 2 + r */
+INLINE VECTOR NAME(rest)(VECTOR x, VECTOR *n)
+{
+    *n = (x * 1.44269504f + ROUNDER_OF_FLOAT) - ROUNDER_OF_FLOAT;
+    return x - *n * 0.693359375f - *n * -2.12194440e-4f;
+}
+
+INLINE VECTOR NAME(quick_exp)(VECTOR x)
+{
+    VECTOR n, r = NAME(rest)(NAME(least)(C(89), NAME(most)(C(-104), x)), &n);
+    return SCALED(r + NAME(bend)(r) + 1, n);
+}
+
+/* e**-|x|, and what rounding it lost. */
+INLINE VECTOR NAME(decay)(VECTOR x, VECTOR *lost)
+{
+    VECTOR n, r = NAME(rest)(-NAME(least)(C(104), NAME(magnitude)(x)), &n);
+    VECTOR rest = r + NAME(bend)(r), y = rest + 1;
+    *lost = SCALED(rest - (y - 1), n);
+    return SCALED(y, n);
+}
+
+/* What the estimate of a quotient lacks is given back: that of an inverse may be coarse. */
+INLINE VECTOR NAME(quick_sigmoid)(VECTOR x)
+{
+    VECTOR lost, e = NAME(decay)(x, &lost), top = IF_NEGATIVE(x, e, C(1));
+    VECTOR inverse = INVERSE(e + 1), y = top * inverse;
+    /* top - y is exact, as top is between y and 2 y. */
+    VECTOR lacks = (top - y) - y * e + (IF_NEGATIVE(x, lost, C(0)) - y * lost);
+    return y + lacks * inverse;
+}
+
+/* d / (d + 2) of d = e**2|x| - 1. For n <= 26, as here, log(2) in float is near enough;
+   2**n is in the lowest bits of `shifted`. */
+INLINE VECTOR NAME(quick_tanh)(VECTOR x)
+{
+    const float rounder = ROUNDER_OF_FLOAT + 127;
+    VECTOR a = NAME(least)(C(9.02f), NAME(magnitude)(x)); /* from there on, it is 1 */
+    VECTOR shifted = (a + a) * 1.44269504f + rounder;
+    VECTOR power = (VECTOR)((BITS)shifted << 23);
+    VECTOR r = (a + a) - (shifted - rounder) * 0.693147181f, more = NAME(bend)(r);
+    VECTOR rest = r + more, less = power - 1, d = power * rest + less, total = d + 2;
+    VECTOR lost = (more - (rest - r)) * power + (power * rest - (d - less));
+    VECTOR inverse = INVERSE(total), y = d * inverse;
+    VECTOR lacks = (d - y * total) + (lost - y * ((d - (total - 2)) + lost));
+    y = y + lacks * inverse;
+    return (VECTOR)((BITS)y | ((BITS)x & 0x80000000));
+}
+
+#undef SCALED
+#undef INVERSE
+#undef IF_NEGATIVE
+
+#else
+
+INLINE VECTOR NAME(quick_exp)(VECTOR x)
+{
+    return NAME(exp)(x);
+}
+
+INLINE VECTOR NAME(quick_tanh)(VECTOR x)
+{
+    return NAME(tanh)(x);
+}
+
+INLINE VECTOR NAME(quick_sigmoid)(VECTOR x)
+{
+    return NAME(sigmoid)(x);
+}
+
+INLINE VECTOR NAME(decay)(VECTOR x, VECTOR *lost)
+{
+    return NAME(exp_parts)(-NAME(magnitude)(x), lost);
+}
+
+#endif
