@@ -50,8 +50,14 @@ typedef struct {
         const char *c, const void *x, ptrdiff_t step_x, const void *y, ptrdiff_t step_y,
         void *out, ptrdiff_t n);
     void (*bounds)(const int64_t *x, ptrdiff_t n, int64_t *least, int64_t *most);
-    minigrad_reduction softmax, log_softmax, logsumexp, sum, amax, amin, cumsum;
+    minigrad_reduction softmax, log_softmax, logsumexp, sum, prod, amax, amin, cumsum;
     minigrad_gradient softmax_grad, log_softmax_grad;
+    void (*prod_grad)(
+        const void *g, const void *x, const void *y, void *dx, ptrdiff_t outer,
+        ptrdiff_t n, ptrdiff_t inner);
+    /* Of each row, the first place of its extreme. */
+    void (*places)(
+        const void *x, const void *best, int64_t *y, ptrdiff_t rows, ptrdiff_t n);
     void (*variance)(
         const void *x, void *y, ptrdiff_t rows, ptrdiff_t n, double freedom, int centred);
     void (*variance_grad)(
@@ -205,6 +211,7 @@ INLINE void NAME(put)(REAL *x, ptrdiff_t n, VECTOR y)
 #include "_array_maps.h"
 #include "_array_pairs.h"
 #include "_array_reductions.h"
+#include "_array_products.h"
 #include "_array_softmax.h"
 #include "_array_product.h"
 #include "_array_norm.h"
@@ -219,11 +226,14 @@ static const minigrad_array NAME(array) = {
     NAME(log_softmax),
     NAME(logsumexp),
     NAME(sum),
+    NAME(prod),
     NAME(amax),
     NAME(amin),
     NAME(cumsum),
     NAME(softmax_grad),
     NAME(log_softmax_grad),
+    NAME(prod_grad),
+    NAME(places),
     NAME(variance),
     NAME(variance_grad),
     NAME(label_loss),
@@ -267,6 +277,7 @@ static const minigrad_array NAME(array) = {
 #undef BETTER_most
 #undef BETTER_least
 #undef EXTREME
+#undef EXTREME_ROWS
 #undef GRADIENT
 #undef DOUBLE
 

@@ -192,19 +192,25 @@ MAP_EACH(
     NAME(pick)(b * low > high, a, a * NAME(quick_sigmoid)(b * low)))
 #endif
 MAP(clip, a < low ? low : a > high ? high : a)
+MAP(leaky_relu, a > 0 ? a : a * low)
+/* Cut before the sum, which rounds some numbers next to 3 to the kink. */
+MAP(hardsigmoid, ((a < -3 ? -3 : a > 3 ? 3 : a) + 3) / 6)
 /* Gradients: a is the cotangent, b the output, or the input where it is named so. */
 MAP(relu_grad, b <= 0 ? 0 : a)
 MAP(tanh_grad, (a + a * b) * (1 - b))
 MAP(sigmoid_grad, a * b * (1 - b))
 MAP(abs_grad, a * (REAL)((b > 0) - (b < 0)))
 MAP(clip_grad, b <= low || b >= high ? 0 : a)
+MAP(leaky_relu_grad, b > 0 ? a : a * low)
+MAP(hardsigmoid_grad, b <= -3 || b >= 3 ? 0 : a / 6)
 
 #define NAMED(name) {#name, NAME(map_##name)},
 
 static const minigrad_named_map NAME(maps)[] = {
     NAMED(neg) NAMED(abs) NAMED(sign) NAMED(exp) NAMED(tanh) NAMED(sigmoid) NAMED(relu)
     NAMED(softsign) NAMED(sqrt) NAMED(clip) NAMED(relu_grad) NAMED(tanh_grad)
-    NAMED(sigmoid_grad) NAMED(abs_grad) NAMED(clip_grad)
+    NAMED(sigmoid_grad) NAMED(abs_grad) NAMED(clip_grad) NAMED(leaky_relu)
+    NAMED(leaky_relu_grad) NAMED(hardsigmoid) NAMED(hardsigmoid_grad)
 #if !DOUBLE
     NAMED(log) NAMED(log1p) NAMED(silu) NAMED(sin) NAMED(cos) NAMED(expm1)
     NAMED(softplus) NAMED(softplus_grad) NAMED(silu_grad)

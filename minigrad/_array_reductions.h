@@ -114,8 +114,52 @@ static void NAME(sum)(
 BEST(largest, most)
 BEST(smallest, least)
 
-/* Where numbers are odd, a second look: a NaN is what comes out of a NaN. */
-#define EXTREME(name, meet, better, best_of) \
+/* Down the columns of some rows; with `more`, of what y has as well. Of all the rows at
+   once, each block of columns would be a walk from page to page: the largest of 2500 rows
+   of 4000 took 4.9 ms. Where numbers are odd, a second look: a NaN is what comes out of a
+   NaN. */
+#define EXTREME_ROWS(name, meet, better) \
+    INLINE void NAME(name##_block)( \
+        const REAL *x, REAL *y, ptrdiff_t rows, ptrdiff_t inner, int more, ptrdiff_t width) \
+    { \
+        const REAL *first = more ? y : x; \
+        VECTOR best[8] = {{0}}, odds = {0}; \
+        UNROLL EACH_PART(width) best[i / LANES] = NAME(some)(first + i, k, 0); \
+        for (ptrdiff_t r = 0; r < rows; r++) { \
+            UNROLL EACH_PART(width) \
+            { \
+                VECTOR next = NAME(some)(x + r * inner + i, k, 0); \
+                best[i / LANES] = NAME(better)(next, best[i / LANES]); \
+                odds += next * 0; \
+            } \
+        } \
+        const int odd = NAME(total)(odds) != 0; \
+        for (ptrdiff_t r = 0; odd && r < rows; r++) { \
+            UNROLL EACH_PART(width) \
+            { \
+                VECTOR next = NAME(some)(x + r * inner + i, k, 0); \
+                best[i / LANES] = NAME(meet)(best[i / LANES], next); \
+            } \
+        } \
+        UNROLL EACH_PART(width) NAME(put)(y + i, k, best[i / LANES]); \
+    } \
+    static void NAME(name##_rows)( \
+        const REAL *x, REAL *y, ptrdiff_t rows, ptrdiff_t inner, int more) \
+    { \
+        ptrdiff_t j = 0; \
+        for (; j + WIDE <= inner; j += WIDE) { \
+            NAME(name##_block)(x + j, y + j, rows, inner, more, WIDE); \
+        } \
+        for (; j < inner; j += LANES) { \
+            const ptrdiff_t width = inner - j < LANES ? inner - j : LANES; \
+            NAME(name##_block)(x + j, y + j, rows, inner, more, width); \
+        } \
+    }
+
+EXTREME_ROWS(amax, larger, most)
+EXTREME_ROWS(amin, smaller, least)
+
+#define EXTREME(name, best_of) \
     static void NAME(name)( \
         const void *from, void *to, ptrdiff_t outer, ptrdiff_t n, ptrdiff_t inner) \
     { \
@@ -127,34 +171,41 @@ BEST(smallest, least)
                 y[o] = x[i] != x[i] ? x[i] : y[o]; \
             } \
         } \
-        for (ptrdiff_t o = 0; inner > 1 && o < outer; o++, x += n * inner, y += inner) { \
-            for (ptrdiff_t j = 0; j < inner; j += WIDE) { \
-                ptrdiff_t width = inner - j < WIDE ? inner - j : WIDE; \
-                VECTOR best[8] = {{0}}, odds = {0}; \
-                for (ptrdiff_t r = 0; r < n; r++) { \
-                    EACH_PART(width) \
-                    { \
-                        VECTOR next = NAME(some)(x + r * inner + j + i, k, 0); \
-                        VECTOR *at = best + i / LANES; \
-                        *at = r ? NAME(better)(next, *at) : next; \
-                        odds += next * 0; \
-                    } \
-                } \
-                for (ptrdiff_t r = 0; NAME(total)(odds) != 0 && r < n; r++) { \
-                    EACH_PART(width) \
-                    { \
-                        VECTOR next = NAME(some)(x + r * inner + j + i, k, 0); \
-                        VECTOR *at = best + i / LANES; \
-                        *at = r ? NAME(meet)(*at, next) : next; \
-                    } \
-                } \
-                EACH_PART(width) NAME(put)(y + j + i, k, best[i / LANES]); \
+        for (ptrdiff_t o = 0; inner > 1 && o < outer; o++, y += inner) { \
+            for (ptrdiff_t r = 0; r < n; r += ROWS_CUT) { \
+                ptrdiff_t rows = n - r < ROWS_CUT ? n - r : ROWS_CUT; \
+                NAME(name##_rows)(x, y, rows, inner, r > 0); \
+                x += rows * inner; \
             } \
         } \
     }
 
-EXTREME(amax, larger, most, largest)
-EXTREME(amin, smaller, least, smallest)
+EXTREME(amax, largest)
+EXTREME(amin, smallest)
+
+/* The first place of each row where its best stands, which may be NaN. */
+static void NAME(places)(
+    const void *from, const void *found, int64_t *to, ptrdiff_t rows, ptrdiff_t n)
+{
+    const REAL *x = from, *best = found;
+    for (ptrdiff_t r = 0; r < rows; r++, x += n) {
+        const VECTOR y = NAME(all)(best[r]);
+        ptrdiff_t i = 0;
+        for (; best[r] == best[r] && i + 4 * LANES <= n; i += 4 * LANES) {
+            MASK hit = NAME(load)(x + i) == y;
+            for (ptrdiff_t v = 1; v < 4; v++) {
+                hit |= NAME(load)(x + i + v * LANES) == y;
+            }
+            if (NAME(any)(hit)) {
+                break;
+            }
+        }
+        while (x[i] != best[r] && x[i] == x[i]) {
+            i++;
+        }
+        to[r] = i;
+    }
+}
 
 static void NAME(cumsum)(
     const void *from, void *to, ptrdiff_t outer, ptrdiff_t n, ptrdiff_t inner)

@@ -7,6 +7,7 @@ hold the two together. From RELEASE elements on, other threads may run meanwhile
 
 cimport cython
 cimport numpy as cnp
+from libc.math cimport sqrt as sqrt_of, sqrtf as sqrtf_of
 from libc.stdint cimport int64_t
 from libc.string cimport memcmp, memcpy, strcmp
 
@@ -60,11 +61,19 @@ cdef extern from "_array.h":
         minigrad_reduction log_softmax
         minigrad_reduction logsumexp
         minigrad_reduction sum
+        minigrad_reduction prod
         minigrad_reduction amax
         minigrad_reduction amin
         minigrad_reduction cumsum
         minigrad_gradient softmax_grad
         minigrad_gradient log_softmax_grad
+        void (*prod_grad)(
+            const void *, const void *, const void *, void *, Py_ssize_t, Py_ssize_t,
+            Py_ssize_t
+        ) noexcept nogil
+        void (*places)(
+            const void *, const void *, int64_t *, Py_ssize_t, Py_ssize_t
+        ) noexcept nogil
         void (*variance)(
             const void *, void *, Py_ssize_t, Py_ssize_t, double, int
         ) noexcept nogil
@@ -182,15 +191,20 @@ QUICK = {
     **{
         name: _Reduction(name)
         for name in (
-            "sum", "amax", "amin", "logsumexp", "softmax", "log_softmax", "cumsum",
+            "sum", "prod", "amax", "amin", "logsumexp", "softmax", "log_softmax", "cumsum",
         )
     },
     "logical_and": _Logic(AND),
     "logical_or": _Logic(OR),
     "logical_not": _Logic(NOT),
     "softplus": _Map("softplus"),
+    **{name: _Map(name) for name in ("leaky_relu", "hardsigmoid")},
     "argmax": _Place("amax"),
     "argmin": _Place("amin"),
+    "largest": _Place("amax", True),
+    "smallest": _Place("amin", True),
+    "variance": _Variance(),
+    "deviation": _Variance(True),
     "where": _Where(),
     "sum_to": _SumTo(),
     "matmul": _FewProduct(),

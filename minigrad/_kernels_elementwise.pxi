@@ -37,10 +37,14 @@ cdef class _Map(Quick):
         cdef object x = raw[0]
         cdef minigrad_map run = self.of(x)
         cdef double low = 0.0, high = 0.0
-        if len(raw) == 3:
-            if type(raw[1]) is not float or type(raw[2]) is not float:
+        if len(raw) > 1:
+            if type(raw[1]) is not float:
                 return None
-            low, high = raw[1], raw[2]
+            low = raw[1]
+        if len(raw) > 2:
+            if type(raw[2]) is not float:
+                return None
+            high = raw[2]
         if run == NULL:
             return None
         return _mapped(run, x, x, low, high)
@@ -117,6 +121,10 @@ _clip = _Map("clip")
 clip_grad = _Map("clip_grad")
 silu_grad = _Map("silu_grad")
 softplus_grad = _Map("softplus_grad")
+_leaky_relu = _Map("leaky_relu")
+_leaky_relu_grad = _Map("leaky_relu_grad")
+hardsigmoid = _Map("hardsigmoid")
+hardsigmoid_grad = _Map("hardsigmoid_grad")
 
 
 def softplus(x, double beta, double threshold):
@@ -125,6 +133,14 @@ def softplus(x, double beta, double threshold):
 
 def clip(x, double low, double high):
     return _clip(x, None, low, high)
+
+
+def leaky_relu(x, double slope):
+    return _leaky_relu(x, None, slope)
+
+
+def leaky_relu_grad(g, x, double slope):
+    return _leaky_relu_grad(g, x, slope)
 
 
 # -- two arrays, or an array and a number ----------------------------------------------

@@ -110,6 +110,17 @@ def clip(x: Array, low: float, high: float) -> Array:
     return np.asarray(np.clip(x, low, high))
 
 
+def leaky_relu(x: Array, slope: float) -> Array:
+    """x where it is positive, slope * x elsewhere."""
+    return np.where(x > 0, x, x * x.dtype.type(slope))
+
+
+def hardsigmoid(x: Array, *_: float) -> Array:
+    """(x + 3) / 6, cut at 0 and 1."""
+    # Cut before the sum, which rounds some numbers next to 3 to the kink.
+    return np.asarray((np.clip(x, -3.0, 3.0) + 3.0) / 6.0)
+
+
 def where(condition: Array, x: Any, y: Any) -> Array:
     """x where the condition holds, y elsewhere."""
     return np.where(condition, x, y)
@@ -158,12 +169,43 @@ def clip_grad(g: Array, x: Array, low: float, high: float) -> Array:
     )
 
 
+def leaky_relu_grad(g: Array, x: Array, slope: float) -> Array:
+    """The cotangent where x is positive, slope times it elsewhere."""
+    return np.where(x > 0, g, g * g.dtype.type(slope))
+
+
+def hardsigmoid_grad(g: Array, x: Array, *_: float) -> Array:
+    """A sixth of the cotangent where x is between -3 and 3."""
+    return np.where(np.less_equal(x, -3) | np.greater_equal(x, 3), g * 0, g / 6)
+
+
 # -- reductions over axes, counted from the front, in order ----------------------------
 
 
 def sum(x: Array, axes: Axes, keepdims: bool) -> Array:
     """The sum."""
     return np.asarray(np.sum(x, axis=axes, keepdims=keepdims))
+
+
+def prod(x: Array, axes: Axes, keepdims: bool) -> Array:
+    """The product."""
+    return np.asarray(np.prod(x, axis=axes, keepdims=keepdims))
+
+
+def prod_grad(g: Array, x: Array, y: Array, axes: Axes) -> Array:
+    """The cotangent of prod's x over one axis: that of its result by all other factors.
+
+    Those before times those behind: no factor is divided by, as it may be 0.
+    """
+    (axis,) = axes or (0,)
+    before = np.moveaxis(np.ones_like(np.atleast_1d(x)), axis, 0)
+    behind = np.ones_like(before)
+    factors = np.moveaxis(np.atleast_1d(x), axis, 0)
+    np.cumprod(factors[:-1], axis=0, out=before[1:])
+    np.cumprod(factors[:0:-1], axis=0, out=behind[1:])
+    others = np.moveaxis(before * behind[::-1], 0, axis).reshape(x.shape)
+    column = [1 if i in axes else n for i, n in enumerate(x.shape)]
+    return np.asarray(others * np.reshape(g, column))
 
 
 def amax(x: Array, axes: Axes, keepdims: bool) -> Array:

@@ -51,6 +51,25 @@ def sum(x, tuple axes, bint keepdims):
     return _reduced(_dense(x), axes, keepdims, kernels.sum)
 
 
+def prod(x, tuple axes, bint keepdims):
+    cdef const minigrad_array *kernels = _kernels(x)
+    if kernels == NULL or _folded(x, axes) is None:
+        return plain.prod(x, axes, keepdims)
+    return _reduced(_dense(x), axes, keepdims, kernels.prod)
+
+
+def prod_grad(g, x, y, tuple axes):
+    cdef const minigrad_array *kernels = _kernels(x)
+    if kernels == NULL or _folded(x, axes) is None:
+        return plain.prod_grad(g, x, y, axes)
+    cdef cnp.ndarray a = _dense(x), b = _dense(y), c = _dense(g), out = _like(a)
+    cdef Py_ssize_t outer, n, inner
+    outer, n, inner = _folded(a, axes)
+    with nogil:
+        kernels.prod_grad(c.data, a.data, b.data, out.data, outer, n, inner)
+    return out
+
+
 def amax(x, tuple axes, bint keepdims):
     cdef const minigrad_array *kernels = _kernels(x)
     if kernels == NULL or _folded(x, axes) is None:
@@ -175,6 +194,8 @@ cdef tuple _without(tuple shape, Py_ssize_t count, bint keepdims):
 cdef minigrad_reduction _reduction(const minigrad_array *kernels, str name) except NULL:
     if name == "sum":
         return kernels.sum
+    if name == "prod":
+        return kernels.prod
     if name == "amax":
         return kernels.amax
     if name == "amin":
@@ -247,49 +268,96 @@ def writeable(x):
 
 @cython.final
 cdef class _Place(Quick):
-    """Of (x, dim, keepdim), where few numbers stand along the last dim."""
+    """Of (x, dim, keepdim), along the last dim; `both`: the extremes, and their places."""
 
     cdef minigrad_reduction of_float
     cdef minigrad_reduction of_double
+    cdef bint both
 
-    def __init__(self, str name):
+    def __init__(self, str name, bint both=False):
         self.of_float = _reduction(_floats, name)
         self.of_double = _reduction(_doubles, name)
+        self.both = both
 
     cdef object run(self, tuple raw):
-        cdef cnp.ndarray x, best, out
-        cdef Py_ssize_t rows, n, r
+        cdef cnp.ndarray x, best, places
+        cdef Py_ssize_t rows, n
+        cdef const minigrad_array *kernels
+        cdef minigrad_reduction run
+        cdef cnp.npy_intp shape[32]
+        cdef int n_dims, d
         if not cnp.PyArray_Check(raw[0]) or not _is_ready(<cnp.ndarray>raw[0]):
             return None
         x = raw[0]
-        if x.ndim == 0 or _axis(raw[1], x.ndim) != x.ndim - 1 or raw[2] is not False:
+        if x.ndim == 0 or x.ndim > 32 or _axis(raw[1], x.ndim) != x.ndim - 1:
             return None
-        n = x.shape[x.ndim - 1]
+        if type(raw[2]) is not bool:
+            return None
+        kernels = _kernels(x)
+        run = self.of_float if kernels == _floats else self.of_double
+        n_dims = x.ndim - 1
+        n = x.shape[n_dims]
         rows = cnp.PyArray_SIZE(x) // n
-        if n > 64 or rows * n > RELEASE:
+        if n > 64 and not self.both:  # numpy's argmax looks once, not twice
             return None
-        best = cnp.PyArray_EMPTY(x.ndim - 1, x.shape, cnp.PyArray_TYPE(x), 0)
-        out = cnp.PyArray_EMPTY(x.ndim - 1, x.shape, cnp.NPY_INT64, 0)
-        if cnp.PyArray_TYPE(x) == cnp.NPY_FLOAT:
-            self.of_float(x.data, best.data, rows, n, 1)
-            _find[float](<float *>x.data, <float *>best.data, <int64_t *>out.data, rows, n)
+        for d in range(n_dims):
+            shape[d] = x.shape[d]
+        shape[n_dims] = 1
+        best = cnp.PyArray_EMPTY(n_dims + raw[2], shape, cnp.PyArray_TYPE(x), 0)
+        places = cnp.PyArray_EMPTY(n_dims + raw[2], shape, cnp.NPY_INT64, 0)
+        if rows * n < RELEASE:
+            run(x.data, best.data, rows, n, 1)
+            kernels.places(x.data, best.data, <int64_t *>places.data, rows, n)
         else:
-            self.of_double(x.data, best.data, rows, n, 1)
-            _find[double](<double *>x.data, <double *>best.data, <int64_t *>out.data, rows, n)
+            with nogil:
+                run(x.data, best.data, rows, n, 1)
+                kernels.places(x.data, best.data, <int64_t *>places.data, rows, n)
+        return (best, places) if self.both else places
+
+
+@cython.final
+cdef class _Variance(Quick):
+    """Of (x, dim, keepdim, correction), along the last dim or all; or of its root."""
+
+    cdef bint root
+
+    def __init__(self, bint root=False):
+        self.root = root
+
+    cdef object run(self, tuple raw):
+        cdef cnp.ndarray x, out
+        cdef const minigrad_array *kernels
+        cdef Py_ssize_t rows, n, i
+        cdef double freedom
+        cdef int n_dims
+        if not cnp.PyArray_Check(raw[0]) or not _is_ready(<cnp.ndarray>raw[0]):
+            return None
+        x = raw[0]
+        if raw[2] is not False or x.ndim == 0 or type(raw[3]) not in (int, float):
+            return None
+        if raw[1] is not None and _axis(raw[1], x.ndim) != x.ndim - 1:
+            return None
+        n_dims = 0 if raw[1] is None else x.ndim - 1
+        n = cnp.PyArray_SIZE(x) if raw[1] is None else x.shape[n_dims]
+        freedom = <double>n - raw[3]
+        if freedom <= 0:
+            return None
+        rows = cnp.PyArray_SIZE(x) // n
+        kernels = _kernels(x)
+        out = cnp.PyArray_EMPTY(n_dims, x.shape, cnp.PyArray_TYPE(x), 0)
+        if rows * n < RELEASE:
+            kernels.variance(x.data, out.data, rows, n, freedom, True)
+        else:
+            with nogil:
+                kernels.variance(x.data, out.data, rows, n, freedom, True)
+        if not self.root:
+            return out
+        for i in range(rows):
+            if kernels == _floats:
+                (<float *>out.data)[i] = sqrtf_of((<float *>out.data)[i])
+            else:
+                (<double *>out.data)[i] = sqrt_of((<double *>out.data)[i])
         return out
-
-
-cdef void _find(
-    const real *x, const real *best, int64_t *places, Py_ssize_t rows, Py_ssize_t n
-) noexcept:
-    """The first place of each row where its best stands, which may be NaN."""
-    cdef Py_ssize_t r, i
-    for r in range(rows):
-        i = 0
-        while x[i] != best[r] and (x[i] == x[i] or best[r] == best[r]):
-            i += 1
-        places[r] = i
-        x += n
 
 
 @cython.final

@@ -12,11 +12,19 @@ from typing import Any
 import numpy as np
 
 from . import ops, rng
-from ._backend import wrap
+from ._backend import kernels, quick, wrap
 from .errors import ArgumentError, DTypeError, IndexRangeError, ShapeError
 from .mode import is_tracing
-from .op import Array, composite
-from .ops import axes_of, axis_of, check_numbers, not_numeric, positive, unary
+from .op import Array, composite, op
+from .ops import (
+    axes_of,
+    axis_of,
+    check_numbers,
+    in_one_pass,
+    not_numeric,
+    positive,
+    unary,
+)
 from .samples import bad, bools, floats, sample
 
 # -- elementwise ---------------------------------------------------------------------
@@ -50,6 +58,37 @@ def rsqrt(x: Array) -> Any:
     return 1.0 / ops.sqrt(x)
 
 
+# Each in one pass; a trace is of ops that a loop knows.
+
+
+@op(None, samples=[], floating=True, registered=False, quick=quick("leaky_relu"))
+def _leaky_relu(x: Array, slope: float) -> Array:
+    return kernels.leaky_relu(x, slope)
+
+
+_leaky_relu.vjp(
+    x=in_one_pass(
+        lambda g, y, x, slope: kernels.leaky_relu_grad(g, x, slope),
+        lambda g, y, x, slope: ops.where(ops.gt(x, 0), g, g * slope),
+    )
+)
+
+
+@op(None, samples=[], floating=True, registered=False, quick=quick("hardsigmoid"))
+def _hardsigmoid(x: Array) -> Array:
+    return kernels.hardsigmoid(x)
+
+
+_hardsigmoid.vjp(
+    x=in_one_pass(
+        lambda g, y, x: kernels.hardsigmoid_grad(g, x),
+        lambda g, y, x: ops.where(
+            ops.logical_or(ops.le(x, -3), ops.ge(x, 3)), 0.0, g / 6.0
+        ),
+    )
+)
+
+
 @composite(
     "torch.nn.functional.leaky_relu",
     samples=[
@@ -66,7 +105,9 @@ def rsqrt(x: Array) -> Any:
 def leaky_relu(input: Array, negative_slope: float = 0.01) -> Any:
     """input where it is positive, negative_slope * input elsewhere."""
     check_numbers("leaky_relu", negative_slope=negative_slope)
-    return ops.where(input > 0, input, input * negative_slope)
+    if is_tracing():
+        return ops.where(input > 0, input, input * negative_slope)
+    return _leaky_relu(input, float(negative_slope))
 
 
 @composite(
@@ -81,8 +122,10 @@ def leaky_relu(input: Array, negative_slope: float = 0.01) -> Any:
 )
 def hardsigmoid(input: Array) -> Any:
     """(input + 3) / 6, cut at 0 and 1."""
-    # Cut before the sum, which rounds some numbers next to 3 to the kink.
-    return (ops.hardtanh(input, -3.0, 3.0) + 3.0) / 6.0
+    if is_tracing():
+        # Cut before the sum, which rounds some numbers next to 3 to the kink.
+        return (ops.hardtanh(input, -3.0, 3.0) + 3.0) / 6.0
+    return _hardsigmoid(input)
 
 
 # -- shapes --------------------------------------------------------------------------

@@ -312,6 +312,10 @@ def composite(
     def enter(forward: Callable[..., Any]) -> Callable[..., Any]:
         entry = Op(forward, torch, composite=True, **facts)
 
+        # Most have one input, and are called with it by position: that is seen at once.
+        of_first = entry.positions == (0,) and entry.star is None
+        least, most = entry.n_needed, entry.n_args
+
         # By the number of arguments that stand by position: what may follow by name, if
         # the call is plain, and no input is among it.
         others = [
@@ -338,7 +342,12 @@ def composite(
         @functools.wraps(forward)
         def call(*args: Any, **kwargs: Any) -> Any:
             try:
-                if is_plain(args, kwargs):
+                if (
+                    of_first
+                    and not kwargs
+                    and least <= len(args) <= most
+                    and isinstance(args[0], _backend.TensorCore)
+                ) or is_plain(args, kwargs):
                     return forward(*args, **kwargs)
                 return converted(args, kwargs)
             except MinigradError:

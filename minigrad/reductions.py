@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from . import ops
-from ._backend import kernels
+from ._backend import kernels, quick, wrap
 from .errors import ArgumentError, IndexRangeError, ShapeError
 from .functional import squeeze
 from .mode import is_tracing
@@ -55,7 +55,7 @@ def max(x: Array, dim: int | None = None, keepdim: bool = False) -> Any:
     """The largest value; with `dim`, (values, indices), the first one of equals."""
     if dim is None:
         return ops.amax(x)
-    return _at(x, ops.argmax, dim, keepdim)
+    return _at(x, ops.argmax, largest, dim, keepdim)
 
 
 @composite("torch.min", samples=extremes, errors=[bad_dim])
@@ -63,11 +63,10 @@ def min(x: Array, dim: int | None = None, keepdim: bool = False) -> Any:
     """The smallest value; with `dim`, (values, indices), the first one of equals."""
     if dim is None:
         return ops.amin(x)
-    return _at(x, ops.argmin, dim, keepdim)
+    return _at(x, ops.argmin, smallest, dim, keepdim)
 
 
-@op(None, samples=[], registered=False)
-def extreme(x: Array, find: Any, dim: int, keepdim: bool) -> tuple[Array, Array]:
+def _found(find: Any, x: Array, dim: int, keepdim: bool) -> tuple[Array, Array]:
     """What stands where `find` finds it along a dim, and that place."""
     axis = axis_of(dim, x.ndim)
     places = find.forward(x, dim, True)
@@ -77,25 +76,37 @@ def extreme(x: Array, find: Any, dim: int, keepdim: bool) -> tuple[Array, Array]
     return np.squeeze(values, axis), np.squeeze(places, axis)
 
 
-extreme.vjp(
-    x=lambda gs, ys, x, find, dim, keepdim: ops.scatter_add(
-        ops.zeros_like(x),
-        dim,
-        ops.restore(ys[1], x, dim, keepdim),
-        ops.restore(gs[0], x, dim, keepdim),
-    )
-)
+@op(None, samples=[], registered=False, quick=quick("largest"))
+def largest(x: Array, dim: int, keepdim: bool) -> tuple[Array, Array]:
+    """The largest along a dim, and its place."""
+    return _found(ops.argmax, x, dim, keepdim)
 
 
-def _at(x: Any, find: Any, dim: int, keepdim: bool) -> Extreme:
+@op(None, samples=[], registered=False, quick=quick("smallest"))
+def smallest(x: Array, dim: int, keepdim: bool) -> tuple[Array, Array]:
+    """The smallest along a dim, and its place."""
+    return _found(ops.argmin, x, dim, keepdim)
+
+
+def _extreme_vjp(gs: Any, ys: Any, x: Any, dim: int, keepdim: bool) -> Any:
+    places = ops.restore(ys[1], x, dim, keepdim)
+    share = ops.restore(gs[0], x, dim, keepdim)
+    return ops.scatter_add(ops.zeros_like(x), dim, places, share)
+
+
+largest.vjp(x=_extreme_vjp)
+smallest.vjp(x=_extreme_vjp)
+
+
+def _at(x: Any, find: Any, extreme: Any, dim: int, keepdim: bool) -> Extreme:
     if is_tracing():  # in a step, the ops that can be fused
         indices = find(x, dim, True)
         values = ops.gather(x, dim, indices)
         if keepdim:
             return Extreme(values, indices)
         return Extreme(squeeze(values, dim), squeeze(indices, dim))
-    values, places = extreme(x, find, dim, keepdim)
-    return Extreme(values, ops.detach(places))
+    values, places = extreme(x, dim, keepdim)
+    return Extreme(values, wrap(places._data))
 
 
 # -- moments -------------------------------------------------------------------------
@@ -114,28 +125,55 @@ bad_spread = [
 ]
 
 
-@op(None, samples=[], floating=True, registered=False)
-def variance(x: Array, axes: tuple[int, ...], keepdim: bool, freedom: float) -> Array:
-    """var over axes counted from the front, in one pass: see kernels."""
-    return kernels.variance(x, axes, keepdim, freedom)
+def _freedom(x: Any, dim: Any, correction: float) -> float:
+    """What the squared distances from the mean are divided by; not below 0."""
+    freedom = float(_count(x, dim) - correction)
+    return freedom if freedom > 0 else 0.0
 
 
-def _variance_vjp(
-    g: Any, y: Any, x: Any, axes: Any, keepdim: bool, freedom: float
-) -> Any:
-    distance = x - mean(x, axes, True)
-    return distance * (ops.restore(g, x, axes, keepdim) * (2.0 / freedom))
+@op(None, samples=[], floating=True, registered=False, quick=quick("variance"))
+def variance(x: Array, dim: Any, keepdim: bool, correction: float) -> Array:
+    """var in one pass: see kernels."""
+    freedom = _freedom(x, dim, correction)
+    return kernels.variance(x, axes_of(dim, x.ndim), keepdim, freedom)
+
+
+@op(None, samples=[], floating=True, registered=False, quick=quick("deviation"))
+def deviation(x: Array, dim: Any, keepdim: bool, correction: float) -> Array:
+    """std in one pass: see kernels."""
+    return np.sqrt(variance.forward(x, dim, keepdim, correction))
+
+
+def _spread_grad(g: Array, x: Array, dim: Any, correction: float) -> Array:
+    axes = axes_of(dim, x.ndim)
+    column = g.reshape([1 if i in axes else n for i, n in enumerate(x.shape)])
+    return kernels.variance_grad(column, x, axes, _freedom(x, dim, correction))
+
+
+def _spread_vjp(g: Any, x: Any, dim: Any, keepdim: bool, correction: float) -> Any:
+    freedom = _freedom(x, dim, correction)
+    scale = 2.0 / freedom if freedom else math.inf
+    return (x - mean(x, dim, True)) * (ops.restore(g, x, dim, keepdim) * scale)
+
+
+def _of_square(g: Any, y: Any) -> Any:
+    """The cotangent of y * y from that of y; 0 where y is."""
+    flat = ops.eq(y, 0)
+    return ops.where(flat, 0.0, g / (2.0 * ops.where(flat, 1.0, y)))
 
 
 variance.vjp(
     x=ops.in_one_pass(
-        lambda g, y, x, axes, keepdim, freedom: kernels.variance_grad(
-            g.reshape([1 if i in axes else n for i, n in enumerate(x.shape)]),
-            x,
-            axes,
-            freedom,
+        lambda g, y, x, dim, _, correction: _spread_grad(g, x, dim, correction),
+        lambda g, y, x, *params: _spread_vjp(g, x, *params),
+    )
+)
+deviation.vjp(
+    x=ops.in_one_pass(
+        lambda g, y, x, dim, _, correction: _spread_grad(
+            np.where(y == 0, y, g / (2 * y)), x, dim, correction
         ),
-        _variance_vjp,
+        lambda g, y, x, *params: _spread_vjp(_of_square(g, y), x, *params),
     )
 )
 
@@ -152,12 +190,11 @@ def var(
     divided by their number less the correction.
     """
     check_numbers("var", correction=correction)
-    freedom = float(_count(x, dim) - correction)
-    freedom = freedom if freedom > 0 else 0.0
-    if x.ndim and freedom and not is_tracing():  # in a step, the ops that can be fused
-        return variance(x, axes_of(dim, x.ndim), keepdim, freedom)
+    if not is_tracing() and x.ndim and 0 not in x.shape:
+        return variance(x, dim, keepdim, correction)
     distance = x - mean(x, dim, True)
-    return ops.sum(distance * distance, dim, keepdim) / freedom
+    squares = ops.sum(distance * distance, dim, keepdim)
+    return squares / _freedom(x, dim, correction)
 
 
 @composite(
@@ -174,6 +211,9 @@ def std(
     keepdim: bool = False,
 ) -> Any:
     """The standard deviation over `dim`: the square root of `var`."""
+    check_numbers("std", correction=correction)
+    if not is_tracing() and x.ndim and 0 not in x.shape:
+        return deviation(x, dim, keepdim, correction)
     return _power(var(x, dim, correction=correction, keepdim=keepdim), 0.5)
 
 
@@ -249,6 +289,31 @@ def norm(
     return _power(ops.sum(powers, dim, keepdim), 1 / p)
 
 
+@op(None, samples=[], registered=False, quick=quick("prod"))
+def product(x: Array, dim: int, keepdim: bool) -> Array:
+    """prod over a dim in one pass: see kernels."""
+    return kernels.prod(x, axes_of(dim, x.ndim), keepdim)
+
+
+def _others(x: Any, axis: int) -> Any:
+    """The product of all the others along the axis; no factor is divided by."""
+    n = x.shape[axis]
+    if n == 1:
+        return ops.zeros_like(x) + 1.0
+    first, second, *rest = ops.split(x, n // 2, axis)
+    outer = _others(ops.cat([first * second, *rest], axis), axis)
+    head, *tail = ops.split(outer, n // 2, axis)
+    return ops.cat([head * second, head * first, *tail], axis)
+
+
+product.vjp(
+    x=ops.in_one_pass(
+        lambda g, y, x, dim, keepdim: kernels.prod_grad(g, x, y, (dim,)),
+        lambda g, y, x, dim, keepdim: ops.restore(g, x, dim, keepdim) * _others(x, dim),
+    )
+)
+
+
 @composite(
     "torch.prod",
     samples=[
@@ -276,7 +341,9 @@ def prod(x: Array, dim: int | None = None, keepdim: bool = False) -> Any:
     axis = axis_of(dim, x.ndim)
     if 0 in x.shape[axis : axis + 1]:
         return ops.sum(x, dim, keepdim) + 1  # of nothing: 1
-    while x.ndim and x.shape[axis] > 1:  # by halves: no factor is divided by
+    if x.ndim and not is_tracing():
+        return product(x, axis, keepdim)
+    while x.ndim and x.shape[axis] > 1:  # by halves, of ops that can be fused
         first, second, *rest = ops.split(x, x.shape[axis] // 2, axis)
         x = ops.cat([first * second, *rest], axis)
     return x if keepdim else squeeze(x, axis)

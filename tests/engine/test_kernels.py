@@ -16,12 +16,16 @@ FUNCTIONS = {
     **dict.fromkeys(("sign", "relu"), ()),
     "softplus": (1.5, 20.0),
     "clip": (-1.5, 0.5),
+    "leaky_relu": (0.25,),
+    "hardsigmoid": (),
 }
 GRADIENTS = {
     **dict.fromkeys(("relu_grad", "tanh_grad", "sigmoid_grad", "abs_grad"), ()),
     "silu_grad": (),
     "softplus_grad": (1.5, 2.0),
     "clip_grad": (-1.5, 0.5),
+    "leaky_relu_grad": (0.25,),
+    "hardsigmoid_grad": (),
 }
 
 
@@ -140,12 +144,32 @@ EXTREME = [np.nan, np.inf, -np.inf, 1e30]
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("keepdims", [False, True])
-@pytest.mark.parametrize("name", ["sum", "amax", "amin", "logsumexp"])
+@pytest.mark.parametrize("name", ["sum", "prod", "amax", "amin", "logsumexp"])
 def test_reductions_agree(name, keepdims, dtype):
     for x, axes in arrays(dtype):
+        if name == "prod":  # of few factors: of many, each rounding counts
+            x = x[..., :7]
+            axes = (x.ndim - 1,)
         fast = getattr(_kernels, name)(x, axes, keepdims)
         assert fast.dtype == dtype
         close(fast, getattr(_kernels_py, name)(x.astype(np.float64), axes, keepdims))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("odd", [1.0, 0.0, np.inf, -np.inf, np.nan, 1e-37])
+def test_the_gradient_of_a_product_agrees(odd, dtype):
+    rng = np.random.default_rng(0)
+    for shape, axis in [((5, 40), 1), ((40, 5), 0), ((3, 6, 4), 1), ((7, 1), 1)]:
+        x = rng.uniform(0.8, 1.2, shape).astype(dtype)
+        x[0], x[-1, 0] = odd, 0.0
+        g = rng.uniform(0.5, 1.5, x.sum(axis).shape).astype(dtype)
+        with np.errstate(all="ignore"):
+            y = _kernels.prod(x, (axis,), False)
+            fast, plain = (
+                twin.prod_grad(g, x, y, (axis,)) for twin in (_kernels, _kernels_py)
+            )
+        assert fast.shape == x.shape and fast.dtype == dtype
+        assert np.allclose(fast, plain, rtol=1e-5, atol=1e-30, equal_nan=True)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
