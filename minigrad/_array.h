@@ -11,10 +11,6 @@
 #include "_array_wide.h"
 #include "_simd.h"
 
-#if defined(__x86_64__) || defined(__i386__)
-#include <immintrin.h>
-#endif
-
 /* p and q: numbers that an operation may want, such as the ends of an interval. */
 typedef void (*minigrad_map)(
     const void *a, const void *b, void *out, ptrdiff_t n, double p, double q);
@@ -206,12 +202,10 @@ INLINE void NAME(put)(REAL *x, ptrdiff_t n, VECTOR y)
 #define EACH_PART(n) \
     for (ptrdiff_t i = 0, k __attribute__((unused)); k = n - i < LANES ? n - i : LANES, i < n; i += LANES)
 
-#include "_array_extremes.h"
-#include "_array_functions.h"
 #include "_array_maps.h"
 #include "_array_pairs.h"
 #include "_array_reductions.h"
-#include "_array_products.h"
+#include "_array_prod.h"
 #include "_array_softmax.h"
 #include "_array_product.h"
 #include "_array_norm.h"

@@ -82,9 +82,9 @@
 MAP_VECTOR(neg)
 MAP_VECTOR(abs)
 MAP_VECTOR(sign)
-MAP_EACH(exp, NAME(quick_exp)(a))
-MAP_EACH(tanh, NAME(quick_tanh)(a))
-MAP_EACH(sigmoid, NAME(quick_sigmoid)(a))
+MAP_VECTOR(exp)
+MAP_VECTOR(tanh)
+MAP_VECTOR(sigmoid)
 MAP_VECTOR(relu)
 MAP_VECTOR(softsign)
 MAP(sqrt, SQRT(a))
@@ -158,7 +158,7 @@ MAP(cos, cos(a))
 MAP_NEAR(expm1, 1, FARTHEST, IN_RANGE, NAME(expm1)(a), expm1(a))
 /* Far below 0, e**x has lost digits that x e**x has. */
 #define ABOVE (s > -86 && s < INFINITY)
-MAP_NEAR(silu, 1, NAME(least)(a, seen), ABOVE, a * NAME(quick_sigmoid)(a), minigrad_silu(a))
+MAP_NEAR(silu, 1, NAME(least)(a, seen), ABOVE, a * NAME(sigmoid)(a), minigrad_silu(a))
 
 /* log(1 + e**x), from e**-|x|; x beyond the threshold. */
 INLINE VECTOR NAME(softplus)(VECTOR x, REAL threshold)
@@ -189,7 +189,7 @@ INLINE VECTOR NAME(silu_slope)(VECTOR x)
 MAP_EACH(silu_grad, a * NAME(silu_slope)(b))
 MAP_EACH(
     softplus_grad,
-    NAME(pick)(b * low > high, a, a * NAME(quick_sigmoid)(b * low)))
+    NAME(pick)(b * low > high, a, a * NAME(sigmoid)(b * low)))
 #endif
 MAP(clip, a < low ? low : a > high ? high : a)
 MAP(leaky_relu, a > 0 ? a : a * low)

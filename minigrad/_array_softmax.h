@@ -29,7 +29,7 @@ INLINE void NAME(columns_sum)(
         EACH_PART(width)
         {
             VECTOR next = NAME(some)(x + r * inner + i, k, 0);
-            next = NAME(quick_exp)(next - top[i / LANES]);
+            next = NAME(exp)(next - top[i / LANES]);
             part[i / LANES] += next;
             if (exps) {
                 NAME(put)(exps + r * inner + i, k, next);
@@ -52,7 +52,7 @@ static void NAME(softmax)(
             VECTOR top = NAME(all)(NAME(top)(x, n)), sums = {0};
             EACH_PART(n)
             {
-                VECTOR e = NAME(quick_exp)(NAME(some)(x + i, k, -INFINITY) - top);
+                VECTOR e = NAME(exp)(NAME(some)(x + i, k, -INFINITY) - top);
                 sums += e;
                 NAME(put)(y + i, k, e);
             }
@@ -96,7 +96,7 @@ INLINE void NAME(log_sum)(
     if (inner == 1) {
         for (ptrdiff_t o = 0; o < outer; o++, x += n) {
             VECTOR top = NAME(all)(NAME(top)(x, n)), sums = {0};
-            EACH_PART(n) sums += NAME(quick_exp)(NAME(some)(x + i, k, -INFINITY) - top);
+            EACH_PART(n) sums += NAME(exp)(NAME(some)(x + i, k, -INFINITY) - top);
             REAL rest = (REAL)log((double)NAME(total)(sums));
             if (!whole) {
                 *y++ = top[0] + rest;
@@ -194,7 +194,7 @@ static void NAME(logsumexp)(
     }
 
 GRADIENT(softmax_grad, a * b, (a - s) * b)
-GRADIENT(log_softmax_grad, a, a - NAME(quick_exp)(b) * s)
+GRADIENT(log_softmax_grad, a, a - NAME(exp)(b) * s)
 
 /* -- the loss of a label: log(sum(e**x)) - x[label] ----------------------------------- */
 
@@ -210,7 +210,7 @@ static void NAME(label_loss)(
         REAL loss = 0;
         if (labels[r] != ignored) {
             VECTOR top = NAME(all)(NAME(top)(x, n)), sums = {0};
-            EACH_PART(n) sums += NAME(quick_exp)(NAME(some)(x + i, k, -INFINITY) - top);
+            EACH_PART(n) sums += NAME(exp)(NAME(some)(x + i, k, -INFINITY) - top);
             loss = (REAL)log((double)NAME(total)(sums)) - (x[labels[r]] - top[0]);
         }
         sum += (double)loss;
@@ -238,7 +238,7 @@ static void NAME(label_loss_grad)(
         VECTOR top = NAME(all)(NAME(top)(x, n)), sums = {0};
         EACH_PART(n)
         {
-            VECTOR e = NAME(quick_exp)(NAME(some)(x + i, k, -INFINITY) - top);
+            VECTOR e = NAME(exp)(NAME(some)(x + i, k, -INFINITY) - top);
             sums += e;
             NAME(put)(out + i, k, e);
         }

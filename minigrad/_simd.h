@@ -13,6 +13,9 @@
 #ifndef MINIGRAD_SIMD_H
 #define MINIGRAD_SIMD_H
 
+#if defined(__x86_64__) || defined(__i386__)
+#include <immintrin.h>
+#endif
 #include <math.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -243,6 +246,7 @@ static int minigrad_supported(int i)
 #include "_simd_vectors.h"
 #include "_simd_products.h"
 #include "_simd_sums.h"
+#include "_simd_choices.h"
 #include "_simd_functions.h"
 #include "_simd_opcodes.h"
 

@@ -1,37 +1,5 @@
 /* Of `_simd.h`: functions of a vector. */
 
-INLINE VECTOR NAME(pick)(MASK which, VECTOR x, VECTOR y)
-{
-    return (VECTOR)((which & (MASK)x) | (~which & (MASK)y));
-}
-
-INLINE VECTOR NAME(magnitude)(VECTOR x)
-{
-    return (VECTOR)((BITS)x & ((BITS)(MASK){0} - 1) >> 1);
-}
-
-INLINE VECTOR NAME(with_sign)(VECTOR x, VECTOR sign)
-{
-    BITS rest = ((BITS)(MASK){0} - 1) >> 1;
-    return (VECTOR)(((BITS)x & rest) | ((BITS)sign & ~rest));
-}
-
-/* 1 where the mask holds, else 0. */
-INLINE VECTOR NAME(truth)(MASK which)
-{
-    return (VECTOR)(which & (MASK)NAME(all)(1));
-}
-
-INLINE VECTOR NAME(larger)(VECTOR x, VECTOR y)
-{
-    return NAME(pick)((x >= y) | (x != x), x, y);
-}
-
-INLINE VECTOR NAME(smaller)(VECTOR x, VECTOR y)
-{
-    return NAME(pick)((x <= y) | (x != x), x, y);
-}
-
 #if DOUBLE
 #define LEAST -746.0 /* e**x is 0 from here on */
 #define MOST 710.0 /* and infinite */
@@ -87,6 +55,10 @@ INLINE VECTOR NAME(power_of_2)(BITS n)
 {
     return (VECTOR)((n + BIAS) << DIGITS);
 }
+
+#if FUSED && !DOUBLE
+#include "_simd_functions_float.h"
+#else
 
 /* e**x, and what rounding it lost. Where the result is subnormal this is three times as
    slow, 0.4 ns a number, on the machine that it was measured on: no stall that would be
@@ -171,3 +143,11 @@ INLINE VECTOR NAME(tanh)(VECTOR x)
     VECTOR y = NAME(quotient)(d, part - (d - less) + lost, total, total_lost);
     return NAME(with_sign)(y, x);
 }
+
+/* e**-|x|, and what rounding it lost. */
+INLINE VECTOR NAME(decay)(VECTOR x, VECTOR *lost)
+{
+    return NAME(exp_parts)(-NAME(magnitude)(x), lost);
+}
+
+#endif

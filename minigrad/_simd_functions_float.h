@@ -1,10 +1,7 @@
-/* A part of `_array.h`: exp, tanh and the sigmoid, where a pass over an array is bound by
-   how many instructions a number takes. As in `_simd_functions.h`, with fewer of them: in
-   float, where a multiply-add rounds once. With AVX-512, of 32768 numbers, tanh takes 0.38
-   ns a number instead of 0.58, exp 0.17 instead of 0.33, the sigmoid 0.37 instead of 0.51;
-   numpy's tanh takes 0.36 and errs 1.36 ulp, where this errs 1.00. */
-
-#if FUSED && !DOUBLE
+/* Of `_simd_functions.h`: exp, tanh and the sigmoid in float, where a multiply-add rounds
+   once. With AVX-512, of 32768 numbers, tanh takes 0.38 ns a number instead of 0.58, exp
+   0.17 instead of 0.33, the sigmoid 0.37 instead of 0.51; numpy's tanh takes 0.36 and errs
+   1.36 ulp, where this errs 1.00. */
 
 #if BYTES == 64
 /* x 2**n, for any whole n; 1 / x to 14 bits; and x where a has its sign set, else y. */
@@ -37,11 +34,11 @@ INLINE VECTOR NAME(bend)(VECTOR r)
 /* x = n log 2 + r */
 INLINE VECTOR NAME(rest)(VECTOR x, VECTOR *n)
 {
-    *n = (x * 1.44269504f + ROUNDER_OF_FLOAT) - ROUNDER_OF_FLOAT;
-    return x - *n * 0.693359375f - *n * -2.12194440e-4f;
+    *n = (x * 1.44269504f + ROUNDER) - ROUNDER;
+    return x - *n * LOG_2 - *n * LOG_2_REST;
 }
 
-INLINE VECTOR NAME(quick_exp)(VECTOR x)
+INLINE VECTOR NAME(exp)(VECTOR x)
 {
     VECTOR n, r = NAME(rest)(NAME(least)(C(89), NAME(most)(C(-104), x)), &n);
     return SCALED(r + NAME(bend)(r) + 1, n);
@@ -57,7 +54,7 @@ INLINE VECTOR NAME(decay)(VECTOR x, VECTOR *lost)
 }
 
 /* What the estimate of a quotient lacks is given back: that of an inverse may be coarse. */
-INLINE VECTOR NAME(quick_sigmoid)(VECTOR x)
+INLINE VECTOR NAME(sigmoid)(VECTOR x)
 {
     VECTOR lost, e = NAME(decay)(x, &lost), top = IF_NEGATIVE(x, e, C(1));
     VECTOR inverse = INVERSE(e + 1), y = top * inverse;
@@ -68,9 +65,9 @@ INLINE VECTOR NAME(quick_sigmoid)(VECTOR x)
 
 /* d / (d + 2) of d = e**2|x| - 1. For n <= 26, as here, log(2) in float is near enough;
    2**n is in the lowest bits of `shifted`. */
-INLINE VECTOR NAME(quick_tanh)(VECTOR x)
+INLINE VECTOR NAME(tanh)(VECTOR x)
 {
-    const float rounder = ROUNDER_OF_FLOAT + 127;
+    const float rounder = ROUNDER + 127;
     VECTOR a = NAME(least)(C(9.02f), NAME(magnitude)(x)); /* from there on, it is 1 */
     VECTOR shifted = (a + a) * 1.44269504f + rounder;
     VECTOR power = (VECTOR)((BITS)shifted << 23);
@@ -86,27 +83,3 @@ INLINE VECTOR NAME(quick_tanh)(VECTOR x)
 #undef SCALED
 #undef INVERSE
 #undef IF_NEGATIVE
-
-#else
-
-INLINE VECTOR NAME(quick_exp)(VECTOR x)
-{
-    return NAME(exp)(x);
-}
-
-INLINE VECTOR NAME(quick_tanh)(VECTOR x)
-{
-    return NAME(tanh)(x);
-}
-
-INLINE VECTOR NAME(quick_sigmoid)(VECTOR x)
-{
-    return NAME(sigmoid)(x);
-}
-
-INLINE VECTOR NAME(decay)(VECTOR x, VECTOR *lost)
-{
-    return NAME(exp_parts)(-NAME(magnitude)(x), lost);
-}
-
-#endif

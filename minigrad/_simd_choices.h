@@ -1,6 +1,39 @@
-/* A part of `_array.h`: the largest and the smallest of two vectors, an instruction each
-   where the compilers' vectors need five. The second operand if one is NaN. And whether a
-   mask holds anywhere. */
+/* Of `_simd.h`: signs of vectors, and choices between two. */
+
+INLINE VECTOR NAME(pick)(MASK which, VECTOR x, VECTOR y)
+{
+    return (VECTOR)((which & (MASK)x) | (~which & (MASK)y));
+}
+
+INLINE VECTOR NAME(magnitude)(VECTOR x)
+{
+    return (VECTOR)((BITS)x & ((BITS)(MASK){0} - 1) >> 1);
+}
+
+INLINE VECTOR NAME(with_sign)(VECTOR x, VECTOR sign)
+{
+    BITS rest = ((BITS)(MASK){0} - 1) >> 1;
+    return (VECTOR)(((BITS)x & rest) | ((BITS)sign & ~rest));
+}
+
+/* 1 where the mask holds, else 0. */
+INLINE VECTOR NAME(truth)(MASK which)
+{
+    return (VECTOR)(which & (MASK)NAME(all)(1));
+}
+
+INLINE VECTOR NAME(larger)(VECTOR x, VECTOR y)
+{
+    return NAME(pick)((x >= y) | (x != x), x, y);
+}
+
+INLINE VECTOR NAME(smaller)(VECTOR x, VECTOR y)
+{
+    return NAME(pick)((x <= y) | (x != x), x, y);
+}
+
+/* The largest and the smallest, an instruction each where the compilers' vectors need
+   five. The second operand if one is NaN. */
 
 #if BYTES == 64 && DOUBLE
 #define BOTH(name, x, y) (VECTOR)_mm512_##name##_pd((__m512d)(x), (__m512d)(y))
@@ -30,6 +63,7 @@ INLINE VECTOR NAME(least)(VECTOR x, VECTOR y)
 #endif
 }
 
+/* Whether the mask holds anywhere. */
 INLINE int NAME(any)(MASK which)
 {
 #if BYTES == 64
