@@ -10,10 +10,13 @@ PURE = os.environ.get("MINIGRAD_PURE", "0") not in ("", "0")
 if TYPE_CHECKING or PURE:
     from . import _kernels_py as kernels
     from . import _tape_py as chosen
+    from . import _tape_walk_py as walking
 else:
     try:
         from . import _kernels as kernels
         from . import _tape as chosen
+
+        walking = chosen
     except ImportError as error:
         raise ImportError(
             "the compiled modules of minigrad aren't beside its source; in a checkout, "
@@ -29,12 +32,12 @@ get_mode = chosen.get_mode
 get_watching = chosen.get_watching
 set_mode = chosen.set_mode
 set_operators = chosen.set_operators
-set_tape = chosen.set_tape
+set_tape = walking.set_tape
 set_tensor_class = chosen.set_tensor_class
 set_watcher = chosen.set_watcher
 set_watching = chosen.set_watching
 signature = chosen.signature
-walk = chosen.walk
+walk = walking.walk
 wrap = chosen.wrap
 
 

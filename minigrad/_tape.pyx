@@ -1,8 +1,8 @@
 # cython: language_level=3
 """The hot path: an op that is recorded, and the walk back over what was recorded.
 
-`_tape_py.py` is the same in plain Python, name for name: read that first. The tests
-hold the two together.
+`_tape_py.py` and `_tape_walk_py.py` are the same in plain Python, name for name: read
+those first. The tests hold the two together.
 """
 
 cimport cython
@@ -22,7 +22,7 @@ import numpy as np
 
 from .errors import NUMPY_ERRORS, GraphError, MinigradError, translate
 from ._keep import LARGE, let_go
-from ._tape_py import WALKED
+from ._tape_walk_py import WALKED
 
 cnp.import_array()
 

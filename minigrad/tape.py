@@ -9,7 +9,7 @@ import numpy as np
 
 from . import _backend, anomaly, ops
 from ._backend import Node, TensorCore, wrap
-from ._tape_py import Slot, reachable, was_freed
+from ._tape_walk_py import Slot, reachable, was_freed
 from .errors import ArgumentError, DTypeError, GraphError, ShapeError
 from .mode import is_tracing, pass_mode
 
@@ -114,7 +114,7 @@ def _walked(
     retain_graph: bool | None,
     create_graph: bool,
 ) -> list[Any]:
-    """Check what is given, and walk; see `_tape_py.walk` for what it returns."""
+    """Check what is given, and walk; see `_tape_walk_py.walk` for what it returns."""
     if len(cotangents) != len(outputs):
         raise ShapeError(
             f"{len(outputs)} outputs need as many cotangents, not {len(cotangents)}"
