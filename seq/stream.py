@@ -11,8 +11,8 @@ import minigrad as mg
 from minigrad import Tensor, _backend
 from minigrad.errors import ArgumentError, DTypeError, MinigradError, ShapeError
 from minigrad.fused.call import plan_of
-from minigrad.fused.passes import without
-from minigrad.fused.stepper import UNHOISTED, Stepper
+from minigrad.fused.passes import UNHOISTED, without
+from minigrad.fused.stepper import Stepper
 from seq import boundary
 from seq.boundary import Frame, State
 from seq.signature import resolve

@@ -30,6 +30,10 @@ PASSES = (
     "sums together",
 )
 
+UNHOISTED = ("hoist", "merged sums")
+"""The passes to leave out to have all of a step within the loop, in the order that it
+has otherwise, which makes the bits the same."""
+
 _off: ContextVar[frozenset[str]] = ContextVar("passes_off", default=frozenset())
 
 

@@ -14,18 +14,14 @@ from .cut import run
 from .frame import uniform
 from .plan import Plan
 
-UNHOISTED = ("hoist", "merged sums")
-"""The passes to leave out of a trace to be streamed: so all of it is in the step, in
-the order that the whole loop has, which makes the bits the same."""
-
 
 class Stepper:
     """A step on arrays of its own; each call of `step()` runs it again.
 
-    plan: traced without UNHOISTED. xs: the arrays (1, B, n) that are read at each step,
-    whose values the caller changes; tensors: the initial carry, and what was lifted and
-    captured, which is read once, now. outputs: the arrays that a step writes.
-    Raises ArgumentError for a step that can't be fused.
+    plan: traced without the UNHOISTED passes. xs: the arrays (1, B, n) that are read at
+    each step, whose values the caller changes; tensors: the initial carry, and what
+    was lifted and captured, which is read once, now. outputs: the arrays that a step
+    writes. Raises ArgumentError for a step that can't be fused.
     """
 
     def __init__(

@@ -12,6 +12,7 @@ import pytest
 import minigrad as mg
 from conformance.policy import EXACT, exact_error
 from minigrad import _backend
+from minigrad.fused.plan import INSIDE
 
 from .fused_steps import Recipe, arrays_of, pull, random_recipe, run
 
@@ -81,6 +82,22 @@ def test_a_row_has_its_bits_in_any_batch(recipe, dtype):
         some, _ = run(recipe, rows(arrays, chosen), dtype=dtype)
         expected = [y[chosen] if i < n else y[:, chosen] for i, y in enumerate(whole)]
         assert same(some, expected)
+
+
+@each_recipe
+@each_dtype
+@each_direction
+@pytest.mark.parametrize("ragged", [False, True], ids=["full", "ragged"])
+def test_what_nothing_is_asked_of_has_the_same_bits(recipe, dtype, reverse, ragged):
+    # From a few rows on, it leaves the products of x in the loop.
+    for batch in (INSIDE - 1, INSIDE, 19):
+        arrays = arrays_of(recipe, 7, batch)
+        lengths = np.arange(batch) % 8 if ragged else None
+        options = {"dtype": dtype, "reverse": reverse, "lengths": lengths}
+        nothing = [False] * sum(map(len, arrays))
+        recorded, _ = run(recipe, arrays, **options)
+        alone, _ = run(recipe, arrays, wanted=nothing, **options)
+        assert same(alone, recorded)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64], ids=["f32", "f64"])
