@@ -84,6 +84,15 @@ def test_a_row_has_its_bits_in_any_batch(recipe, dtype):
         assert same(some, expected)
 
 
+def test_a_sum_of_two_products_is_added_up_in_one_order():
+    u, w = (mg.randn(300, 300, generator=i) * 0.1 for i in range(2))
+    x, h = mg.randn(5, 8, 300, generator=2), mg.zeros(8, 300)
+    alone, _ = mg.scan(lambda c, x: (mg.tanh(x @ u + c @ w), c), h, x)
+    u.requires_grad_()
+    recorded, _ = mg.scan(lambda c, x: (mg.tanh(x @ u + c @ w), c), h, x)
+    assert same([alone], [recorded])
+
+
 @each_recipe
 @each_dtype
 @each_direction
