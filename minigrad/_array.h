@@ -205,7 +205,7 @@ INLINE void NAME(put)(REAL *x, ptrdiff_t n, VECTOR y)
 #include "_array_maps.h"
 #include "_array_pairs.h"
 #include "_array_reductions.h"
-#include "_array_prod.h"
+#include "_array_factors.h"
 #include "_array_softmax.h"
 #include "_array_product.h"
 #include "_array_norm.h"

@@ -178,6 +178,17 @@ static void NAME(map_softplus)(
         x, y, out, n, beta, threshold);
 }
 
+/* softplus(x) - x t; its two terms have one sign, where t is between 0 and 1. */
+INLINE VECTOR NAME(logit_loss)(VECTOR x, VECTOR t)
+{
+    VECTOR lost, e = NAME(decay)(x, &lost), sum = e + 1;
+    return NAME(pick)(x > 0, x * (1 - t), -x * t)
+        + NAME(log)(sum, (e - (sum - 1)) + lost, 1);
+}
+
+MAP_EACH(logit_loss, NAME(logit_loss)(a, b))
+MAP_EACH(logit_loss_grad, NAME(sigmoid)(a) - b)
+
 /* sigmoid(x) (1 + x sigmoid(-x)) */
 INLINE VECTOR NAME(silu_slope)(VECTOR x)
 {
@@ -213,7 +224,8 @@ static const minigrad_named_map NAME(maps)[] = {
     NAMED(leaky_relu_grad) NAMED(hardsigmoid) NAMED(hardsigmoid_grad)
 #if !DOUBLE
     NAMED(log) NAMED(log1p) NAMED(silu) NAMED(sin) NAMED(cos) NAMED(expm1)
-    NAMED(softplus) NAMED(softplus_grad) NAMED(silu_grad)
+    NAMED(softplus) NAMED(softplus_grad) NAMED(silu_grad) NAMED(logit_loss)
+    NAMED(logit_loss_grad)
 #endif
     {0, 0}
 };

@@ -114,10 +114,10 @@ static void NAME(sum)(
 BEST(largest, most)
 BEST(smallest, least)
 
-/* Down the columns of some rows; with `more`, of what y has as well. Of all the rows at
-   once, each block of columns would be a walk from page to page: the largest of 2500 rows
-   of 4000 took 4.9 ms. Where numbers are odd, a second look: a NaN is what comes out of a
-   NaN. */
+/* Down the columns of some rows; with `more`, of what y has as well. Four rows at a time:
+   of all at once, each block of columns would be a walk from page to page. The largest of
+   2500 rows of 4000 took 4.9 ms then, 3.0 with 32 rows, 1.9 with four. Where numbers
+   are odd, a second look: a NaN is what comes out of a NaN. */
 #define EXTREME_ROWS(name, meet, better) \
     INLINE void NAME(name##_block)( \
         const REAL *x, REAL *y, ptrdiff_t rows, ptrdiff_t inner, int more, ptrdiff_t width) \
@@ -172,8 +172,8 @@ EXTREME_ROWS(amin, smaller, least)
             } \
         } \
         for (ptrdiff_t o = 0; inner > 1 && o < outer; o++, y += inner) { \
-            for (ptrdiff_t r = 0; r < n; r += ROWS_CUT) { \
-                ptrdiff_t rows = n - r < ROWS_CUT ? n - r : ROWS_CUT; \
+            for (ptrdiff_t r = 0; r < n; r += 4) { \
+                ptrdiff_t rows = n - r < 4 ? n - r : 4; \
                 NAME(name##_rows)(x, y, rows, inner, r > 0); \
                 x += rows * inner; \
             } \

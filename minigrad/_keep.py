@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dis
 from collections.abc import Callable, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 import numpy as np
@@ -26,17 +26,41 @@ def let_go(
     """
     if op.variadic or op.joint is not None or op.returns_tuple:
         return args, values
+    made = tuple(
+        [None if parent is None else parent.op is not None for parent in parents]
+    )
+    empty, keeps_output = _plan(op, tuple(op.vjps.values()), made)
+    if empty:
+        kept = list(args)
+        for position in empty:
+            kept[position] = hollow(args[position].shape, args[position].dtype)
+        args = tuple(kept)
+    if not keeps_output:
+        values = tuple([hollow(value.shape, value.dtype) for value in values])
+    return args, values
+
+
+# Found out at each call, it took 3 us: a tenth of an op on 512 x 512 numbers.
+@lru_cache(maxsize=1024)
+def _plan(
+    op: Any, vjps: tuple[Any, ...], made: tuple[bool | None, ...]
+) -> tuple[tuple[int, ...], bool]:
+    """Which arguments nobody will need, and whether somebody needs the output.
+
+    vjps: those that op has now. made: of each input, whether an op made it; None if it
+    has no gradient.
+    """
     wanted: set[str] = set()
-    for parent, name in zip(parents, op.names, strict=True):
-        if parent is not None and name in op.vjps:
+    for is_made, name in zip(made, op.names, strict=True):
+        if is_made is not None and name in op.vjps:
             wanted |= looked_at(op.vjps[name], op.params)
     wanted.difference_update(op.shapes)
-    kept = list(args)
-    for parent, position in zip(parents, op.positions, strict=True):
-        made = parent is not None and parent.op is not None
-        if made and op.params[position] not in wanted:
-            kept[position] = hollow(args[position])
-    return tuple(kept), values if OUTPUT in wanted else tuple(map(hollow, values))
+    empty = tuple(
+        position
+        for is_made, position in zip(made, op.positions, strict=True)
+        if is_made and op.params[position] not in wanted
+    )
+    return empty, OUTPUT in wanted
 
 
 OUTPUT = "(output)"
@@ -72,6 +96,7 @@ def _read(code: Any) -> set[str]:
     return read
 
 
-def hollow(array: Array) -> Array:
-    """Zeros of the shape and dtype of an array, in the memory of one."""
-    return np.ndarray(array.shape, array.dtype, _ZERO, strides=(0,) * array.ndim)
+@lru_cache(maxsize=1024)
+def hollow(shape: tuple[int, ...], dtype: Any) -> Array:
+    """Zeros of a shape and dtype, in the memory of one."""
+    return np.ndarray(shape, dtype, _ZERO, strides=(0,) * len(shape))

@@ -9,7 +9,7 @@ cimport cython
 cimport numpy as cnp
 from libc.math cimport sqrt as sqrt_of, sqrtf as sqrtf_of
 from libc.stdint cimport int64_t
-from libc.string cimport memcmp, memcpy, strcmp
+from libc.string cimport memcmp, memcpy, memset, strcmp
 
 from ._tape cimport Quick
 
@@ -171,6 +171,9 @@ cdef cnp.ndarray _like(cnp.ndarray x):
 
 include "_kernels_elementwise.pxi"
 include "_kernels_reductions.pxi"
+include "_kernels_asked.pxi"
+include "_kernels_losses.pxi"
+include "_kernels_views.pxi"
 include "_kernels_product.pxi"
 include "_kernels_training.pxi"
 include "_kernels_indexing.pxi"
@@ -208,7 +211,14 @@ QUICK = {
     "where": _Where(),
     "sum_to": _SumTo(),
     "matmul": _FewProduct(),
-    "cat": _Cat(),
+    "reshape": _Reshape(),
+    "permute": _Permute(),
+    "expand": _Expand(),
+    "label_loss": _LabelLoss(False),
+    "label_pick": _LabelLoss(True),
+    "cat": _Cat(False),
+    "stack": _Cat(True),
     "gather": _Gather(),
+    "scatter_add": _ScatterAdd(),
     "embedding": _Embedding(),
 }

@@ -146,6 +146,30 @@ cdef class _Gather(Quick):
 
 
 @cython.final
+cdef class _ScatterAdd(Quick):
+    """Of (x, dim, index, src), of the same shape outside the dim."""
+
+    cdef object run(self, tuple raw):
+        cdef cnp.ndarray x, index, src, out
+        cdef Py_ssize_t axis, d
+        if not _is_ready(<cnp.ndarray>raw[0]):
+            return None
+        x, index, src = raw[0], raw[2], raw[3]
+        axis = _axis(raw[1], x.ndim)
+        if axis < 0 or index.ndim != x.ndim or not _is_inside(index, x.shape[axis]):
+            return None
+        if not cnp.PyArray_SAMESHAPE(index, src):
+            return None
+        for d in range(x.ndim):
+            if d != axis and x.shape[d] != index.shape[d]:
+                return None
+        out = _like(x)
+        memcpy(out.data, x.data, cnp.PyArray_NBYTES(x))
+        scatter(out, axis, index, src)
+        return out
+
+
+@cython.final
 cdef class _Embedding(Quick):
     """Of (index, weight, padding_idx)."""
 
@@ -173,7 +197,12 @@ cdef class _Embedding(Quick):
 
 @cython.final
 cdef class _Cat(Quick):
-    """Of arrays, and the dim."""
+    """Of arrays, and the dim; `stacks`: one that they don't have yet."""
+
+    cdef bint stacks
+
+    def __init__(self, bint stacks):
+        self.stacks = stacks
 
     cdef object run(self, tuple raw):
         cdef Py_ssize_t n = len(raw) - 1, outer = 1, inner = 1, axis, d, i, o, whole, part
@@ -184,31 +213,33 @@ cdef class _Cat(Quick):
         if not cnp.PyArray_Check(raw[0]):
             return None
         first = raw[0]
-        axis = _axis(raw[n], first.ndim)
-        if axis < 0 or first.ndim > 31 or _kernels(first) == NULL:
+        axis = _axis(raw[n], first.ndim + self.stacks)
+        if axis < 0 or first.ndim > 30 or _kernels(first) == NULL:
             return None
         for d in range(first.ndim):
-            shape[d] = first.shape[d]
             if d < axis:
+                shape[d] = first.shape[d]
                 outer *= first.shape[d]
-            elif d > axis:
+            elif d > axis or self.stacks:
+                shape[d + self.stacks] = first.shape[d]
                 inner *= first.shape[d]
-        shape[axis] = 0
+        shape[axis] = n if self.stacks else 0
         for i in range(n):
             other = raw[i]
             if other.ndim != first.ndim or cnp.PyArray_TYPE(other) != cnp.PyArray_TYPE(first):
                 return None
             for d in range(first.ndim):
-                if d != axis and other.shape[d] != first.shape[d]:
+                if (d != axis or self.stacks) and other.shape[d] != first.shape[d]:
                     return None
-            shape[axis] += other.shape[axis]
-        out = _new(first.ndim, shape, cnp.PyArray_TYPE(first))
+            if not self.stacks:
+                shape[axis] += other.shape[axis]
+        out = _new(first.ndim + self.stacks, shape, cnp.PyArray_TYPE(first))
         inner *= cnp.PyArray_ITEMSIZE(first)
         whole = shape[axis] * inner
         to = out.data
         for i in range(n):
             other = _dense(raw[i])
-            part, at = other.shape[axis] * inner, other.data
+            part, at = inner if self.stacks else other.shape[axis] * inner, other.data
             if outer * part < RELEASE:
                 for o in range(outer):
                     memcpy(to + o * whole, at + o * part, part)

@@ -110,6 +110,18 @@ def clip(x: Array, low: float, high: float) -> Array:
     return np.asarray(np.clip(x, low, high))
 
 
+def logit_loss(x: Array, target: Array, *_: float) -> Array:
+    """The cross entropy of sigmoid(x) and a probability, without overflow."""
+    wide, t = x.astype(np.float64), target.astype(np.float64)
+    loss = np.where(wide > 0, wide * (1 - t), -wide * t)
+    return np.asarray(loss + np.log1p(np.exp(-np.abs(wide)))).astype(x.dtype)
+
+
+def logit_loss_grad(x: Array, target: Array, *_: float) -> Array:
+    """The derivative of logit_loss by x."""
+    return np.asarray(sigmoid(x) - target)
+
+
 def leaky_relu(x: Array, slope: float) -> Array:
     """x where it is positive, slope * x elsewhere."""
     return np.where(x > 0, x, x * x.dtype.type(slope))
@@ -288,16 +300,19 @@ def writeable(x: Array) -> Array:
 
 
 def label_loss(x: Array, target: Array, ignored: int, reduction: str) -> Array:
-    """-log_softmax(x) at each label; 0 where it is to be ignored.
+    """-log_softmax(x) at each label, as label_pick has it."""
+    return label_pick(log_softmax(x, (min(x.ndim - 1, 1),)), target, ignored, reduction)
+
+
+def label_pick(x: Array, target: Array, ignored: int, reduction: str) -> Array:
+    """-x at each label; 0 where it is to be ignored.
 
     "mean" divides the sum by how many are not ignored.
     """
     axis = min(x.ndim - 1, 1)
     counted = target != ignored
     safe = np.expand_dims(np.where(counted, target, 0), axis)
-    picked = np.take_along_axis(log_softmax(x, (axis,)), safe, axis).reshape(
-        target.shape
-    )
+    picked = np.take_along_axis(x, safe, axis).reshape(target.shape)
     losses = np.where(counted, -picked, x.dtype.type(0))
     if reduction == "none":
         return np.asarray(losses)
@@ -313,12 +328,24 @@ def label_loss_grad(
     """The cotangent of label_loss's x."""
     axis = min(x.ndim - 1, 1)
     counted = target != ignored
-    safe = np.expand_dims(np.where(counted, target, 0), axis)
     share = g / x.dtype.type(counted.sum()) if reduction == "mean" else g
     share = np.expand_dims(np.where(counted, share, x.dtype.type(0)), axis)
-    dx = softmax(x, (axis,)) * share
-    np.put_along_axis(dx, safe, np.take_along_axis(dx, safe, axis) - share, axis)
-    return np.asarray(dx)
+    at_labels = label_pick_grad(g, x, target, ignored, reduction)
+    return np.asarray(softmax(x, (axis,)) * share + at_labels)
+
+
+def label_pick_grad(
+    g: Array, x: Array, target: Array, ignored: int, reduction: str
+) -> Array:
+    """The cotangent of label_pick's x."""
+    axis = min(x.ndim - 1, 1)
+    counted = target != ignored
+    share = g / x.dtype.type(counted.sum()) if reduction == "mean" else g
+    share = np.expand_dims(np.where(counted, share, x.dtype.type(0)), axis)
+    dx = np.zeros_like(x)
+    safe = np.expand_dims(np.where(counted, target, 0), axis)
+    np.put_along_axis(dx, safe, -share, axis)
+    return dx
 
 
 # -- layer norm ------------------------------------------------------------------------

@@ -139,8 +139,10 @@ def hardsigmoid(input: Array) -> Any:
 def transpose(x: Array, dim0: int, dim1: int) -> Any:
     """Two dims exchanged."""
     a, b = axis_of(dim0, x.ndim), axis_of(dim1, x.ndim)
-    exchanged = {a: b, b: a}
-    return ops.permute(x, tuple(exchanged.get(d, d) for d in range(x.ndim)))
+    dims = [*range(x.ndim)]
+    if dims:
+        dims[a], dims[b] = b, a
+    return ops.permute(x, tuple(dims))
 
 
 @composite(
@@ -155,6 +157,8 @@ def transpose(x: Array, dim0: int, dim1: int) -> Any:
 )
 def squeeze(x: Array, dim: int | Sequence[int] | None = None) -> Any:
     """Without the dims of size one: all of them, or those among `dim`."""
+    if dim is None:
+        return ops.reshape(x, tuple([n for n in x.shape if n != 1]))
     axes = () if dim == () else axes_of(dim, x.ndim)
     shape = tuple(n for i, n in enumerate(x.shape) if i not in axes or n != 1)
     return ops.reshape(x, shape)

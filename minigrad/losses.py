@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from . import ops
-from ._backend import kernels, wrap
+from ._backend import kernels, quick
 from .errors import ArgumentError, DTypeError, IndexRangeError, ShapeError
 from .functional import squeeze, unsqueeze
+from .mode import is_tracing
 from .op import Array, Index, composite, op
 from .reductions import mean
 from .samples import bad, floats, ints, sample
@@ -60,11 +61,10 @@ def nll_loss(
     labels that count), "sum" or "none".
     """
     check_reduction(reduction, "nll_loss")
+    if weight is None:
+        return label_pick(input, target, operator.index(ignore_index), reduction)
     axis, index = _class_axis(input, target, "nll_loss")
     counted, safe = _safe_labels(index, input.shape[axis], ignore_index, "nll_loss")
-    if weight is None and counted.all():  # no factor is other than 1
-        picked = ops.gather(input, axis, wrap(np.expand_dims(safe, axis)))
-        return reduce_losses(-squeeze(picked, axis), reduction)
     factors = _label_weights(input, weight, axis, counted, safe, "nll_loss")
     picked = squeeze(ops.gather(input, axis, np.expand_dims(safe, axis)), axis)
     # `where`, not a product: an ignored position may hold -inf.
@@ -72,27 +72,58 @@ def nll_loss(
     return reduce_losses(losses, reduction, factors)
 
 
-@op(None, samples=[], floating=True, registered=False)
+# Of labels that all count alike, in one pass: see kernels.
+
+
+@op(None, samples=[], floating=True, registered=False, quick=quick("label_pick"))
+def label_pick(input: Array, target: Index, ignore_index: int, reduction: str) -> Array:
+    """nll_loss without weights."""
+    index = _checked_labels(input, target, ignore_index, "nll_loss")
+    return kernels.label_pick(input, index, ignore_index, reduction)
+
+
+@op(None, samples=[], floating=True, registered=False, quick=quick("label_loss"))
 def label_loss(input: Array, target: Index, ignore_index: int, reduction: str) -> Array:
-    """cross_entropy of labels that all count alike, in one pass: see kernels."""
-    axis, index = _class_axis(input, target, "cross_entropy")
-    if kernels.outside(index, 0, input.shape[axis]):
-        _safe_labels(index, input.shape[axis], ignore_index, "cross_entropy")
+    """cross_entropy without weights."""
+    index = _checked_labels(input, target, ignore_index, "cross_entropy")
     return kernels.label_loss(input, index, ignore_index, reduction)
 
 
-def _label_loss_vjp(
-    g: Any, y: Any, input: Any, target: Any, ignored: int, reduction: str
-) -> Any:
+def _checked_labels(input: Any, target: Any, ignore_index: int, name: str) -> Any:
+    axis, index = _class_axis(input, target, name)
+    if kernels.outside(index, 0, input.shape[axis]):
+        _safe_labels(index, input.shape[axis], ignore_index, name)
+    return index
+
+
+def _share(g: Any, input: Any, target: Any, ignored: int, reduction: str) -> Any:
+    """Where each label stands, and its part of the cotangent: (dim, index, share)."""
     axis = min(input.ndim - 1, 1)
     counted = ops.ne(target, ignored)
     if reduction == "mean":
         g = g / float(np.count_nonzero(ops.array_of(counted)))
     share = unsqueeze(ops.where(counted, g, 0.0), axis)
-    safe = unsqueeze(ops.where(counted, target, 0), axis)
-    return ops.scatter_add(ops.softmax(input, axis) * share, axis, safe, -share)
+    return axis, unsqueeze(ops.where(counted, target, 0), axis), share
 
 
+def _label_pick_vjp(g: Any, y: Any, input: Any, *params: Any) -> Any:
+    axis, index, share = _share(g, input, *params)
+    return ops.scatter_add(ops.zeros_like(input), axis, index, -share)
+
+
+def _label_loss_vjp(g: Any, y: Any, input: Any, *params: Any) -> Any:
+    axis, index, share = _share(g, input, *params)
+    return ops.scatter_add(ops.softmax(input, axis) * share, axis, index, -share)
+
+
+label_pick.vjp(
+    input=ops.in_one_pass(
+        lambda g, y, input, target, ignored, reduction: kernels.label_pick_grad(
+            g, input, target, ignored, reduction
+        ),
+        _label_pick_vjp,
+    )
+)
 label_loss.vjp(
     input=ops.in_one_pass(
         lambda g, y, input, target, ignored, reduction: kernels.label_loss_grad(
@@ -301,6 +332,21 @@ def l1_loss(input: Array, target: Array, reduction: str = "mean") -> Any:
     return reduce_losses(ops.abs(input - target), reduction)
 
 
+@op(None, samples=[], floating=True, registered=False)
+def logit_loss(input: Array, target: Array) -> Array:
+    """binary_cross_entropy_with_logits of each number, in one pass: see kernels."""
+    return kernels.logit_loss(input, target)
+
+
+logit_loss.vjp(
+    input=ops.in_one_pass(
+        lambda g, y, input, target: g * kernels.logit_loss_grad(input, target),
+        lambda g, y, input, target: g * (ops.sigmoid(input) - target),
+    ),
+    target=lambda g, y, input, target: -(g * input),
+)
+
+
 @composite(
     "torch.nn.functional.binary_cross_entropy_with_logits",
     samples=[
@@ -344,6 +390,8 @@ def binary_cross_entropy_with_logits(
     for factor in (weight, pos_weight):
         if factor is not None:
             _check_factor(name, factor, input.shape)
+    if weight is None and pos_weight is None and not is_tracing():
+        return reduce_losses(logit_loss(input, target), reduction)
     yes = ops.softplus(-input, threshold=math.inf)
     no = ops.softplus(input, threshold=math.inf)
     yes = yes if pos_weight is None else yes * pos_weight

@@ -1240,6 +1240,7 @@ standardize_grad.vjp(
         bad(floats(3, 4), (5, 2), error=ShapeError, match="cannot reshape"),
         bad(floats(4), (-1, -1), error=ShapeError, match="one unknown dimension"),
     ],
+    quick=_backend.quick("reshape"),
     shapes=("x",),
 )
 def reshape(x: Array, shape: Sequence[int]) -> Array:
@@ -1257,6 +1258,7 @@ reshape.vjp(x=lambda g, y, x, shape: reshape(g, x.shape))
         bad(floats(2, 3), (0,), error=ShapeError, match="don't match"),
         bad(floats(2, 3), (0, 0), error=ShapeError, match="repeated"),
     ],
+    quick=_backend.quick("permute"),
     shapes=("x",),
 )
 def permute(x: Array, dims: Sequence[int]) -> Array:
@@ -1279,6 +1281,7 @@ permute.vjp(
         sample(floats(), (2,)),
     ],
     errors=[bad(floats(3), (2, 4), error=ShapeError, match="broadcast")],
+    quick=_backend.quick("expand"),
     shapes=("x",),
 )
 def expand(x: Array, size: Sequence[int]) -> Array:
@@ -1324,7 +1327,9 @@ sum_to.vjp(x=lambda g, y, x, size: expand(g, x.shape))
 )
 def flip(x: Array, dims: Sequence[int]) -> Array:
     """The order reversed along each of `dims`."""
-    return np.flip(x, numpy_axes(x, dims))
+    axes = numpy_axes(x, dims)
+    backwards, whole = slice(None, None, -1), slice(None)
+    return x[tuple(backwards if i in axes else whole for i in range(x.ndim))]
 
 
 flip.vjp(x=lambda g, y, x, dims: flip(g, dims))
@@ -1424,6 +1429,7 @@ cat.vjp(tensors=_cat_vjp)
         sample([floats(3), floats(3)], dim=-1),
     ],
     errors=[bad([floats(2), floats(3)], error=ShapeError, match="same shape")],
+    quick=_backend.quick("stack"),
 )
 def stack(tensors: Arrays, dim: int = 0) -> Array:
     """Tensors of one shape, side by side along a new dim."""
@@ -1683,6 +1689,7 @@ gather.vjp(
         ),
         bad(floats(3), 0, ints(2), floats(1), error=ShapeError, match="as index"),
     ],
+    quick=_backend.quick("scatter_add"),
 )
 def scatter_add(x: Array, dim: int, index: Index, src: Array) -> Array:
     """x with src added at `index` along `dim`; indices may repeat. src is as index."""

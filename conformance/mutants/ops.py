@@ -301,8 +301,16 @@ OPS = [
         "in evaluation, too",
         ("return input * 1.0", "return input * (1.0 - p)"),
     ),
-    composite("leaky_relu", "the slope for all", ("input > 0", "input > 9")),
-    composite("hardsigmoid", "from -2 to 2", ("input, -3.0", "input * 1.5, -3.0")),
+    composite(
+        "leaky_relu",
+        "the slope for all",
+        ("_leaky_relu(input, float(negative_slope))", "input * negative_slope"),
+    ),
+    composite(
+        "hardsigmoid",
+        "from -2 to 2",
+        ("_hardsigmoid(input)", "_hardsigmoid(input * 1.5)"),
+    ),
     composite(
         "mse_loss",
         "half the square",

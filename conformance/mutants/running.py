@@ -54,7 +54,7 @@ LOOPS = [
     fault(
         "the final states in the order of the lengths",
         plan.Plan,
-        "run",
+        "_run",
         ("frames.unsort(c, frame) for c", "c for c"),
     ),
     fault(

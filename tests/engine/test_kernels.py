@@ -113,6 +113,48 @@ def test_gradients_in_one_pass(kernel, dtype):
         close(fast, plain)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_loss_of_logits_agrees(dtype):
+    x = draws(dtype)
+    x = x[np.abs(x) < 1e30]
+    with np.errstate(all="ignore"):
+        for t in (0.0, 1.0, 0.25, 1 - 2.0**-20):
+            target = np.full_like(x, t)
+            fast, plain = (
+                twin.logit_loss(x, target) for twin in (_kernels, _kernels_py)
+            )
+            assert fast.dtype == dtype and ulps(fast, plain).max() <= ULP
+            fast, plain = (
+                twin.logit_loss_grad(x, target) for twin in (_kernels, _kernels_py)
+            )
+            close(fast, plain)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("reduction", ["none", "sum", "mean"])
+@pytest.mark.parametrize("name", ["label_loss", "label_pick"])
+def test_losses_of_labels_agree(name, reduction, dtype):
+    rng = np.random.default_rng(0)
+    for shape in ((7, 5), (2, 40), (6,), (2, 3, 4)):
+        x = rng.normal(0, 2, shape).astype(dtype)
+        n = x.shape[min(x.ndim - 1, 1)]
+        target = rng.integers(0, n, x.shape[:1] * (x.ndim > 1) + x.shape[2:])
+        if target.ndim:
+            target.flat[0] = -100
+        fast, plain = (
+            getattr(twin, name)(x, target, -100, reduction)
+            for twin in (_kernels, _kernels_py)
+        )
+        assert fast.dtype == dtype
+        close(fast, plain)
+        fast, plain = (
+            getattr(twin, f"{name}_grad")(fast, x, target, -100, reduction)
+            for twin in (_kernels, _kernels_py)
+        )
+        assert fast.dtype == dtype
+        close(fast, plain)
+
+
 def close(found, expected):
     """As near as two orders of the same sums are, by the tolerance policy."""
     is_double = found.dtype == np.float64

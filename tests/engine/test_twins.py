@@ -15,7 +15,16 @@ import pytest
 
 import minigrad as mg
 from conformance.policy import relative_error
-from minigrad import _backend, _kernels, _tape, functional, mode, reductions, tape
+from minigrad import (
+    _backend,
+    _kernels,
+    _tape,
+    functional,
+    losses,
+    mode,
+    reductions,
+    tape,
+)
 from minigrad._keep import LARGE
 from minigrad.errors import MinigradError
 from minigrad.op import OPS
@@ -81,6 +90,8 @@ HIDDEN = {
     "smallest": reductions.smallest,
     "variance": reductions.variance,
     "deviation": reductions.deviation,
+    "label_loss": losses.label_loss,
+    "label_pick": losses.label_pick,
     "prod": reductions.product,
     "leaky_relu": functional._leaky_relu,
     "hardsigmoid": functional._hardsigmoid,
@@ -94,6 +105,11 @@ def of_hidden(name):
     for shape in [(4, 4), (3, 70), (130, 3), (5, 4, 33), (70, 300)]:
         x = np.asarray(rng.normal(1, 0.1, shape), np.float32)
         x[0, 0] = x[0, 1] + 1
+        if name.startswith("label"):
+            labels = rng.integers(0, shape[-1], shape[:-1])
+            labels.flat[0] = 77
+            yield from ((x, labels, 77, how) for how in ("none", "sum", "mean"))
+            continue
         params = PARAMS.get(name, [])
         if HIDDEN[name].params[1:2] != ("dim",):
             yield (x, *params)
@@ -397,10 +413,6 @@ def test_the_build_is_checked_if_the_environment_says_so():
     assert (os.environ.get("MINIGRAD_CHECKED", "0") == "1") is _tape.CHECKED
 
 
-if __name__ == "__main__":
-    print(json.dumps(transcript()))
-
-
 @compiled
 @pytest.mark.parametrize("name", ["argmax", "argmin"])
 def test_the_place_of_a_number_that_is_none(name):
@@ -414,3 +426,7 @@ def test_a_gradient_of_one_number_seen_many_times():
         (spread,) = mg.grad(op(y).sum(), y)
         (given,) = mg.grad(op(y), y, mg.ones(5000))
         assert np.array_equal(spread.numpy(), given.numpy())
+
+
+if __name__ == "__main__":
+    print(json.dumps(transcript()))
