@@ -155,7 +155,7 @@ def main():
     options = experiment.arguments("memory", __doc__, more={"--cell": cells})
     tried, n_adding, n_copying = ((200, 500, 1000), 100, 250)
     if not options.full:
-        tried, n_adding, n_copying = ((100, 200), 20, 40)
+        tried, n_adding, n_copying = ((100, 200), 80, 40)
     errors = {"saying 1": [1 / 6] * len(tried)}
     shares = {"guessing": [1 / tasks.SYMBOLS] * len(tried)}
     print("squared error of adding; symbols copied right; over", *tried, "steps")
