@@ -1,12 +1,13 @@
 """Adding two numbers, and copying ten symbols, 200 to 1,000 steps later: every cell.
 
-    python examples/memory.py [--full]
+    python examples/memory.py [--full] [--cell NAME ...]
 
 The adding problem: two marked numbers of a long sequence, and their sum at the end; to
 say 1 each time has the squared error 1/6. The copy memory task: ten symbols, a wait, a
-mark, and the symbols have to be said; without a memory one in eight is right. The gated
-cells start with biases for so long a time (Tallec & Ollivier, 2018), and the sequences
-grow while they learn. The full form goes up to 1,000 steps, the quick one to 200.
+mark, and the symbols have to be said; without a memory one in eight is right. A cell
+starts with the values that it is known to remember so long with, and the sequences grow
+while it learns. The full form is of every cell, and goes up to 1,000 steps; the quick
+one is of three, or of those that are named, and goes up to 200.
 """
 
 import numpy as np
@@ -14,15 +15,17 @@ import numpy as np
 import minigrad as mg
 import seq
 from minigrad import nn
+from minigrad.errors import NonFiniteError
 from seq.data import tasks
 from seq.experiments import experiment, metrics, pictures
-from seq.models.initial import chrono_
+from seq.models.initial import remember_
+from seq.models.masked import Masked
 from seq.models.shapes import Classifier, Tagger
 from seq.text.padding import Batch
 from seq.training import evaluate
 from seq.training.loss import Loss
 
-KINDS = ("RNN", "GRU", "LSTM")
+QUICK = ("rnn_tanh", "gru", "lstm")
 EPOCHS = 20
 
 
@@ -58,9 +61,41 @@ class Adder(Classifier):
         return Loss(total, len(batch.y))
 
 
-def recurrent(kind, size, hidden, steps):
-    layer = getattr(seq, kind)(size, hidden)
-    return layer if kind == "RNN" else chrono_(layer, steps)
+class Copier(Tagger):
+    """Many to many, of which ten steps count.
+
+    The loss is one per symbol, not per step: a wait of a thousand steps would else say
+    a fiftieth of what a short one says.
+    """
+
+    def loss(self, batch):
+        return Loss(super().loss(batch).total, 10 * batch.y.shape[1])
+
+
+class Bounded(seq.Recurrent):
+    """Of indrnn: over so many steps, a state at most doubles, |u| ≤ 2^(1/steps).
+
+    Li et al. (2018), section 3.2; without it, the state soon overflows.
+    """
+
+    def forward(self, *given, **options):
+        for u in (self.weight_hh_l0, self.weight_hh_l1):
+            u.assign(np.clip(u.detach().numpy(), -self.most, self.most))
+        return super().forward(*given, **options)
+
+
+def recurrent(name, size, hidden, steps):
+    """A layer of the cell, as it is known to remember so many steps."""
+    cell = seq.CELLS[name]
+    if cell.data:
+        layer = Masked(cell, size, hidden, rate=0.05)
+    elif name == "indrnn":
+        layer = Bounded(cell, size, hidden, num_layers=2)
+        layer.most = 2 ** (1 / steps)
+    else:
+        proj_size = hidden // 2 if name == "lstm_proj" else 0
+        layer = seq.Recurrent(cell, size, hidden, proj_size=proj_size)
+    return remember_(layer, steps)
 
 
 def sums(n, steps, rng):
@@ -73,22 +108,34 @@ def copies(n, steps, rng):
     return Batch(x, np.full(n, len(x)), y)
 
 
-def adding(kind, tried, n_batches, options):
+def trained(model, batches, options):
+    """The model, or None if a number stopped being one on the way."""
+    lr = 1e-3 if model.layer.cell.name == "rnn_relu" else 1e-2
+    try:
+        experiment.train(model, batches, options, epochs=EPOCHS, lr=lr)
+    except NonFiniteError:
+        return None
+    return model
+
+
+def adding(name, tried, n_batches, options):
     """The squared error on held-out sequences of each length that is tried."""
     mg.manual_seed(0)
-    model = Adder(recurrent(kind, 2, 48, tried[-1]), 1)
+    model = Adder(recurrent(name, 2, 48, tried[-1]), 1)
     batches = Growing(sums, n_batches, 10, tried[-1])
-    experiment.train(model, batches, options, epochs=EPOCHS)
+    if trained(model, batches, options) is None:
+        return [np.nan] * len(tried)
     return [evaluate(model, [sums(300, steps, held_out())]) for steps in tried]
 
 
-def copying(kind, tried, n_batches, options):
+def copying(name, tried, n_batches, options):
     """The share of the ten symbols that is right, of held-out waits that are tried."""
     mg.manual_seed(0)
-    layer = recurrent(kind, 10, 64, tried[-1])
-    model = Tagger(layer, tasks.SYMBOLS + 1, inputs=nn.Embedding(10, 10))
+    layer = recurrent(name, 10, 64, tried[-1])
+    model = Copier(layer, tasks.SYMBOLS + 1, inputs=nn.Embedding(10, 10))
     batches = Growing(copies, n_batches, 1, tried[-1])
-    experiment.train(model, batches, options, epochs=EPOCHS)
+    if trained(model, batches, options) is None:
+        return [np.nan] * len(tried)
     return [right(model, copies(100, steps, held_out())) for steps in tried]
 
 
@@ -97,37 +144,50 @@ def held_out():
 
 
 def right(model, batch):
+    model.eval()
     with mg.no_grad():
         scores = model(batch.x).numpy()[-10:, :, : tasks.SYMBOLS]
     return metrics.accuracy(scores.argmax(-1), batch.y[-10:])
 
 
-def report(what, tried, found):
-    """A row for each method, a column for each number of steps."""
-    print(f"{what}, over {' '.join(map(str, tried))} steps")
-    for name, numbers in found.items():
-        print(f"  {name:<8}", *(f"{number:.4f}" for number in numbers))
-
-
 def main():
-    options = experiment.arguments("memory", __doc__)
+    cells = {"nargs": "+", "choices": [*seq.CELLS], "metavar": "NAME"}
+    options = experiment.arguments("memory", __doc__, more={"--cell": cells})
     tried, n_adding, n_copying = ((200, 500, 1000), 100, 250)
     if not options.full:
-        tried, n_adding, n_copying = ((100, 200), 20, 40)
+        tried, n_adding, n_copying = ((100, 200), 80, 40)
     errors = {"saying 1": [1 / 6] * len(tried)}
     shares = {"guessing": [1 / tasks.SYMBOLS] * len(tried)}
-    for kind in KINDS:
-        errors[kind] = adding(kind, tried, n_adding, options)
-        shares[kind] = copying(kind, tried, n_copying, options)
-    report("adding: squared error", tried, errors)
-    report("copying: symbols that are right", tried, shares)
-    figure = pictures.new_figure(options.picture, (10, 4))
-    left, other = figure.subplots(1, 2)
-    left.set(title="adding", xlabel="steps", ylabel="squared error", yscale="log")
-    other.set(title="copying", xlabel="steps", ylabel="symbols that are right")
+    print("squared error of adding; symbols copied right; over", *tried, "steps")
+    report("saying 1; guessing", errors["saying 1"], shares["guessing"])
+    for name in options.cell or (seq.CELLS if options.full else QUICK):
+        errors[name] = adding(name, tried, n_adding, options)
+        shares[name] = copying(name, tried, n_copying, options)
+        report(name, errors[name], shares[name])
+    draw(options.picture, tried, errors, shares)
+
+
+def report(name, errors, shares):
+    numbers = [f"{number:.4f}" for number in errors]
+    print(f"  {name:<22}", *numbers, ";", *(f"{n:.3f}" for n in shares), flush=True)
+
+
+def draw(path, tried, errors, shares):
+    """A row for each cell, a mark for each number of steps; a line for the baseline."""
+    figure = pictures.new_figure(path, (10, 1.5 + 0.3 * len(errors)))
+    left, other = figure.subplots(1, 2, sharey=True)
+    left.set(title="adding", xlabel="squared error", xscale="log")
+    other.set(title="copying", xlabel="symbols that are right", xlim=(0, 1.05))
     for axes, found in ((left, errors), (other, shares)):
-        pictures.draw_lines(axes, {name: (tried, of) for name, of in found.items()})
-    figure.savefig(options.picture, dpi=110)
+        (baseline, (level, *_)), *cells = found.items()
+        axes.axvline(level, color="#444444", linestyle=":", label=baseline)
+        names, numbers = zip(*reversed(cells), strict=True)
+        for i, steps in enumerate(tried):
+            of, color = [row[i] for row in numbers], pictures.COLORS[i]
+            axes.plot(of, names, "o", color=color, label=f"{steps} steps")
+        axes.grid(alpha=0.3)
+        axes.legend()
+    figure.savefig(path, dpi=110)
 
 
 if __name__ == "__main__":

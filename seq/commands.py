@@ -38,6 +38,9 @@ def train(options: Namespace) -> None:
             encoding=options.encoding,
             seed=options.seed,
         )
+    # The model draws from a generator of its own, but a run keeps the library's too:
+    # with a seed of the system's, two files of the same run would differ.
+    mg.manual_seed(options.seed)
     model = new_model(corpus, options)
     optimizer = mg.optim.Adam(model.parameters(), lr=options.lr)
     batches = batches_of(corpus.train, options, corpus.lines)

@@ -16,10 +16,17 @@ from seq.training.history import History
 T = TypeVar("T")
 
 
-def arguments(name: str, doc: str, argv: Sequence[str] | None = None) -> Any:
+def arguments(
+    name: str,
+    doc: str,
+    argv: Sequence[str] | None = None,
+    *,
+    more: Mapping[str, Mapping[str, Any]] | None = None,
+) -> Any:
     """The options of a script: full, data, steps, picture.
 
-    name: the script's, without .py; doc: its docstring, whose first line is shown.
+    name: the script's, without .py; doc: its docstring, whose first line is shown;
+    more: options of its own, each with what argparse is told of it.
     """
     parser = argparse.ArgumentParser(description=doc.splitlines()[0])
     parser.add_argument("--full", action="store_true", help="the run in the docs")
@@ -28,6 +35,8 @@ def arguments(name: str, doc: str, argv: Sequence[str] | None = None) -> Any:
     parser.add_argument(
         "--picture", type=Path, default=Path(f"{name}.png"), help="default: %(default)s"
     )
+    for flag, told in (more or {}).items():
+        parser.add_argument(flag, **told)
     options = parser.parse_args(argv)
     if options.steps is not None and options.steps < 1:
         parser.error("--steps must be at least 1")

@@ -27,6 +27,14 @@ def test_an_application_runs(
         assert picture.with_suffix(".mid").read_bytes().startswith(b"MThd")
 
 
+def test_a_memory_of_any_cell(run_example: Any, tmp_path: Path) -> None:
+    cells = ("indrnn", "rnn_relu", "lstm_proj", "lstm_zoneout", "gru_recurrent_dropout")
+    words = ("--steps", 2, "--picture", tmp_path / "picture.png", "--cell", *cells)
+    done = run_example("memory.py", *words)
+    assert done.returncode == 0, done.stderr
+    assert [line.split()[0] for line in done.stdout.splitlines()[2:]] == list(cells)
+
+
 def test_a_bad_file_stops_an_application(run_example: Any, tmp_path: Path) -> None:
     (tmp_path / "jsb_chorales_quarter.json").write_text("{")
     done = run_example("music.py", "--data", tmp_path)

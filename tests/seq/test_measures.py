@@ -144,5 +144,8 @@ def test_the_frame_of_an_experiment(capsys: Any, tmp_path: Path) -> None:
     assert experiment.data_or(read, lambda: "made", options) == "real"
     train, test = experiment.split(10, 0.25, np.random.default_rng(0))
     assert sorted([*train, *test]) == list(range(10)) and len(test) == 2
+    more = {"--cell": {"choices": ["gru", "lstm"]}}
+    given = experiment.arguments("toy", "A toy.", ["--cell", "gru"], more=more)
+    assert given.cell == "gru"
     with pytest.raises(SystemExit):
         experiment.arguments("toy", "A toy.", ["--steps", "0"])

@@ -10,7 +10,7 @@ import seq
 from conformance.policy import FLOAT64_RTOL, relative_error
 from minigrad.errors import ArgumentError
 from seq.data import tasks
-from seq.models.initial import chrono_
+from seq.models.initial import SIGNS, chrono_, remember_
 
 
 def random(seed: int = 0) -> np.random.Generator:
@@ -105,3 +105,46 @@ def test_chrono_names_what_it_can_not_do() -> None:
         chrono_(seq.GRU(2, 3, bias=False), 10)
     with pytest.raises(ArgumentError, match="longest must be above 2"):
         chrono_(seq.GRU(2, 3), 2)
+
+
+@pytest.mark.parametrize("name", SIGNS)
+def test_the_gates_of_every_cell_start_open(name: str) -> None:
+    """Through a hundred steps of nothing, a state is kept, but not by chance."""
+    sizes = (2, 200, 1, True, False, 0.0, False, 100 if name == "lstm_proj" else 0)
+    layer = seq.Recurrent(seq.CELLS[name], *sizes, generator=0)
+
+    def left(steps: int = 100) -> float:
+        shapes = {"B": 1, "T": steps, "H": 200}
+        data = {
+            mask: mg.full((1, *(shapes[size] for size in shape)), float(mask[0] == "m"))
+            for mask, shape in layer.cell.data.items()
+        }
+        carry = [
+            mg.full((1, 1, 100 if layer.proj_size and state == "h" else 200), 0.1)
+            for state in layer.cell.carry
+        ]
+        state = tuple(carry) if len(carry) > 1 else carry[0]
+        _, end = layer(mg.zeros(steps, 1, 2), state, **data)
+        kept = end[-1] if isinstance(end, tuple) else end
+        return float(abs(kept.detach().numpy() - 0.1).mean())
+
+    before = left()
+    assert remember_(layer, 1000, generator=1) is layer
+    assert left() < 0.7 * before
+
+
+def test_units_on_their_own_keep_what_they_should() -> None:
+    layer = seq.Recurrent(seq.CELLS["indrnn"], 3, 500, 2, generator=0)
+    remember_(layer, 50, generator=1)
+    first, last = (
+        getattr(layer, f"weight_hh_l{n}").detach().numpy() ** power
+        for n, power in ((0, 1), (1, 50))
+    )
+    assert 0 < first.min() < 0.1 and 0.9 < first.max() < 1
+    assert 0.5 <= last.min() < 0.6 and 0.9 < last.max() < 1.001
+    relu = remember_(seq.RNN(3, 5, nonlinearity="relu"), 50)
+    assert np.array_equal(relu.weight_hh_l0.detach().numpy(), np.eye(5))
+    with pytest.raises(ArgumentError, match="longest must be above 2"):
+        remember_(relu, 2)
+    with pytest.raises(ArgumentError, match="with their biases"):
+        remember_(seq.GRU(2, 3, bias=False), 10)
