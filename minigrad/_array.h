@@ -1,9 +1,8 @@
 /* The kernels of `_kernels.pyx`: one pass over an array where numpy needs several, or
    where it has no vector instructions for it.
 
-   Built as `_simd.h` is, whose functions of a vector it uses: this file includes itself
-   once for each instruction set and each dtype. Rows are contiguous; `inner` numbers
-   stand side by side where a reduction goes down a column. */
+   Built as `_simd.h` is, whose functions of a vector it uses. Rows are contiguous; `inner`
+   numbers stand side by side where a reduction goes down a column. */
 
 #ifndef MINIGRAD_ARRAY_H
 #define MINIGRAD_ARRAY_H
@@ -87,70 +86,9 @@ typedef struct {
         const double *options);
 } minigrad_array;
 
-#if defined(__x86_64__) || defined(__i386__)
-
-#define SET avx512
-#define FUSED 1
-#define BYTES 64
-#ifdef __clang__
-#pragma clang attribute push( \
-    __attribute__((target("avx512f,avx512dq,avx512vl,avx512bw,fma"))), \
-    apply_to = function)
-#else
-#pragma GCC push_options
-#pragma GCC target("avx512f,avx512dq,avx512vl,avx512bw,fma")
-#endif
-#define DOUBLE 0
-#include "_array.h"
-#define DOUBLE 1
-#include "_array.h"
-#ifdef __clang__
-#pragma clang attribute pop
-#else
-#pragma GCC pop_options
-#endif
-#undef SET
-#undef BYTES
-#undef FUSED
-
-#define SET avx2
-#define FUSED 1
-#define BYTES 32
-#ifdef __clang__
-#pragma clang attribute push(__attribute__((target("avx2,fma"))), apply_to = function)
-#else
-#pragma GCC push_options
-#pragma GCC target("avx2,fma")
-#endif
-#define DOUBLE 0
-#include "_array.h"
-#define DOUBLE 1
-#include "_array.h"
-#ifdef __clang__
-#pragma clang attribute pop
-#else
-#pragma GCC pop_options
-#endif
-#undef SET
-#undef BYTES
-#undef FUSED
-
-#endif /* x86 */
-
-#define SET baseline
-#ifdef __aarch64__
-#define FUSED 1
-#else
-#define FUSED 0
-#endif
-#define BYTES 16
-#define DOUBLE 0
-#include "_array.h"
-#define DOUBLE 1
-#include "_array.h"
-#undef SET
-#undef BYTES
-#undef FUSED
+#define KERNELS "_array_kernels.h"
+#include "_simd_sets.h"
+#undef KERNELS
 
 /* As minigrad_sets, in its order. */
 static const minigrad_array *const minigrad_arrays[][2] = {
@@ -160,119 +98,5 @@ static const minigrad_array *const minigrad_arrays[][2] = {
 #endif
     {&minigrad_array_baseline_float, &minigrad_array_baseline_double},
 };
-
-#else /* the kernels of one instruction set and one dtype */
-
-#if DOUBLE
-#define REAL double
-#define SQRT sqrt
-#else
-#define REAL float
-#define SQRT sqrtf
-#endif
-#define LANES ((ptrdiff_t)(BYTES / sizeof(REAL)))
-#define INLINE static inline __attribute__((always_inline))
-#define VECTOR NAME(vector)
-#define MASK NAME(mask)
-#define BITS NAME(bits)
-/* Columns that go down together. */
-#define WIDE (8 * LANES)
-/* How many numbers of a row, and rows of a column, are added up by themselves: one long
-   sum in float32 drifts. */
-#define CUT (32 * LANES)
-#define ROWS_CUT 32
-#define C(x) NAME(all)(x)
-#define ROUNDER_OF_FLOAT 12582912.0f /* 1.5 * 2**23: rounds what it is added to */
-
-INLINE VECTOR NAME(some)(const REAL *x, ptrdiff_t n, REAL other)
-{
-    return n == LANES ? NAME(load)(x) : NAME(load_part)(x, n, other);
-}
-
-INLINE void NAME(put)(REAL *x, ptrdiff_t n, VECTOR y)
-{
-    if (n == LANES) {
-        NAME(store)(x, y);
-    }
-    else {
-        NAME(store_part)(x, n, y);
-    }
-}
-
-#define EACH_PART(n) \
-    for (ptrdiff_t i = 0, k __attribute__((unused)); k = n - i < LANES ? n - i : LANES, i < n; i += LANES)
-
-#include "_array_maps.h"
-#include "_array_pairs.h"
-#include "_array_reductions.h"
-#include "_array_factors.h"
-#include "_array_softmax.h"
-#include "_array_product.h"
-#include "_array_norm.h"
-#include "_array_adam.h"
-
-static const minigrad_array NAME(array) = {
-    NAME(maps),
-    NAME(pairs),
-    NAME(select),
-    NAME(bounds),
-    NAME(softmax),
-    NAME(log_softmax),
-    NAME(logsumexp),
-    NAME(sum),
-    NAME(prod),
-    NAME(amax),
-    NAME(amin),
-    NAME(cumsum),
-    NAME(softmax_grad),
-    NAME(log_softmax_grad),
-    NAME(prod_grad),
-    NAME(places),
-    NAME(variance),
-    NAME(variance_grad),
-    NAME(label_loss),
-    NAME(label_loss_grad),
-    NAME(few_product),
-    NAME(layer_norm),
-    NAME(layer_norm_grad_x),
-    NAME(layer_norm_grad_weight),
-    NAME(adam),
-};
-
-#undef REAL
-#undef SQRT
-#undef LANES
-#undef INLINE
-#undef VECTOR
-#undef MASK
-#undef BITS
-#undef WIDE
-#undef CUT
-#undef ROWS_CUT
-#undef ROUNDER_OF_FLOAT
-#undef C
-#undef MAP
-#undef MAP_VECTOR
-#undef MAP_EACH
-#undef MAP_NEAR
-#undef NORMAL
-#undef ABOVE_MINUS_1
-#undef MODERATE
-#undef FARTHER
-#undef IN_RANGE
-#undef FARTHEST
-#undef ABOVE
-#undef NAMED
-#undef PAIR
-#undef PAIRED
-#undef SUM_OF
-#undef EACH_PART
-#undef BEST
-#undef BETTER_most
-#undef BETTER_least
-#undef EXTREME
-#undef EXTREME_ROWS
-#undef GRADIENT
-#undef DOUBLE
 
 #endif

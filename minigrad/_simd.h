@@ -1,10 +1,8 @@
 /* The kernels of `_loop.pyx`, in the vector extensions that gcc and clang share.
 
-   One source for all: this file includes itself once for each instruction set and each
-   dtype, with SET, BYTES (of a vector), ROWS (of a product's tile) and DOUBLE defined.
-   What they are is in the headers included below: products, sums, functions, opcodes.
-   A set's kernels stand in a table of type minigrad_kernels; which table serves is chosen
-   when the module is imported.
+   One source for all: `_simd_sets.h` includes `_simd_kernels.h` once for each instruction
+   set and each dtype. A set's kernels stand in a table of type minigrad_kernels; which
+   table serves is chosen when the module is imported.
 
    Bits: an element of a product, of a sum or of an elementwise result is computed by
    the same operations in the same order whatever stands beside it. Edges run the same
@@ -136,77 +134,9 @@ static inline double minigrad_silu(double x)
 #define MINIGRAD_NAME(a, b, c) MINIGRAD_PASTE(a, b, c)
 #define NAME(a) MINIGRAD_NAME(a, SET, REAL)
 
-#if defined(__x86_64__) || defined(__i386__)
-
-#define SET avx512
-#define BYTES 64
-#define ROWS 12
-#define FUSED 1 /* a multiply-add rounds once */
-#ifdef __clang__
-#pragma clang attribute push( \
-    __attribute__((target("avx512f,avx512dq,avx512vl,avx512bw,fma"))), \
-    apply_to = function)
-#else
-#pragma GCC push_options
-#pragma GCC target("avx512f,avx512dq,avx512vl,avx512bw,fma")
-#endif
-#define DOUBLE 0
-#include "_simd.h"
-#define DOUBLE 1
-#include "_simd.h"
-#ifdef __clang__
-#pragma clang attribute pop
-#else
-#pragma GCC pop_options
-#endif
-#undef SET
-#undef BYTES
-#undef ROWS
-#undef FUSED
-
-#define SET avx2
-#define BYTES 32
-#define ROWS 6
-#define FUSED 1
-#ifdef __clang__
-#pragma clang attribute push(__attribute__((target("avx2,fma"))), apply_to = function)
-#else
-#pragma GCC push_options
-#pragma GCC target("avx2,fma")
-#endif
-#define DOUBLE 0
-#include "_simd.h"
-#define DOUBLE 1
-#include "_simd.h"
-#ifdef __clang__
-#pragma clang attribute pop
-#else
-#pragma GCC pop_options
-#endif
-#undef SET
-#undef BYTES
-#undef ROWS
-#undef FUSED
-
-#endif /* x86 */
-
-#define SET baseline
-#define BYTES 16
-#ifdef __aarch64__
-#define ROWS 12 /* of 32 registers; SSE2 has 16 */
-#define FUSED 1
-#else
-#define ROWS 6
-#define FUSED 0
-#endif
-#define DOUBLE 0
-#include "_simd.h"
-#define DOUBLE 1
-#include "_simd.h"
-#undef SET
-#undef BYTES
-#undef ROWS
-#undef FUSED
+#define KERNELS "_simd_kernels.h"
+#include "_simd_sets.h"
+#undef KERNELS
 
 /* The sets that this build has, the best first, and whether this machine has them. */
 typedef struct {
@@ -240,73 +170,5 @@ static int minigrad_supported(int i)
     (void)i;
     return 1;
 }
-
-#else /* the kernels of one instruction set and one dtype */
-
-#include "_simd_vectors.h"
-#include "_simd_products.h"
-#include "_simd_sums.h"
-#include "_simd_choices.h"
-#include "_simd_functions.h"
-#include "_simd_opcodes.h"
-
-#define NAMED(name) {#name, NAME(op_##name)},
-
-static const minigrad_named NAME(opcodes)[] = {
-    NAMED(add) NAMED(sub) NAMED(mul) NAMED(div) NAMED(neg) NAMED(pow) NAMED(abs)
-    NAMED(sign) NAMED(exp) NAMED(expm1) NAMED(log) NAMED(log1p) NAMED(sqrt) NAMED(sin)
-    NAMED(cos) NAMED(tanh) NAMED(sigmoid) NAMED(relu) NAMED(silu) NAMED(softsign)
-    NAMED(maximum) NAMED(minimum) NAMED(eq) NAMED(ne) NAMED(lt) NAMED(le) NAMED(gt)
-    NAMED(ge) NAMED(logical_and) NAMED(logical_or) NAMED(logical_not) NAMED(where)
-    NAMED(muladd) NAMED(add3) NAMED(mulrest) NAMED(copy) NAMED(spread) NAMED(sum)
-    NAMED(amax) NAMED(amin) NAMED(rstd) NAMED(standardize) NAMED(standardize_grad) {0, 0}
-};
-
-static const minigrad_kernels NAME(kernels) = {
-    PANEL,
-    NAME(pack),
-    NAME(product_scratch),
-    NAME(product),
-    NAME(gram_scratch),
-    NAME(gram),
-    NAME(sum_rows),
-    NAME(opcodes),
-};
-
-#undef LANES
-#undef PANEL
-#undef APART
-#undef STRETCH
-#undef INLINE
-#undef VECTOR
-#undef MASK
-#undef BITS
-#undef PANELS
-#undef CUTS
-#undef GRAM_STRIPS
-#undef GRAM_PANELS
-#undef SUMS
-#undef DIGITS
-#undef BIAS
-#undef C
-#undef LEAST
-#undef MOST
-#undef TANH_MOST
-#undef ROUNDER
-#undef LIFT
-#undef LOG_2
-#undef LOG_2_REST
-#undef EACH
-#undef EACH_ALONE
-#undef MEET
-#undef ALONG
-#undef REDUCE
-#undef SUM
-#undef ALL_OF
-#undef NAMED
-#undef REAL
-#undef WHOLE
-#undef NATURAL
-#undef DOUBLE
 
 #endif
