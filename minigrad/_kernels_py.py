@@ -322,16 +322,20 @@ def label_pick(x: Array, target: Array, ignored: int, reduction: str) -> Array:
     )
 
 
+def _share(g: Array, x: Array, counted: Array, reduction: str) -> Array:
+    """Each label's part of the cotangent, beside x; 0 where it is to be ignored."""
+    share = g / x.dtype.type(counted.sum()) if reduction == "mean" else g
+    share = np.where(counted, share, x.dtype.type(0))
+    return np.expand_dims(share, min(x.ndim - 1, 1))
+
+
 def label_loss_grad(
     g: Array, x: Array, target: Array, ignored: int, reduction: str
 ) -> Array:
     """The cotangent of label_loss's x."""
-    axis = min(x.ndim - 1, 1)
-    counted = target != ignored
-    share = g / x.dtype.type(counted.sum()) if reduction == "mean" else g
-    share = np.expand_dims(np.where(counted, share, x.dtype.type(0)), axis)
+    share = _share(g, x, target != ignored, reduction)
     at_labels = label_pick_grad(g, x, target, ignored, reduction)
-    return np.asarray(softmax(x, (axis,)) * share + at_labels)
+    return np.asarray(softmax(x, (min(x.ndim - 1, 1),)) * share + at_labels)
 
 
 def label_pick_grad(
@@ -340,11 +344,9 @@ def label_pick_grad(
     """The cotangent of label_pick's x."""
     axis = min(x.ndim - 1, 1)
     counted = target != ignored
-    share = g / x.dtype.type(counted.sum()) if reduction == "mean" else g
-    share = np.expand_dims(np.where(counted, share, x.dtype.type(0)), axis)
     dx = np.zeros_like(x)
     safe = np.expand_dims(np.where(counted, target, 0), axis)
-    np.put_along_axis(dx, safe, -share, axis)
+    np.put_along_axis(dx, safe, -_share(g, x, counted, reduction), axis)
     return dx
 
 

@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 
 from . import ops
+from .composite import composite
 from .errors import ArgumentError, DTypeError, IndexRangeError, ShapeError
 from .losses import check_reduction, reduce_losses
-from .op import Array, Index, composite
+from .op import Array, Index
 from .samples import bad, floats, ints, sample
 from .tensor import Tensor
 

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from . import ops
+from .composite import composite
 from .errors import ArgumentError, ShapeError
-from .op import Array, composite
+from .op import Array
 from .samples import bad, floats, sample
 
 Names = tuple[str, ...]

@@ -13,9 +13,10 @@ import numpy as np
 
 from . import ops, rng
 from ._backend import kernels, quick, wrap
+from .composite import composite
 from .errors import ArgumentError, DTypeError, IndexRangeError, ShapeError
 from .mode import is_tracing
-from .op import Array, composite, op
+from .op import Array, op
 from .ops import (
     axes_of,
     axis_of,

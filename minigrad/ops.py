@@ -3,7 +3,7 @@
 To add an op, write its block: nothing else in the engine changes. A VJP names its
 arguments `g` (the cotangent), `y` (the output), then the forward's own; it may ignore
 broadcasting. Composite operations, which need no VJP, stand in modules of their own:
-`functional.py`, `reductions.py`, `losses.py`, `einsum.py` and `ctc.py`.
+`functional.py`, `reductions.py`, `losses.py`, `label_losses.py`, `einsum.py`, `ctc.py`.
 """
 
 from __future__ import annotations

@@ -10,10 +10,11 @@ import numpy as np
 
 from . import ops
 from ._backend import kernels, quick, wrap
+from .composite import composite
 from .errors import ArgumentError, IndexRangeError, ShapeError
 from .functional import squeeze
 from .mode import is_tracing
-from .op import Array, composite, op
+from .op import Array, op
 from .ops import axes_of, axis_of, bad_dim, check_numbers, not_numeric, reductions
 from .samples import bad, bools, floats, ints, sample
 

@@ -1,12 +1,12 @@
 """The losses as modules, which keep their options."""
 
-from .. import losses
+from .. import label_losses, losses
 from ..tensor import Tensor
 from .module import Module
 
 
 class CrossEntropyLoss(Module):
-    """`losses.cross_entropy` with its options kept.
+    """`label_losses.cross_entropy` with its options kept.
 
     input: (C,), (N, C) or (N, C, ...); target: int64 classes without the C axis, or
     probabilities of the input's shape.
@@ -27,7 +27,7 @@ class CrossEntropyLoss(Module):
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         """The loss: () if reduced, else the target's shape without the C axis."""
-        loss: Tensor = losses.cross_entropy(
+        loss: Tensor = label_losses.cross_entropy(
             input,
             target,
             self.weight,
@@ -39,7 +39,7 @@ class CrossEntropyLoss(Module):
 
 
 class NLLLoss(Module):
-    """`losses.nll_loss` with its options kept: minus the log-probability given.
+    """`label_losses.nll_loss` with its options kept: minus the log-probability given.
 
     input: log-probabilities (C,), (N, C) or (N, C, ...); target: int64 classes without
     the C axis.
@@ -58,7 +58,7 @@ class NLLLoss(Module):
 
     def forward(self, input: Tensor, target: Tensor) -> Tensor:
         """The loss: () if reduced, else the target's shape."""
-        loss: Tensor = losses.nll_loss(
+        loss: Tensor = label_losses.nll_loss(
             input,
             target,
             self.weight,
