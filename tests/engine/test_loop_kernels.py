@@ -422,6 +422,7 @@ def test_products_in_several_python_threads_at_once():
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded")
+@pytest.mark.filterwarnings("ignore:os.fork.* JAX")  # where a peer is loaded
 def test_a_child_process_makes_threads_of_its_own():
     _loop.set_num_threads(2)
     x, packed = draw(600, 400), _loop.pack(draw(400, 500, seed=1))

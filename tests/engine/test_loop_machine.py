@@ -302,6 +302,7 @@ def test_several_python_threads_run_machines_at_once():
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded")
+@pytest.mark.filterwarnings("ignore:os.fork.* JAX")  # where a peer is loaded
 def test_a_machine_runs_in_a_child_process():
     _loop.set_num_threads(2)
     expected = run_lstm(_loop, np.float32, 64, [64] * 60)[0].tobytes()
