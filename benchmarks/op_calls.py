@@ -124,7 +124,8 @@ IN_NUMPY: dict[str, Callable[..., Any]] = {
     "reciprocal": lambda np, x: np.reciprocal(x),
     "rsqrt": lambda np, x: 1 / np.sqrt(x),
     "leaky_relu": lambda np, x: np.where(x > 0, x, x * 0.01),
-    "hardsigmoid": lambda np, x: np.clip(x + 3, 0, 6) / 6,
+    # Cut before the sum, which rounds some numbers to the kink.
+    "hardsigmoid": lambda np, x: (np.clip(x, -3, 3) + 3) / 6,
     "add row": lambda np, x, y: np.add(x, y),
     "mul number": lambda np, x, y: np.multiply(x, y),
     "matmul": lambda np, x, y: np.matmul(x, y),
