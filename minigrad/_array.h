@@ -84,6 +84,11 @@ typedef struct {
     void (*adam)(
         const void *p, const void *g, void *m, void *v, void *most, void *q, ptrdiff_t n,
         const double *options);
+    /* q is what p becomes; buffer: of the momentum, or NULL. */
+    void (*sgd)(
+        const void *p, const void *g, void *buffer, void *q, ptrdiff_t n,
+        const double *options);
+    double (*square_sum)(const void *x, ptrdiff_t n);
 } minigrad_array;
 
 #define KERNELS "_array_kernels.h"

@@ -46,7 +46,7 @@ INLINE void NAME(put)(REAL *x, ptrdiff_t n, VECTOR y)
 #include "_array_softmax.h"
 #include "_array_product.h"
 #include "_array_norm.h"
-#include "_array_adam.h"
+#include "_array_training.h"
 
 static const minigrad_array NAME(array) = {
     NAME(maps),
@@ -74,6 +74,8 @@ static const minigrad_array NAME(array) = {
     NAME(layer_norm_grad_x),
     NAME(layer_norm_grad_weight),
     NAME(adam),
+    NAME(sgd),
+    NAME(square_sum),
 };
 
 #undef REAL

@@ -1,5 +1,5 @@
 # cython: language_level=3
-"""What numpy does badly, done in one pass: functions, reductions, indexing, Adam.
+"""What numpy does badly, done in one pass: functions, reductions, indexing, training.
 
 `_kernels_py.py` is the same in plain Python, name for name: read that first. The tests
 hold the two together. From RELEASE elements on, other threads may run meanwhile.
@@ -106,6 +106,10 @@ cdef extern from "_array.h":
             const void *, const void *, void *, void *, void *, void *, Py_ssize_t,
             const double *
         ) noexcept nogil
+        void (*sgd)(
+            const void *, const void *, void *, void *, Py_ssize_t, const double *
+        ) noexcept nogil
+        double (*square_sum)(const void *, Py_ssize_t) noexcept nogil
     const minigrad_array *minigrad_arrays[][2]
 
 ctypedef fused real:

@@ -442,3 +442,25 @@ def adam(
         np.maximum(most, square, out=most)
         square = most
     return np.asarray(value * shrink - step * mean / (np.sqrt(square) / root + eps))
+
+
+def sgd(
+    value: Array, grad: Array, buffer: Array | None, options: tuple[float, ...]
+) -> Array:
+    """The new value after a step of gradient descent; the momentum's buffer is updated.
+
+    options: lr, weight decay, momentum, 1 - dampening, whether nesterov, whether the
+    buffer is the first.
+    """
+    lr, decay, momentum, keep, nesterov, first = options
+    grad = grad + decay * value if decay else grad
+    if buffer is not None:
+        buffer[...] = grad if first else momentum * buffer + keep * grad
+        grad = grad + momentum * buffer if nesterov else buffer
+    return np.asarray(value - lr * grad)
+
+
+def square_sum(x: Array) -> float:
+    """The sum of the squares in float64, where no square of a float32 is too large."""
+    flat = x.astype(np.float64).ravel("K")
+    return float(flat.dot(flat))

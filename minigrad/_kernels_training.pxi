@@ -1,4 +1,4 @@
-# A part of `_kernels.pyx`: layer norm, and a step of Adam.
+# A part of `_kernels.pyx`: layer norm, steps of optimisers, the norm of gradients.
 
 def layer_norm(x, weight, bias, double eps):
     cdef cnp.ndarray a = _dense(x), w = _dense(weight), b = _dense(bias), out = _like(a)
@@ -59,3 +59,39 @@ def adam(value, grad, mean, square, most, tuple options):
         with nogil:
             kernels.adam(p.data, g.data, m, v, top, out.data, n, numbers)
     return out
+
+
+def sgd(value, grad, buffer, tuple options):
+    cdef cnp.ndarray p = _dense(value), g = _dense(grad), out = _like(p)
+    cdef const minigrad_array *kernels = _kernels(p)
+    cdef void *b = NULL
+    cdef double numbers[6]
+    cdef Py_ssize_t i, n = cnp.PyArray_SIZE(p)
+    if buffer is not None:
+        if not (cnp.PyArray_IS_C_CONTIGUOUS(buffer) and _is_alike(buffer, p)):
+            return plain.sgd(value, grad, buffer, options)
+        b = (<cnp.ndarray>buffer).data
+    for i in range(6):
+        numbers[i] = options[i]
+    if n < RELEASE:
+        kernels.sgd(p.data, g.data, b, out.data, n, numbers)
+    else:
+        with nogil:
+            kernels.sgd(p.data, g.data, b, out.data, n, numbers)
+    return out
+
+
+def square_sum(x):
+    cdef cnp.ndarray a = x
+    cdef const minigrad_array *kernels = _kernels(a)
+    cdef Py_ssize_t n = cnp.PyArray_SIZE(a)
+    cdef double found
+    if kernels == NULL:
+        return plain.square_sum(x)
+    if not (cnp.PyArray_IS_C_CONTIGUOUS(a) or cnp.PyArray_IS_F_CONTIGUOUS(a)):
+        a = _dense(a)
+    if n < RELEASE:
+        return kernels.square_sum(a.data, n)
+    with nogil:
+        found = kernels.square_sum(a.data, n)
+    return found

@@ -1,11 +1,12 @@
 """Clipping gradients. As in PyTorch, but a gradient is replaced, never overwritten."""
 
+import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
 
-from .._backend import wrap
+from .._backend import kernels, wrap
 from ..convert import look
 from ..errors import ArgumentError
 from ..tape import check_tensor
@@ -36,16 +37,16 @@ def clip_grad_norm_(
     if not order > 0:
         raise ArgumentError(f"norm_type must be > 0 or inf, got {norm_type}")
     grads = _grads(parameters)
-    with np.errstate(all="ignore"):
-        norm = _total_norm([grad for _, grad in grads], order)
-        if error_if_nonfinite and not np.isfinite(norm):
-            raise ArgumentError(
-                f"the total norm of the gradients is {norm} and can't be clipped; "
-                "pass error_if_nonfinite=False to scale by it anyway"
-            )
-        scale = np.minimum(1, max_norm / (norm + 1e-6))
-        if scale != 1:  # else they stay what they are
-            _replace(grads, lambda grad: grad * scale.astype(grad.dtype))
+    norm = _total_norm([grad for _, grad in grads], order)
+    if error_if_nonfinite and not np.isfinite(norm):
+        raise ArgumentError(
+            f"the total norm of the gradients is {norm} and can't be clipped; "
+            "pass error_if_nonfinite=False to scale by it anyway"
+        )
+    scale = float(max_norm) / (float(norm) + 1e-6)
+    if not scale >= 1:  # else they stay what they are; NaN spreads
+        with np.errstate(all="ignore"):
+            _replace(grads, lambda grad: grad * scale)
     return wrap(np.asarray(norm))
 
 
@@ -63,33 +64,34 @@ def _check_limit(name: str, value: Any) -> None:
         raise ArgumentError(f"{name} must be a number >= 0, got {value!r}")
 
 
-def _grads(
-    parameters: Tensor | Iterable[Tensor],
-) -> list[tuple[Tensor, np.ndarray]]:
-    """The tensors that have a gradient, each once, and the gradients."""
+def _grads(parameters: Tensor | Iterable[Tensor]) -> list[tuple[Any, np.ndarray]]:
+    """The nodes of leaves that have a gradient, each once, and the gradients."""
     if not isinstance(parameters, Iterable):
         raise ArgumentError(f"parameters must be Tensors, got {parameters!r}")
     tensors = [parameters] if isinstance(parameters, Tensor) else list(parameters)
     for tensor in tensors:
         check_tensor(tensor, "each parameter")
-    unique = {id(tensor): tensor for tensor in tensors}.values()
-    return [(t, look(g)) for t in unique if (g := t.grad) is not None]
+    found = {t._node: look(g) for t in tensors if (g := t.grad) is not None}
+    return list(found.items())
 
 
 def _replace(
-    grads: list[tuple[Tensor, np.ndarray]], change: Callable[[np.ndarray], np.ndarray]
+    grads: list[tuple[Any, np.ndarray]], change: Callable[[np.ndarray], np.ndarray]
 ) -> None:
     changed = [wrap(np.asarray(change(grad))) for _, grad in grads]
-    for (tensor, _), grad in zip(grads, changed, strict=True):
-        tensor.grad = grad
+    for (leaf, _), grad in zip(grads, changed, strict=True):
+        leaf.grad = grad
 
 
 def _total_norm(grads: list[np.ndarray], order: float) -> np.floating:
     """The norm in float64, so that float32 squares can't overflow; then rounded."""
-    flat = [grad.astype(np.float64).ravel("K") for grad in grads]
-    if order == 2:  # a tenth of the time of numpy's norm, for a few small arrays
-        norm = np.sqrt(sum([x.dot(x) for x in flat]))
+    if order == 2:
+        norm = math.sqrt(sum(map(kernels.square_sum, grads)))
     else:
-        norm = np.linalg.norm([np.linalg.norm(x, order) for x in flat], order)
+        flat = [grad.astype(np.float64).ravel("K") for grad in grads]
+        with np.errstate(all="ignore"):
+            norms = [np.linalg.norm(x, order) for x in flat]
+            norm = float(np.linalg.norm(norms, order))
     double = any(grad.dtype == np.float64 for grad in grads)
-    return np.float64(norm) if double else np.float32(norm)
+    with np.errstate(over="ignore"):
+        return np.float64(norm) if double else np.float32(norm)

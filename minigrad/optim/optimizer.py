@@ -100,7 +100,7 @@ class Optimizer:
                 if state:
                     _cast(state, value.dtype)
                 updated = np.asarray(self._update(value, grad, state, group))
-                updated.flags.writeable = False
+                updated.setflags(write=False)  # half the time of flags.writeable
                 parameter._replace(updated)
 
     def state_dict(self) -> dict[str, Any]:
@@ -203,6 +203,8 @@ def _check_parameter(parameter: Any) -> None:
 
 def number(name: str, value: Any, low: float = 0.0, high: float = math.inf) -> float:
     """A Python float in [low, high): numpy's would widen float32 arrays."""
+    if type(value) is float and low <= value < high:  # as it is at every step
+        return value
     real = isinstance(value, int | float | np.integer | np.floating)
     if not real or not low <= value < high:
         raise ArgumentError(f"{name} must be in [{low}, {high}), got {value!r}")

@@ -2,10 +2,9 @@
 
 import math
 
-import numpy as np
-
+from .._backend import kernels
 from ..errors import ArgumentError
-from .optimizer import Array, Group, Optimizer, Params, State, number
+from .optimizer import Array, Group, Optimizer, Params, State, buffer, number
 
 
 class SGD(Optimizer):
@@ -55,16 +54,14 @@ class SGD(Optimizer):
             )
 
     def _update(self, value: Array, grad: Array, state: State, group: Group) -> Array:
-        lr: float = group["lr"]
         momentum: float = group["momentum"]
-        if group["weight_decay"]:
-            grad = grad + group["weight_decay"] * value
-        if momentum:
-            if "momentum_buffer" in state:
-                buffer = state["momentum_buffer"]
-                buffer *= momentum
-                buffer += (1 - group["dampening"]) * grad
-            else:
-                buffer = state["momentum_buffer"] = np.array(grad)
-            grad = grad + momentum * buffer if group["nesterov"] else buffer
-        return value - lr * grad
+        numbers = (
+            group["lr"],
+            group["weight_decay"],
+            momentum,
+            1 - group["dampening"],
+            group["nesterov"],
+            "momentum_buffer" not in state,
+        )
+        average = buffer(state, "momentum_buffer", grad) if momentum else None
+        return kernels.sgd(value, grad, average, numbers)

@@ -1,5 +1,7 @@
 """The compiled kernels and their plain twins: the same numbers from both."""
 
+import math
+
 import numpy as np
 import pytest
 
@@ -346,3 +348,37 @@ def test_adam_agrees(with_most, dtype):
             found.append([np.asarray(new), *state])
         for fast, plain in zip(*found, strict=True):
             close(fast, plain)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("nesterov", [False, True])
+@pytest.mark.parametrize("first", [False, True])
+@pytest.mark.parametrize("decay", [0.0, 0.1])
+def test_sgd_agrees(decay, first, nesterov, dtype):
+    rng = np.random.default_rng(0)
+    options = (0.01, decay, 0.9, 0.7, nesterov, first)
+    for shape in ((), (3,), (17, 5), (20_000,)):
+        value, grad, start = rng.uniform(-1, 1, (3, *shape)).astype(dtype)
+        # One that is not in row-major order is read as it is meant.
+        for given in (start, None, np.array(start, order="F")):
+            found = []
+            for twin in (_kernels, _kernels_py):
+                average = None if given is None else np.copy(given, order="K")
+                new = twin.sgd(value, np.array(grad, order="F"), average, options)
+                found.append([np.asarray(new), average])
+            close(found[0][0], found[1][0])
+            if given is not None:
+                close(found[0][1], found[1][1])
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.int64])
+def test_square_sum_agrees(dtype):
+    rng = np.random.default_rng(0)
+    for shape in ((), (0,), (3,), (17, 5), (20_000,)):
+        x = np.asarray(rng.uniform(-9, 9, shape)).astype(dtype)
+        for given in (x, x.T, x[::2] if x.ndim else x):
+            found = _kernels.square_sum(given)
+            assert found == pytest.approx(_kernels_py.square_sum(given), rel=1e-12)
+    huge = np.full(5, 3e30, np.float32)
+    assert _kernels.square_sum(huge) == pytest.approx(4.5e61)
+    assert math.isnan(_kernels.square_sum(np.array([1.0, math.nan])))
