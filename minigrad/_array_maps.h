@@ -88,6 +88,9 @@ MAP_VECTOR(sigmoid)
 MAP_VECTOR(relu)
 MAP_VECTOR(softsign)
 MAP(sqrt, SQRT(a))
+MAP(rsqrt, 1 / SQRT(a))
+MAP(square, a * a)
+MAP(reciprocal, 1 / a)
 #if !DOUBLE
 
 /* The logarithm of a normal number, and of what its rounding lost. x = 2**n (1 + f), with
@@ -219,7 +222,7 @@ MAP(hardsigmoid_grad, b <= -3 || b >= 3 ? 0 : a / 6)
 
 static const minigrad_named_map NAME(maps)[] = {
     NAMED(neg) NAMED(abs) NAMED(sign) NAMED(exp) NAMED(tanh) NAMED(sigmoid) NAMED(relu)
-    NAMED(softsign) NAMED(sqrt) NAMED(clip) NAMED(relu_grad) NAMED(tanh_grad)
+    NAMED(softsign) NAMED(rsqrt) NAMED(square) NAMED(reciprocal) NAMED(sqrt) NAMED(clip) NAMED(relu_grad) NAMED(tanh_grad)
     NAMED(sigmoid_grad) NAMED(abs_grad) NAMED(clip_grad) NAMED(leaky_relu)
     NAMED(leaky_relu_grad) NAMED(hardsigmoid) NAMED(hardsigmoid_grad)
 #if !DOUBLE

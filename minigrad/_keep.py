@@ -29,7 +29,7 @@ def let_go(
     made = tuple(
         [None if parent is None else parent.op is not None for parent in parents]
     )
-    empty, keeps_output = _plan(op, tuple(op.vjps.values()), made)
+    empty, keeps_output = plan(op, tuple(op.vjps.values()), made)
     if empty:
         kept = list(args)
         for position in empty:
@@ -42,7 +42,7 @@ def let_go(
 
 # Found out at each call, it took 3 us: a tenth of an op on 512 x 512 numbers.
 @lru_cache(maxsize=1024)
-def _plan(
+def plan(
     op: Any, vjps: tuple[Any, ...], made: tuple[bool | None, ...]
 ) -> tuple[tuple[int, ...], bool]:
     """Which arguments nobody will need, and whether somebody needs the output.

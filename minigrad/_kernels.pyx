@@ -19,7 +19,7 @@ import os
 import numpy as np
 
 from . import _kernels_py as plain
-from ._memory import empty
+from ._memory cimport new
 
 cnp.import_array()
 
@@ -112,6 +112,10 @@ cdef extern from "_array.h":
         double (*square_sum)(const void *, Py_ssize_t) noexcept nogil
     const minigrad_array *minigrad_arrays[][2]
 
+cdef extern from "numpy/arrayobject.h":
+    object minigrad_argmax "PyArray_ArgMax"(cnp.ndarray, int, void *)
+    object minigrad_argmin "PyArray_ArgMin"(cnp.ndarray, int, void *)
+
 ctypedef fused real:
     float
     double
@@ -156,16 +160,16 @@ cdef inline cnp.ndarray _dense(object x):
 
 cdef cnp.ndarray _new(int n_dims, cnp.npy_intp *shape, int kind):
     """An array of any values."""
-    cdef cnp.npy_intp bytes_ = 8 if kind == cnp.NPY_DOUBLE else 4
+    cdef cnp.npy_intp bytes_ = 8 if kind == cnp.NPY_DOUBLE else 1 if kind == cnp.NPY_BOOL else 4
     cdef int d
     for d in range(n_dims):
         bytes_ *= shape[d]
-    if bytes_ >= POOLED and kind != cnp.NPY_BOOL:
-        return empty(
-            tuple([shape[d] for d in range(n_dims)]),
-            np.float64 if kind == cnp.NPY_DOUBLE else np.float32,
-        )
+    if bytes_ >= POOLED:
+        return new(n_dims, shape, _kinds[kind])
     return cnp.PyArray_EMPTY(n_dims, shape, kind, 0)
+
+
+cdef dict _kinds = {np.dtype(t).num: np.dtype(t) for t in (np.float32, np.float64, np.bool_)}
 
 
 cdef cnp.ndarray _like(cnp.ndarray x):
@@ -192,7 +196,7 @@ QUICK = {
         name: _Map(name)
         for name in (
             "neg", "abs", "sign", "exp", "expm1", "log", "log1p", "sqrt", "sin", "cos",
-            "sigmoid", "relu", "silu", "softsign", "tanh",
+            "sigmoid", "relu", "silu", "softsign", "tanh", "square", "reciprocal", "rsqrt",
         )
     },
     **{
@@ -201,6 +205,7 @@ QUICK = {
             "sum", "prod", "amax", "amin", "logsumexp", "softmax", "log_softmax", "cumsum",
         )
     },
+    "pow": _Power(),
     "logical_and": _Logic(AND),
     "logical_or": _Logic(OR),
     "logical_not": _Logic(NOT),

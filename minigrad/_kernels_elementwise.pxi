@@ -223,6 +223,85 @@ cdef class _Pair(Quick):
         return out
 
 
+ctypedef void (*ufunc_loop)(
+    char **, cnp.npy_intp *, cnp.npy_intp *, void *
+) noexcept nogil
+
+
+@cython.final
+cdef class _Power(Quick):
+    """Of two arrays, or an array and a float: by numpy's own loop, without its call.
+
+    Of 4 x 4 numbers, numpy.power takes 0.4 us, nine tenths of them around the loop.
+    """
+
+    cdef ufunc_loop of_float
+    cdef ufunc_loop of_double
+    cdef void *float_data
+    cdef void *double_data
+
+    def __init__(self):
+        self.of_float = _inner_loop(np.power, cnp.NPY_FLOAT, &self.float_data)
+        self.of_double = _inner_loop(np.power, cnp.NPY_DOUBLE, &self.double_data)
+
+    cdef object run(self, tuple raw):
+        cdef object array = raw[0] if cnp.PyArray_Check(raw[0]) else raw[1]
+        cdef ufunc_loop run
+        cdef cnp.ndarray like, out
+        cdef double wide[2]
+        cdef float narrow[2]
+        cdef char *at[3]
+        cdef cnp.npy_intp steps[3]
+        cdef cnp.npy_intp n
+        cdef bint is_float
+        cdef void *data
+        cdef int i
+        if not cnp.PyArray_Check(array) or not _is_ready(<cnp.ndarray>array):
+            return None
+        like = array
+        is_float = cnp.PyArray_TYPE(like) == cnp.NPY_FLOAT
+        run = self.of_float if is_float else self.of_double
+        data = self.float_data if is_float else self.double_data
+        if run == NULL:
+            return None
+        for i in range(2):
+            if cnp.PyArray_Check(raw[i]):
+                if not _is_ready(<cnp.ndarray>raw[i]) or not _is_alike(<cnp.ndarray>raw[i], like):
+                    return None
+                at[i] = (<cnp.ndarray>raw[i]).data
+                steps[i] = cnp.PyArray_ITEMSIZE(like)
+                continue
+            if type(raw[i]) is not float:
+                return None
+            wide[i] = raw[i]
+            narrow[i] = <float>wide[i]
+            at[i] = <char *>&narrow[i] if is_float else <char *>&wide[i]
+            steps[i] = 0
+        out = _like(like)
+        at[2], steps[2] = out.data, cnp.PyArray_ITEMSIZE(like)
+        n = cnp.PyArray_SIZE(like)
+        if n < RELEASE:
+            run(at, &n, steps, data)
+        else:
+            with nogil:
+                run(at, &n, steps, data)
+        return out
+
+
+cdef ufunc_loop _inner_loop(cnp.ufunc function, char kind, void **data) noexcept:
+    """The loop over arrays of this dtype, and its data; NULL if there is none."""
+    cdef int i, k
+    cdef bint fits
+    for i in range(function.ntypes):
+        fits = True
+        for k in range(function.nargs):
+            fits = fits and function.types[i * function.nargs + k] == kind
+        if fits:
+            data[0] = function.data[i]
+            return <ufunc_loop><void *>function.functions[i]
+    return NULL
+
+
 cdef minigrad_pair _find_pair(const minigrad_array *kernels, const char *name) noexcept:
     cdef const minigrad_named_pair *entry = kernels.pairs
     while strcmp(entry.name, name):
@@ -275,7 +354,7 @@ cdef class _Logic(Quick):
         if cnp.PyArray_TYPE(x) != cnp.NPY_BOOL or not _is_alike(x, y):
             return None
         x, y = _dense(x), _dense(y)
-        out = cnp.PyArray_EMPTY(x.ndim, x.shape, cnp.NPY_BOOL, 0)
+        out = _new(x.ndim, x.shape, cnp.NPY_BOOL)
         a, b, to = <unsigned char *>x.data, <unsigned char *>y.data, <unsigned char *>out.data
         with nogil:
             if self.kind == NOT:

@@ -2,6 +2,7 @@
 
 cdef enum:
     FEW = 16384  # multiplications: from there on BLAS is quicker
+    SOME = 262144  # and from here on the kernels of the loop: see `_product` in ops.py
 
 
 @cython.final
@@ -19,8 +20,10 @@ cdef class _FewProduct(Quick):
         if x.ndim != 2 or y.ndim != 2 or cnp.PyArray_TYPE(x) != cnp.PyArray_TYPE(y):
             return None
         m, k, n = x.shape[0], x.shape[1], y.shape[1]
-        if k != y.shape[0] or not 0 < m * k * n <= FEW or _kernels(x) == NULL:
+        if k != y.shape[0] or not 0 < m * k * n <= SOME or _kernels(x) == NULL:
             return None
+        if m * k * n > FEW:
+            return cnp.PyArray_MatrixProduct(x, y)  # a sixth less than numpy.matmul at 64
         item = cnp.PyArray_ITEMSIZE(x)
         for i in range(2):
             steps[i], steps[2 + i] = x.strides[i], y.strides[i]

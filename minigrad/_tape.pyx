@@ -21,7 +21,7 @@ import contextvars
 import numpy as np
 
 from .errors import NUMPY_ERRORS, GraphError, MinigradError, translate
-from ._keep import LARGE, let_go
+from ._keep import LARGE, plan
 from ._tape_walk_py import WALKED
 
 cnp.import_array()

@@ -32,6 +32,8 @@ cdef class OpCore:
     cdef public object joint
     cdef public tuple params
     cdef public tuple shapes
+    cdef dict plans  # what a node need not keep, for
+    cdef object planned  # these vjps
     cdef bytes kinds  # of each argument, in bits
 
     def prepare(self):
@@ -261,6 +263,49 @@ cdef object _recorded(OpCore op, tuple args, tuple raw, bint tracked, object res
     return wrap(<object>PyTuple_GET_ITEM(values, 0), node, 0)
 
 
+cdef tuple _let_go(OpCore op, tuple raw, tuple parents, tuple values):
+    """`_keep.let_go`; what it finds out is kept with the op: it took 2 us of 38."""
+    cdef Py_ssize_t code = 0
+    cdef object parent
+    cdef tuple found, empty
+    cdef list kept
+    if op.variadic or op.joint is not None or op.returns_tuple:
+        return raw, values
+    for parent in parents:
+        code = 3 * code + (0 if parent is None else 1 + ((<Node>parent).op is not None))
+    if op.planned is not op.vjps:
+        op.plans, op.planned = {}, op.vjps
+    found = op.plans.get(code)
+    if found is None:
+        made = tuple([None if p is None else (<Node>p).op is not None for p in parents])
+        found = op.plans[code] = plan(op, tuple(op.vjps.values()), made)
+    empty = found[0]
+    if empty:
+        kept = list(raw)
+        for position in empty:
+            kept[position] = _hollow(kept[position])
+        raw = tuple(kept)
+    if not found[1]:
+        values = (_hollow(values[0]),)
+    return raw, values
+
+
+cdef object _hollow(cnp.ndarray like):
+    """`_keep.hollow` of its shape and dtype."""
+    cdef cnp.npy_intp strides[64]
+    cdef int d
+    for d in range(cnp.PyArray_NDIM(like)):
+        strides[d] = 0
+    return cnp.PyArray_New(
+        cnp.ndarray, cnp.PyArray_NDIM(like), cnp.PyArray_DIMS(like),
+        cnp.PyArray_TYPE(like), strides, <void *>_nothing, 0, 0, None,
+    )
+
+
+cdef double _nothing[1]
+_nothing[0] = 0.0
+
+
 cdef Node _node_of(OpCore op, tuple args, tuple raw, tuple values):
     cdef Py_ssize_t i, slot, n = _n_inputs(op, args), any_slot = 0
     cdef tuple parents = PyTuple_New(n), slots = None
@@ -298,7 +343,7 @@ cdef Node _node_of(OpCore op, tuple args, tuple raw, tuple values):
             cnp.get_array_base(<cnp.ndarray>PyTuple_GET_ITEM(values, 0)), cnp.ndarray
         )
     ):
-        raw, values = let_go(op, raw, parents, values)
+        raw, values = _let_go(op, raw, parents, values)
     _start(node)
     node.op = op
     node.args = raw

@@ -23,40 +23,11 @@ from .ops import (
     check_numbers,
     in_one_pass,
     not_numeric,
-    positive,
     unary,
 )
 from .samples import bad, bools, floats, sample
 
 # -- elementwise ---------------------------------------------------------------------
-
-
-@composite(
-    "torch.square",
-    samples=[*unary, sample(floats(3, at=(0.0,)))],
-    errors=not_numeric,
-    elementwise=True,
-)
-def square(x: Array) -> Any:
-    """x * x."""
-    return x * x
-
-
-@composite(
-    "torch.reciprocal",
-    samples=[*positive, sample(floats(4, low=-3.0, high=-0.5))],
-    errors=not_numeric,
-    elementwise=True,
-)
-def reciprocal(x: Array) -> Any:
-    """1 / x."""
-    return 1.0 / x
-
-
-@composite("torch.rsqrt", samples=positive, errors=not_numeric, elementwise=True)
-def rsqrt(x: Array) -> Any:
-    """1 / sqrt(x)."""
-    return 1.0 / ops.sqrt(x)
 
 
 # Each in one pass; a trace is of ops that a loop knows.

@@ -246,6 +246,7 @@ neg.vjp(x=lambda g, y, x: -g)
     ],
     errors=unfit,
     elementwise=True,
+    quick=_backend.quick("pow"),
 )
 def pow(x: Array, y: Array) -> Array:
     """x ** y. Integers take no negative exponent, bools none."""
@@ -290,6 +291,37 @@ def abs(x: Array) -> Array:
 abs.vjp(
     x=in_one_pass(lambda g, y, x: kernels.abs_grad(g, x), lambda g, y, x: g * sign(x))
 )
+
+
+@op(
+    "torch.square",
+    samples=[*unary, sample(floats(3, at=(0.0,)))],
+    errors=not_numeric,
+    elementwise=True,
+    quick=_backend.quick("square"),
+)
+def square(x: Array) -> Array:
+    """x * x."""
+    return np.multiply(x, x)
+
+
+square.vjp(x=lambda g, y, x: g * (x + x))
+
+
+@op(
+    "torch.reciprocal",
+    samples=[*positive, sample(floats(4, low=-3.0, high=-0.5))],
+    errors=not_numeric,
+    elementwise=True,
+    floating=True,
+    quick=_backend.quick("reciprocal"),
+)
+def reciprocal(x: Array) -> Array:
+    """1 / x."""
+    return np.reciprocal(x)
+
+
+reciprocal.vjp(x=lambda g, y, x: -(g * y) * y)
 
 
 @op(
@@ -388,6 +420,22 @@ def sqrt(x: Array) -> Array:
 
 
 sqrt.vjp(x=lambda g, y, x: g / (2 * y))
+
+
+@op(
+    "torch.rsqrt",
+    samples=positive,
+    errors=not_numeric,
+    elementwise=True,
+    floating=True,
+    quick=_backend.quick("rsqrt"),
+)
+def rsqrt(x: Array) -> Array:
+    """1 / sqrt(x)."""
+    return np.reciprocal(np.sqrt(x))
+
+
+rsqrt.vjp(x=lambda g, y, x: -0.5 * g * (y * y * y))
 
 
 @op(

@@ -29,17 +29,17 @@ OPTIMISERS = [
     optimiser(
         "nesterov forgotten",
         mg.optim.SGD,
-        ("grad + momentum * buffer if group", "buffer if group"),
+        ('group["nesterov"],', "False,"),
     ),
     optimiser(
         "dampening at the first step",
         mg.optim.SGD,
-        ("np.array(grad)", "np.array(grad) * (1 - group['dampening'])"),
+        ('"momentum_buffer" not in state,', "False,"),
     ),
     optimiser(
         "the decay pulls away from zero",
         mg.optim.SGD,
-        ('grad + group["weight_decay"]', 'grad - group["weight_decay"]'),
+        ('group["weight_decay"],', '-group["weight_decay"],'),
     ),
     optimiser(
         "no bias correction",

@@ -27,6 +27,8 @@ MAPS = {  # of one value, (B, N) or (B, 1), to one like it; w: what the step cap
     "log": lambda x, w: (x * x + 1).log(),
     "log1p": lambda x, w: mg.log1p(x.square()),
     "sqrt": lambda x, w: (x * x + 0.5).sqrt(),
+    "rsqrt": lambda x, w: (x.square() + 0.5).rsqrt(),
+    "reciprocal": lambda x, w: mg.reciprocal(x.square() + 1),
     "waves": lambda x, w: x.sin() * x.cos(),
     "sign": lambda x, w: x.sign() * 0.5 * x,
     "pow": lambda x, w: (x * x + 0.5) ** 1.5 / (x**2 + 3),

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import minigrad as mg
+from conformance.policy import FLOAT64_RTOL, relative_error
 
 SHAPES = [(3, 3), (3,), (1, 3)]
 MAPS = [
@@ -75,4 +76,5 @@ def test_a_traced_derivative_holds_for_other_values(seed):
     others = leaves_of(seed + 1000)
     found = program.run(*(x.detach().numpy() for x in others), *captured)
     for y, expected in zip(found, slopes(*others), strict=True):
-        assert np.array_equal(y, expected.detach().numpy())
+        # A program runs the forwards, which may add up in another order than kernels.
+        assert relative_error(y, expected.detach().numpy()) <= FLOAT64_RTOL
