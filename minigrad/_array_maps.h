@@ -222,9 +222,10 @@ MAP(hardsigmoid_grad, b <= -3 || b >= 3 ? 0 : a / 6)
 
 static const minigrad_named_map NAME(maps)[] = {
     NAMED(neg) NAMED(abs) NAMED(sign) NAMED(exp) NAMED(tanh) NAMED(sigmoid) NAMED(relu)
-    NAMED(softsign) NAMED(rsqrt) NAMED(square) NAMED(reciprocal) NAMED(sqrt) NAMED(clip) NAMED(relu_grad) NAMED(tanh_grad)
-    NAMED(sigmoid_grad) NAMED(abs_grad) NAMED(clip_grad) NAMED(leaky_relu)
-    NAMED(leaky_relu_grad) NAMED(hardsigmoid) NAMED(hardsigmoid_grad)
+    NAMED(softsign) NAMED(sqrt) NAMED(rsqrt) NAMED(square) NAMED(reciprocal) NAMED(clip)
+    NAMED(relu_grad) NAMED(tanh_grad) NAMED(sigmoid_grad) NAMED(abs_grad)
+    NAMED(clip_grad) NAMED(leaky_relu) NAMED(leaky_relu_grad) NAMED(hardsigmoid)
+    NAMED(hardsigmoid_grad)
 #if !DOUBLE
     NAMED(log) NAMED(log1p) NAMED(silu) NAMED(sin) NAMED(cos) NAMED(expm1)
     NAMED(softplus) NAMED(softplus_grad) NAMED(silu_grad) NAMED(logit_loss)

@@ -160,8 +160,10 @@ cdef inline cnp.ndarray _dense(object x):
 
 cdef cnp.ndarray _new(int n_dims, cnp.npy_intp *shape, int kind):
     """An array of any values."""
-    cdef cnp.npy_intp bytes_ = 8 if kind == cnp.NPY_DOUBLE else 1 if kind == cnp.NPY_BOOL else 4
+    cdef cnp.npy_intp bytes_ = 4
     cdef int d
+    if kind != cnp.NPY_FLOAT:
+        bytes_ = 8 if kind == cnp.NPY_DOUBLE else 1
     for d in range(n_dims):
         bytes_ *= shape[d]
     if bytes_ >= POOLED:
@@ -169,7 +171,7 @@ cdef cnp.ndarray _new(int n_dims, cnp.npy_intp *shape, int kind):
     return cnp.PyArray_EMPTY(n_dims, shape, kind, 0)
 
 
-cdef dict _kinds = {np.dtype(t).num: np.dtype(t) for t in (np.float32, np.float64, np.bool_)}
+cdef dict _kinds = {kind.num: kind for kind in map(np.dtype, (np.float32, np.float64, bool))}
 
 
 cdef cnp.ndarray _like(cnp.ndarray x):

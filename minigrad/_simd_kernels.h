@@ -12,10 +12,11 @@
 
 static const minigrad_named NAME(opcodes)[] = {
     NAMED(add) NAMED(sub) NAMED(mul) NAMED(div) NAMED(neg) NAMED(pow) NAMED(abs)
-    NAMED(square) NAMED(reciprocal) NAMED(rsqrt) NAMED(sign) NAMED(exp) NAMED(expm1) NAMED(log) NAMED(log1p) NAMED(sqrt) NAMED(sin)
-    NAMED(cos) NAMED(tanh) NAMED(sigmoid) NAMED(relu) NAMED(silu) NAMED(softsign)
-    NAMED(maximum) NAMED(minimum) NAMED(eq) NAMED(ne) NAMED(lt) NAMED(le) NAMED(gt)
-    NAMED(ge) NAMED(logical_and) NAMED(logical_or) NAMED(logical_not) NAMED(where)
+    NAMED(square) NAMED(reciprocal) NAMED(sign) NAMED(exp) NAMED(expm1) NAMED(log)
+    NAMED(log1p) NAMED(sqrt) NAMED(rsqrt) NAMED(sin) NAMED(cos) NAMED(tanh)
+    NAMED(sigmoid) NAMED(relu) NAMED(silu) NAMED(softsign) NAMED(maximum) NAMED(minimum)
+    NAMED(eq) NAMED(ne) NAMED(lt) NAMED(le) NAMED(gt) NAMED(ge) NAMED(logical_and)
+    NAMED(logical_or) NAMED(logical_not) NAMED(where)
     NAMED(muladd) NAMED(add3) NAMED(mulrest) NAMED(copy) NAMED(spread) NAMED(sum)
     NAMED(amax) NAMED(amin) NAMED(rstd) NAMED(standardize) NAMED(standardize_grad) {0, 0}
 };

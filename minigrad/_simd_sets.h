@@ -13,7 +13,10 @@
     apply_to = function)
 #else
 #pragma GCC push_options
-#pragma GCC target("avx512f,avx512dq,avx512vl,avx512bw,fma,prefer-vector-width=256")
+/* Loops that the compiler makes vectors of are bound by memory: with vectors of 32 bytes
+   the sum of two arrays of 1 MB took 34.2 us on Zen 4, with those of 64 bytes 36. */
+#pragma GCC target( \
+    "avx512f,avx512dq,avx512vl,avx512bw,fma,prefer-vector-width=256")
 #endif
 #define DOUBLE 0
 #include KERNELS
