@@ -7,6 +7,7 @@ hold the two together. From RELEASE elements on, other threads may run meanwhile
 
 cimport cython
 cimport numpy as cnp
+from libc.math cimport INFINITY, exp as exp_of, log as log_of
 from libc.math cimport sqrt as sqrt_of, sqrtf as sqrtf_of
 from libc.stdint cimport int64_t
 from libc.string cimport memcmp, memcpy, memset, strcmp
@@ -183,6 +184,7 @@ include "_kernels_elementwise.pxi"
 include "_kernels_reductions.pxi"
 include "_kernels_asked.pxi"
 include "_kernels_losses.pxi"
+include "_kernels_ctc.pxi"
 include "_kernels_views.pxi"
 include "_kernels_product.pxi"
 include "_kernels_training.pxi"

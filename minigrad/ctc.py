@@ -1,7 +1,8 @@
 """Connectionist temporal classification: the loss of labels that are not aligned.
 
 Alex Graves et al., "Connectionist Temporal Classification" (2006), equations 6 to 8, in
-logarithms. Only the forward recursion stands here; the backward one is its gradient.
+logarithms. Only the forward recursion stands here, made of ops; the backward one is its
+gradient. Where no trace needs to see them, both are kernels.
 """
 
 from __future__ import annotations
@@ -12,15 +13,16 @@ from typing import Any
 import numpy as np
 
 from . import ops
+from ._backend import kernels
+from ._kernels_py import NEVER
 from .composite import composite
 from .errors import ArgumentError, DTypeError, IndexRangeError, ShapeError
 from .losses import check_reduction, reduce_losses
-from .op import Array, Index
+from .mode import is_tracing
+from .op import Array, Index, op
 from .samples import bad, floats, ints, sample
+from .tape import grad
 from .tensor import Tensor
-
-NEVER = -1e30
-"""The logarithm of a probability of 0: finite, so that no difference of two is NaN."""
 
 steps, sizes = np.array([7, 5, 6]), np.array([3, 0, 2])
 padded = np.array([[1, 1, 2], [3, 3, 3], [2, 4, 4]])
@@ -105,12 +107,55 @@ def ctc_loss(
     labels = np.asarray(targets)
     lived = _lengths("input_lengths", input_lengths, n, n_steps)
     widths = _lengths("target_lengths", target_lengths, n, labels.shape[-1])
-    losses = _losses(
-        ops.reshape(log_probs, (n_steps, n, classes)),
-        _paths(labels, widths, blank, classes),
-        lived,
-        widths,
+    paths = _paths(labels, widths, blank, classes)
+    of = _of_ops if is_tracing() or not n else aligned
+    return of(log_probs, paths, lived, widths, reduction, zero_infinity)
+
+
+# In one pass: see kernels.
+
+
+@op(None, samples=[], registered=False)
+def aligned(
+    log_probs: Array,
+    paths: Any,
+    lived: Any,
+    widths: Any,
+    reduction: str,
+    zero_infinity: bool,
+) -> Array:
+    """ctc_loss of paths and lengths that were checked."""
+    return kernels.ctc_loss(log_probs, paths, lived, widths, reduction, zero_infinity)
+
+
+def _aligned_vjp(g: Any, y: Any, log_probs: Any, *params: Any) -> Any:
+    # Of its own node: what hooks log_probs has belongs to the walk that asks.
+    own = ops.reshape(log_probs, log_probs.shape)
+    return grad(_of_ops(own, *params), own, g, create_graph=True)[0]
+
+
+aligned.vjp(
+    log_probs=ops.in_one_pass(
+        lambda g, y, log_probs, paths, lived, widths, reduction, _: (
+            kernels.ctc_loss_grad(g, log_probs, paths, lived, widths, reduction)
+        ),
+        _aligned_vjp,
     )
+)
+
+
+def _of_ops(
+    log_probs: Any,
+    paths: Any,
+    lived: Any,
+    widths: Any,
+    reduction: str,
+    zero_infinity: bool,
+) -> Any:
+    """What aligned gives, made of ops that a trace and a second derivative see."""
+    n_steps, *rows, classes = log_probs.shape
+    steps = ops.reshape(log_probs, (n_steps, len(paths), classes))
+    losses = _losses(steps, paths, lived, widths)
     never = losses > -NEVER / 2
     losses = ops.where(never, 0.0 if zero_infinity else math.inf, losses)
     if reduction == "mean":
@@ -136,21 +181,16 @@ def _paths(targets: Any, widths: Any, blank: int, classes: int) -> Any:
     """int64 (N, 2 S + 1): the labels of each row, a blank before and after each."""
     if targets.dtype != np.int64:
         raise DTypeError(f"ctc_loss: targets must be int64, not {targets.dtype}")
-    given = np.arange(widths.max(initial=0)) < widths[:, None]
-    if targets.ndim == 2 and len(targets) == len(widths):
-        labels = targets[:, : given.shape[1]][given]
-    elif targets.ndim == 1 and len(targets) == widths.sum():
-        labels = targets
-    else:
+    joined = targets.ndim == 1 and len(targets) == widths.sum()
+    if not joined and (targets.ndim != 2 or len(targets) != len(widths)):
         raise ShapeError(
             f"ctc_loss: targets must be ({len(widths)}, S), or ({widths.sum()},), as "
             f"target_lengths add up to that; it is {targets.shape}"
         )
-    ops.check_range(labels, classes, "ctc_loss", "label")
-    if np.any(labels == blank):
+    paths, is_among = kernels.label_paths(targets, widths, blank)
+    ops.check_range(paths, classes, "ctc_loss", "label")
+    if is_among:
         raise ArgumentError(f"ctc_loss: the blank, {blank}, is among the targets")
-    paths = np.full((len(widths), 2 * given.shape[1] + 1), blank)
-    paths[:, 1::2][given] = labels
     return paths
 
 

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 
 import minigrad as mg
+from minigrad import ctc, losses
 from minigrad import functional as F
-from minigrad import losses
 
 from .mutant import Mutant
 from .planting import Edit
@@ -52,6 +52,14 @@ def own_vjps() -> list[tuple[str, str]]:
 def _overwrite(array: Any, index: Any, x: Any) -> Any:
     array[index] = x
     return array
+
+
+_alignments_vjp = ctc.aligned.vjps["log_probs"]
+
+
+def _inexact_if_not_recorded(*args: Any) -> Any:
+    """The kernel's gradient; the one made of ops is as it was."""
+    return _alignments_vjp(*args) * (1.0 if mg.is_grad_enabled() else 1 + 1e-11)
 
 
 OPS = [
@@ -325,6 +333,18 @@ OPS = [
         "the square",
         ("ops.abs(input - target)", "(input - target) * (input - target)"),
         owner=losses,
+    ),
+    composite(
+        "ctc_loss",
+        "infinite losses stay so",
+        ("reduction, zero_infinity)", "reduction, False)"),
+        owner=ctc,
+    ),
+    Mutant(
+        "ctc_loss: in one pass, the gradient is off by 1e-11",
+        op="ctc_loss",
+        owner=ctc.aligned,
+        vjps={"log_probs": _inexact_if_not_recorded},
     ),
     Mutant(
         "relu: the tie seen from x, not from y",

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 import minigrad as mg
-from conformance.policy import FLOAT64_RTOL, relative_error
+from conformance.policy import FLOAT64_RTOL, float32_limit, relative_error
+from minigrad import _kernels, _kernels_py, ctc, mode
 
 T, N, C = 8, 4, 5
 TARGETS = np.array([[1, 1, 2], [3, 4, 3], [2, 2, 2], [4, 1, 3]])
@@ -134,3 +135,114 @@ def test_long_inputs_do_not_underflow():
         mg.log_softmax(mg.Tensor(x), -1), TARGETS[:1], np.array([400]), np.array([3])
     )
     assert np.isfinite(narrow.numpy())
+
+
+# -- in one pass -----------------------------------------------------------------------
+
+WIDTHS = np.array([0, 3, 1, 3, 2, 0, 2])
+STEPS = np.array([6, 6, 6, 4, 1, 0, 5])  # [2, 2, 2] in four, two in one: impossible
+
+
+def checked(dtype, blank, n=7):
+    """log_probs, and what ctc_loss makes of targets and lengths."""
+    rng = np.random.default_rng(blank)
+    x = rng.normal(0, 2, (6, n, C)).astype(dtype)
+    x[2, 1:2, blank] = -np.inf
+    targets = rng.choice([c for c in range(C) if c != blank], (n, 3))
+    targets[n // 2] = targets[-1, :2] = 2
+    paths = ctc._paths(targets, WIDTHS[:n], blank, C)
+    return x, paths, STEPS[:n], WIDTHS[:n]
+
+
+def value_and_gradient(function, x, *rest):
+    leaf = mg.Tensor(x, requires_grad=True)
+    loss = function(leaf, *rest)
+    g = mg.Tensor(np.arange(1.0, 1 + loss.numel()).reshape(loss.shape), x.dtype)
+    (dx,) = mg.grad(loss, leaf, g)
+    return loss.detach().numpy(), dx.numpy()
+
+
+@pytest.mark.parametrize("zero_infinity", [False, True])
+@pytest.mark.parametrize("reduction", ["none", "mean", "sum"])
+@pytest.mark.parametrize("blank", [0, 4])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_one_pass_gives_what_the_ops_give(dtype, blank, reduction, zero_infinity):
+    limit = FLOAT64_RTOL if dtype == np.float64 else float32_limit(0.0)
+    for n in (7, 3, 1):  # all, or some that are possible
+        x, *rest = checked(dtype, blank, n)
+        rest += reduction, zero_infinity
+        fast = value_and_gradient(ctc.aligned, x, *rest)
+        wide = value_and_gradient(ctc._of_ops, x.astype(np.float64), *rest)
+        assert np.isinf(fast[0]).any() == (n == 7 and not zero_infinity)
+        for a, b in zip(fast, wide, strict=True):
+            assert a.dtype == dtype and relative_error(a, b) <= limit
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("reduction", ["none", "mean", "sum"])
+def test_both_twins_of_the_kernels_agree(reduction, dtype):
+    limit = FLOAT64_RTOL if dtype == np.float64 else float32_limit(0.0)
+    x, *rest = checked(dtype, 0)
+    for given in ((x, *rest), (x[:, 1], *(a[1:2] for a in rest))):
+        found = []
+        for twin in (_kernels, _kernels_py):
+            loss = twin.ctc_loss(*given, reduction, True)
+            found.append((loss, twin.ctc_loss_grad(loss + 1, *given, reduction)))
+        for a, b in zip(*found, strict=True):
+            assert a.dtype == b.dtype == dtype and relative_error(a, b) <= limit
+
+
+def test_both_twins_lay_the_same_paths():
+    given = np.arange(3) < WIDTHS[:, None]
+    targets = np.where(given, np.arange(21).reshape(7, 3) + 1, 0)
+    for labels in (targets, targets[given]):
+        for blank, is_among in ((0, False), (11, True), (25, False)):
+            found = [
+                twin.label_paths(labels, WIDTHS, blank)
+                for twin in (_kernels, _kernels_py)
+            ]
+            assert np.array_equal(found[0][0], found[1][0])
+            assert found[0][1] == found[1][1] == is_among
+
+
+def test_what_is_beyond_a_length_does_not_count():
+    x, *rest = checked(np.float64, 0)
+    beyond = np.arange(6)[:, None] >= STEPS
+    filled = np.where(beyond[:, :, None], np.nan, x)
+    found, expected = (
+        value_and_gradient(ctc.aligned, of, *rest, "sum", True) for of in (filled, x)
+    )
+    for a, b in zip(found, expected, strict=True):
+        assert np.array_equal(a, b)
+    assert (found[1][beyond] == 0).all()
+
+
+def test_a_number_that_is_none_stays_with_its_loss():
+    x, *rest = checked(np.float64, 0)
+    x[0, 2] = np.nan
+    loss, dx = value_and_gradient(ctc.aligned, x, *rest, "none", True)
+    assert np.isnan(loss).tolist() == [i == 2 for i in range(7)]
+    assert np.isnan(dx).any((0, 2)).tolist() == [i == 2 for i in range(7)]
+
+
+def test_a_trace_sees_ops_that_it_knows():
+    x, *_ = checked(np.float64, 0)
+    targets = mg.Tensor(TARGETS[:, :2])
+    lengths = np.full(4, 6), np.full(4, 2)
+    leaf = mg.Tensor(x[:, :4], requires_grad=True)
+    with mode.trace_mode():
+        traced = mg.ctc_loss(leaf, targets, *lengths)
+    recorded = mg.ctc_loss(leaf, targets, *lengths)
+    assert relative_error(traced.detach().numpy(), recorded.detach().numpy()) < 1e-12
+    ops = [{n.op for n in mg.tape.reachable([y._node])} for y in (traced, recorded)]
+    assert ctc.aligned not in ops[0] and ops[1] == {None, ctc.aligned}
+
+
+def test_a_hook_is_called_once_in_a_recorded_walk():
+    x, targets = mg.Tensor(logits(), requires_grad=True), TARGETS
+    logp = mg.log_softmax(x, -1)
+    seen = []
+    logp.register_hook(seen.append)
+    loss = mg.ctc_loss(logp, targets, np.full(4, 8), np.full(4, 3))
+    mg.grad(loss, x, create_graph=True)
+    assert len(seen) == 1
