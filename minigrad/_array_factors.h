@@ -14,14 +14,7 @@ static REAL NAME(product_of)(const REAL *x, ptrdiff_t n)
     }
     x += start;
     EACH_PART(n - start) part[0] *= NAME(some)(x + i, k, 1);
-    REAL all[LANES];
-    NAME(store)(all, (part[0] * part[1]) * (part[2] * part[3]));
-    for (ptrdiff_t half = LANES / 2; half; half /= 2) {
-        for (ptrdiff_t j = 0; j < half; j++) {
-            all[j] *= all[j + half];
-        }
-    }
-    return all[0];
+    return NAME(multiplied)((part[0] * part[1]) * (part[2] * part[3]));
 }
 
 static void NAME(prod)(

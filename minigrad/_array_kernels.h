@@ -104,6 +104,7 @@ static const minigrad_array NAME(array) = {
 #undef NAMED
 #undef PAIR
 #undef PAIRED
+#undef FOLD
 #undef SUM_OF
 #undef EACH_PART
 #undef BEST

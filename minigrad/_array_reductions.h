@@ -1,16 +1,30 @@
 /* A part of `_array.h`: sums, extremes and running sums. */
 
-INLINE REAL NAME(total)(VECTOR x)
-{
-    REAL all[LANES];
-    NAME(store)(all, x);
-    for (ptrdiff_t half = LANES / 2; half; half /= 2) {
-        for (ptrdiff_t j = 0; j < half; j++) {
-            all[j] += all[j + half];
-        }
+/* `op` over a vector's numbers, first in the smallest vectors that every set has: one
+   loop over them all stayed a loop, of branches and of memory just written. The op prod
+   along 64 rows of 64 took 2.4 us with it, now 1.9. */
+#define FOLD(name, op) \
+    INLINE REAL NAME(name)(VECTOR x) \
+    { \
+        REAL __attribute__((vector_size(16))) part[BYTES / 16]; \
+        memcpy(part, &x, BYTES); \
+        UNROLL for (int half = BYTES / 32; half; half /= 2) { \
+            UNROLL for (int j = 0; j < half; j++) { \
+                part[j] op part[j + half]; \
+            } \
+        } \
+        REAL all[16 / sizeof(REAL)]; \
+        memcpy(all, part, 16); \
+        UNROLL for (int half = 8 / sizeof(REAL); half; half /= 2) { \
+            UNROLL for (int j = 0; j < half; j++) { \
+                all[j] op all[j + half]; \
+            } \
+        } \
+        return all[0]; \
     }
-    return all[0];
-}
+
+FOLD(total, +=)
+FOLD(multiplied, *=)
 
 /* `body` sees where a vector starts, i, and makes `part`, of which s is the sum. */
 #define SUM_OF(s, n, part) \
@@ -32,22 +46,38 @@ INLINE VECTOR NAME(squared)(VECTOR x)
     return x * x;
 }
 
-/* In pieces, whose sums are added up in pieces again. */
-static REAL NAME(sum_of)(const REAL *x, ptrdiff_t n)
+/* The sums of every LANES-th of n numbers, a multiple of 4 LANES; in pieces, whose sums
+   are added up in pieces again. They stay vectors up to the end, and are four: with two
+   for a piece, added up at its end, 10^7 numbers took 1.03 ms beside 0.85 now. */
+static VECTOR NAME(sum_pieces)(const REAL *x, ptrdiff_t n)
 {
     if (n <= CUT) {
-#define PART(i, k) NAME(some)(x + (i), k, 0)
-        SUM_OF(s, n, PART)
-#undef PART
-        return s;
+        VECTOR sum[4] = {{0}};
+        for (ptrdiff_t i = 0; i < n; i += 4 * LANES) {
+            UNROLL for (ptrdiff_t v = 0; v < 4; v++) {
+                sum[v] += NAME(load)(x + i + v * LANES);
+            }
+        }
+        return (sum[0] + sum[1]) + (sum[2] + sum[3]);
     }
-    REAL parts[CUT];
-    ptrdiff_t each = (n + CUT - 1) / CUT, count = 0;
-    each = each < CUT ? CUT : (each + LANES - 1) / LANES * LANES;
+    VECTOR sum = {0};
+    ptrdiff_t each = CUT;
+    while (each * 8 < n) {
+        each *= 8;
+    }
     for (ptrdiff_t i = 0; i < n; i += each) {
-        parts[count++] = NAME(sum_of)(x + i, n - i < each ? n - i : each);
+        sum += NAME(sum_pieces)(x + i, n - i < each ? n - i : each);
     }
-    return NAME(sum_of)(parts, count);
+    return sum;
+}
+
+static REAL NAME(sum_of)(const REAL *x, ptrdiff_t n)
+{
+    const ptrdiff_t whole = n / (4 * LANES) * (4 * LANES);
+    VECTOR sum = NAME(sum_pieces)(x, whole);
+    x += whole;
+    EACH_PART(n - whole) sum += NAME(some)(x + i, k, 0);
+    return NAME(total)(sum);
 }
 
 static void NAME(sum)(
@@ -99,8 +129,8 @@ static void NAME(sum)(
         } \
         REAL all[LANES]; \
         NAME(store)(all, best[0]); \
-        for (ptrdiff_t half = LANES / 2; half; half /= 2) { \
-            for (ptrdiff_t j = 0; j < half; j++) { \
+        UNROLL for (ptrdiff_t half = LANES / 2; half; half /= 2) { \
+            UNROLL for (ptrdiff_t j = 0; j < half; j++) { \
                 all[j] = BETTER_##better(all[j], all[j + half]); \
             } \
         } \

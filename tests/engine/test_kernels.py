@@ -5,8 +5,10 @@ import math
 import numpy as np
 import pytest
 
+import minigrad as mg
 from conformance.policy import FLOAT64_RTOL, ULP, float32_limit, relative_error
 from minigrad import _kernels, _kernels_py
+from minigrad.errors import IndexRangeError
 
 EDGES = [0.0, -0.0, 1.0, 40.0, 88.7, 88.8, 100.0, 103.9, 200.0, 709.0, 710.0, 745.0]
 EDGES += [1e-45, 1e-30, 1e30, np.inf, np.nan]
@@ -276,6 +278,14 @@ def test_a_long_sum_in_float32_does_not_drift():
     assert abs(_kernels.sum(x, (0,), False) - exact) / exact <= float32_limit(0.0)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_sums_of_every_length_are_exact_where_no_number_is_rounded(dtype):
+    rng = np.random.default_rng(0)
+    for n in (*range(1, 600, 7), 1023, 1024, 1025, 4000, 5119, 40_000, 262_147):
+        x = rng.integers(-3, 4, (3, n)).astype(dtype)
+        assert np.array_equal(_kernels.sum(x, (1,), False), x.sum(1, np.int64))
+
+
 # -- layer norm, indexing, Adam --------------------------------------------------------
 
 
@@ -320,6 +330,21 @@ def test_indexing_agrees_to_the_last_bit(axis, dtype):
     part[:] = x
     _kernels.scatter(part, axis, index, src)
     assert np.array_equal(part, found[1])
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(
+    ("shape", "axis"), [((3, 5), 1), ((70, 100), 1), ((70, 100), 0), ((3, 2000), 1)]
+)
+def test_an_index_out_of_range_is_found_wherever_it_stands(shape, axis, dtype):
+    x = mg.Tensor(np.zeros(shape, dtype))
+    for place in (0, 1, x.numel() // 2, x.numel() - 1):
+        for wrong in (-1, shape[axis], 1 << 40, -(1 << 40)):
+            index = np.zeros(shape, np.int64)
+            index.flat[place] = wrong
+            assert _kernels.gather(x.numpy(), axis, index) is None
+            with pytest.raises(IndexRangeError):
+                x.gather(axis, mg.Tensor(index))
 
 
 @pytest.mark.parametrize("twin", [_kernels, _kernels_py], ids=["compiled", "plain"])
