@@ -44,6 +44,9 @@ typedef struct {
     void (*select)(
         const char *c, const void *x, ptrdiff_t step_x, const void *y, ptrdiff_t step_y,
         void *out, ptrdiff_t n);
+    void (*logic)(
+        int kind, const unsigned char *x, const unsigned char *y, unsigned char *out,
+        ptrdiff_t n);
     void (*bounds)(const int64_t *x, ptrdiff_t n, int64_t *least, int64_t *most);
     minigrad_reduction softmax, log_softmax, logsumexp, sum, prod, amax, amin, cumsum;
     minigrad_gradient softmax_grad, log_softmax_grad;

@@ -52,6 +52,7 @@ static const minigrad_array NAME(array) = {
     NAME(maps),
     NAME(pairs),
     NAME(select),
+    NAME(logic),
     NAME(bounds),
     NAME(softmax),
     NAME(log_softmax),

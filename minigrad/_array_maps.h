@@ -234,6 +234,22 @@ static const minigrad_named_map NAME(maps)[] = {
     {0, 0}
 };
 
+/* Of bytes that are 0 or 1: x and y for 0, x or y for 1, not x for 2. */
+static void NAME(logic)(
+    int kind, const unsigned char *x, const unsigned char *y, unsigned char *out,
+    ptrdiff_t n)
+{
+    for (ptrdiff_t i = 0; kind == 0 && i < n; i++) {
+        out[i] = x[i] & y[i];
+    }
+    for (ptrdiff_t i = 0; kind == 1 && i < n; i++) {
+        out[i] = x[i] | y[i];
+    }
+    for (ptrdiff_t i = 0; kind == 2 && i < n; i++) {
+        out[i] = x[i] == 0;
+    }
+}
+
 /* A loop each, as the compiler uses vectors where the steps are known. */
 static void NAME(select)(
     const char *c, const void *left, ptrdiff_t step_x, const void *right,

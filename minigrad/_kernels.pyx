@@ -55,6 +55,9 @@ cdef extern from "_array.h":
             const char *, const void *, Py_ssize_t, const void *, Py_ssize_t, void *,
             Py_ssize_t
         ) noexcept nogil
+        void (*logic)(
+            int, const unsigned char *, const unsigned char *, unsigned char *, Py_ssize_t
+        ) noexcept nogil
         void (*bounds)(
             const int64_t *, Py_ssize_t, int64_t *, int64_t *
         ) noexcept nogil
@@ -210,6 +213,7 @@ QUICK = {
         )
     },
     "pow": _Power(),
+    "clamp": _Map("clip"),
     "logical_and": _Logic(AND),
     "logical_or": _Logic(OR),
     "logical_not": _Logic(NOT),

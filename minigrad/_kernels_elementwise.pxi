@@ -343,7 +343,6 @@ cdef class _Logic(Quick):
 
     cdef object run(self, tuple raw):
         cdef cnp.ndarray x, y, out
-        cdef Py_ssize_t i
         cdef const unsigned char *a
         cdef const unsigned char *b
         cdef unsigned char *to
@@ -357,15 +356,7 @@ cdef class _Logic(Quick):
         out = _new(x.ndim, x.shape, cnp.NPY_BOOL)
         a, b, to = <unsigned char *>x.data, <unsigned char *>y.data, <unsigned char *>out.data
         with nogil:
-            if self.kind == NOT:
-                for i in range(cnp.PyArray_SIZE(x)):
-                    to[i] = not a[i]
-            elif self.kind == OR:
-                for i in range(cnp.PyArray_SIZE(x)):
-                    to[i] = a[i] | b[i]
-            else:
-                for i in range(cnp.PyArray_SIZE(x)):
-                    to[i] = a[i] & b[i]
+            _floats.logic(self.kind, a, b, to, cnp.PyArray_SIZE(x))
         return out
 
 

@@ -722,6 +722,7 @@ where.vjp(
         bad(floats(3), "a", error=ArgumentError, match="must be a number"),
     ],
     elementwise=True,
+    quick=_backend.quick("clamp"),
 )
 def clamp(x: Array, min: float | None = None, max: float | None = None) -> Array:
     """x, cut at `min` and `max`, which are numbers. The ends let gradients pass."""
