@@ -103,7 +103,9 @@ cdef cnp.ndarray new(int n, cnp.npy_intp *dims, object kind):
         size *= <size_t>dims[i]
     if size < _least:
         return cnp.PyArray_SimpleNew(n, dims, number)
-    size = _rounded(size + SHIFTS)
+    size += SHIFTS
+    cdef size_t huge = size // (HUGE // 2) * (HUGE // 2)
+    size = _rounded(size)
     block = Block.__new__(Block)
     if _waiting.get(size):
         block.data = <void *><size_t>_waiting[size].pop()
@@ -114,7 +116,8 @@ cdef cnp.ndarray new(int n, cnp.npy_intp *dims, object kind):
         if block.data == NULL:
             raise MemoryError(f"no memory for an array of {size} bytes")
         if size >= HUGE:
-            minigrad_huge(block.data, size)
+            # Not the rest: it would be a large page that is little used.
+            minigrad_huge(block.data, huge)
     block.size = size
     _turn += 1
     block.shift = _turn % 16 * 256
