@@ -184,6 +184,7 @@ cdef cnp.ndarray _like(cnp.ndarray x):
 
 
 include "_kernels_elementwise.pxi"
+include "_kernels_pairs.pxi"
 include "_kernels_reductions.pxi"
 include "_kernels_asked.pxi"
 include "_kernels_losses.pxi"

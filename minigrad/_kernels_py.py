@@ -7,10 +7,21 @@ rounded, where numpy's own float32 functions are off by more than 2 ulp.
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
+
+# As one module, which the compiled one is.
+from ._kernels_ctc_py import NEVER as NEVER
+from ._kernels_ctc_py import ctc_loss as ctc_loss
+from ._kernels_ctc_py import ctc_loss_grad as ctc_loss_grad
+from ._kernels_ctc_py import label_paths as label_paths
+from ._kernels_training_py import adam as adam
+from ._kernels_training_py import layer_norm as layer_norm
+from ._kernels_training_py import layer_norm_grad_weight as layer_norm_grad_weight
+from ._kernels_training_py import layer_norm_grad_x as layer_norm_grad_x
+from ._kernels_training_py import sgd as sgd
+from ._kernels_training_py import square_sum as square_sum
 
 Array = np.ndarray[Any, Any]
 Axes = tuple[int, ...]
@@ -350,134 +361,6 @@ def label_pick_grad(
     return dx
 
 
-# -- the loss of labels that are not aligned -------------------------------------------
-
-NEVER = -1e30
-"""The logarithm of a probability of 0: finite, so that no difference of two is NaN."""
-
-
-def label_paths(targets: Array, widths: Array, blank: int) -> tuple[Array, bool]:
-    """int64 (N, 2 S + 1): the labels of each row, a blank before and after each.
-
-    targets: (N, S), or the given ones of all rows, joined. And whether the blank is
-    one of them.
-    """
-    given = np.arange(widths.max(initial=0)) < widths[:, None]
-    labels = targets if targets.ndim == 1 else targets[:, : given.shape[1]][given]
-    paths = np.full((len(widths), 2 * given.shape[1] + 1), blank)
-    paths[:, 1::2][given] = labels
-    return paths, bool(np.any(labels == blank))
-
-
-def _places(emitted: Array, path: Array) -> Array:
-    """(T + 1, 2 S + 1): of being at each place of the path before and after each step.
-
-    As logarithms, like what each place emits, (T, 2 S + 1).
-    """
-    places = np.full((len(emitted) + 1, len(path)), NEVER)
-    places[0, 0] = 0.0
-    # Between two labels, only if they differ. A blank is equal to the one before it.
-    skips = path[2:] != path[:-2]
-    for t, row in enumerate(emitted):
-        now = places[t].copy()
-        now[1:] = np.logaddexp(now[1:], places[t, :-1])
-        now[2:][skips] = np.logaddexp(now[2:], places[t, :-2])[skips]
-        places[t + 1] = now + row
-    return places
-
-
-def _each_path(x: Array, paths: Array, lived: Array, widths: Array) -> Any:
-    """Of each path: itself, what its places emit, `_places`, and the loss."""
-    x = x.reshape(len(x), len(paths), -1)
-    for i, (path, steps, width) in enumerate(zip(paths, lived, widths, strict=True)):
-        path = path[: 2 * width + 1]
-        emitted = np.maximum(x[:steps, i, path].astype(np.float64), NEVER)
-        places = _places(emitted, path)
-        # At the end stands the last blank, or the last label if there is one.
-        yield path, emitted, places, -np.logaddexp.reduce(places[-1, -2:])
-
-
-def ctc_loss(
-    x: Array,
-    paths: Array,
-    lived: Array,
-    widths: Array,
-    reduction: str,
-    zero_infinity: bool,
-) -> Array:
-    """Minus the log-probability of each path, of widths labels in lived steps.
-
-    x: log-probabilities (T, N, C), or (T, C) of one path. "mean" divides each by its
-    width before, "sum" and "mean" add them up.
-    """
-    losses = np.array([loss for *_, loss in _each_path(x, paths, lived, widths)])
-    losses[losses > -NEVER / 2] = 0.0 if zero_infinity else np.inf
-    if reduction == "none":
-        return losses.astype(x.dtype).reshape(x.shape[1:-1])
-    scale = np.maximum(widths, 1) * len(widths) if reduction == "mean" else 1
-    return np.asarray(np.sum(losses / scale)).astype(x.dtype)
-
-
-def ctc_loss_grad(
-    g: Array, x: Array, paths: Array, lived: Array, widths: Array, reduction: str
-) -> Array:
-    """The cotangent of ctc_loss's x; 0 where a path is impossible.
-
-    It is less the probability of emitting each class at each step, given the path.
-    """
-    dx = np.zeros((len(x), len(paths), x.shape[-1]))
-    scale = np.maximum(widths, 1) * len(widths) if reduction == "mean" else 1
-    shares = np.broadcast_to(g / scale, len(paths))
-    each = enumerate(_each_path(x, paths, lived, widths))
-    for i, (path, emitted, there, loss) in each:
-        if loss > -NEVER / 2:
-            continue
-        back = _places(emitted[::-1, ::-1], path[::-1])[:0:-1, ::-1]
-        # Both have what is emitted here.
-        given = np.exp(there[1:] + back - emitted + loss)
-        np.subtract.at(dx[: len(given), i].T, path, shares[i] * given.T)
-    return dx.astype(x.dtype).reshape(x.shape)
-
-
-# -- layer norm ------------------------------------------------------------------------
-
-
-def layer_norm(x: Array, weight: Array, bias: Array, eps: float) -> tuple[Array, Array]:
-    """x with mean 0 and variance 1 over the dims of weight, then weight and bias.
-
-    And the mean and 1 / sqrt(variance + eps) of each of those rows, (rows, 2).
-    """
-    axes = tuple(range(-weight.ndim, 0))
-    mean = np.mean(x, axis=axes, keepdims=True)
-    centred = x - mean
-    scale = 1 / np.sqrt(np.mean(centred * centred, axis=axes, keepdims=True) + eps)
-    moments = np.stack([mean.reshape(-1), scale.reshape(-1)], axis=1)
-    return np.asarray(centred * scale * weight + bias), moments.astype(x.dtype)
-
-
-def _standardised(x: Array, moments: Array, n: int) -> Array:
-    """The rows of x by their moments, (rows, n)."""
-    rows = x.reshape(len(moments), n)
-    return np.asarray((rows - moments[:, :1]) * moments[:, 1:])
-
-
-def layer_norm_grad_x(g: Array, x: Array, weight: Array, moments: Array) -> Array:
-    """The cotangent of layer_norm's x."""
-    z = _standardised(x, moments, weight.size)
-    h = (g * weight).reshape(z.shape)
-    of_sum = np.mean(h, axis=1, keepdims=True)
-    of_dot = np.mean(h * z, axis=1, keepdims=True)
-    return np.asarray((h - of_sum - z * of_dot) * moments[:, 1:]).reshape(x.shape)
-
-
-def layer_norm_grad_weight(
-    g: Array, x: Array, moments: Array, shape: tuple[int, ...]
-) -> Array:
-    """The cotangent of layer_norm's weight, which has this shape."""
-    z = _standardised(x, moments, math.prod(shape))
-    return np.asarray(np.sum(g.reshape(z.shape) * z, axis=0)).reshape(shape)
-
-
 # -- indexing --------------------------------------------------------------------------
 
 
@@ -504,52 +387,3 @@ def add_rows(rows: Array, index: Array, n: int) -> Array:
     out = np.zeros((n, rows.shape[1]), rows.dtype)
     np.add.at(out, index, rows)
     return out
-
-
-# -- optimisers ------------------------------------------------------------------------
-
-
-def adam(
-    value: Array,
-    grad: Array,
-    mean: Array,
-    square: Array,
-    most: Array | None,
-    options: tuple[float, ...],
-) -> Array:
-    """The new value after a step of Adam; mean, square and most are updated.
-
-    options: 1 - beta1, beta2, 1 - beta2, lr / (1 - beta1**t), sqrt(1 - beta2**t), eps,
-    what the value is multiplied by before, the weight decay in g.
-    """
-    new_mean, old_square, new_square, step, root, eps, shrink, decay = options
-    grad = grad + decay * value if decay else grad
-    mean += new_mean * (grad - mean)
-    square *= old_square
-    square += new_square * grad * grad
-    if most is not None:
-        np.maximum(most, square, out=most)
-        square = most
-    return np.asarray(value * shrink - step * mean / (np.sqrt(square) / root + eps))
-
-
-def sgd(
-    value: Array, grad: Array, buffer: Array | None, options: tuple[float, ...]
-) -> Array:
-    """The new value after a step of gradient descent; the momentum's buffer is updated.
-
-    options: lr, weight decay, momentum, 1 - dampening, whether nesterov, whether the
-    buffer is the first.
-    """
-    lr, decay, momentum, keep, nesterov, first = options
-    grad = grad + decay * value if decay else grad
-    if buffer is not None:
-        buffer[...] = grad if first else momentum * buffer + keep * grad
-        grad = grad + momentum * buffer if nesterov else buffer
-    return np.asarray(value - lr * grad)
-
-
-def square_sum(x: Array) -> float:
-    """The sum of the squares in float64, where no square of a float32 is too large."""
-    flat = x.astype(np.float64).ravel("K")
-    return float(flat.dot(flat))

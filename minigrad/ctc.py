@@ -14,7 +14,7 @@ import numpy as np
 
 from . import ops
 from ._backend import kernels
-from ._kernels_py import NEVER
+from ._kernels_ctc_py import NEVER
 from .composite import composite
 from .errors import ArgumentError, DTypeError, IndexRangeError, ShapeError
 from .losses import check_reduction, reduce_losses
@@ -110,9 +110,6 @@ def ctc_loss(
     paths = _paths(labels, widths, blank, classes)
     of = _of_ops if is_tracing() or not n else aligned
     return of(log_probs, paths, lived, widths, reduction, zero_infinity)
-
-
-# In one pass: see kernels.
 
 
 @op(None, samples=[], registered=False)
