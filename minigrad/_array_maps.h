@@ -79,14 +79,14 @@
         } \
     }
 
-MAP_VECTOR(neg)
-MAP_VECTOR(abs)
 MAP_VECTOR(sign)
 MAP_VECTOR(exp)
 MAP_VECTOR(tanh)
 MAP_VECTOR(sigmoid)
 MAP_VECTOR(relu)
 MAP_VECTOR(softsign)
+MAP(neg, -a)
+MAP(abs, (REAL)fabs(a))
 MAP(sqrt, SQRT(a))
 MAP(rsqrt, 1 / SQRT(a))
 MAP(square, a * a)

@@ -171,11 +171,8 @@ cdef cnp.ndarray _new(int n_dims, cnp.npy_intp *shape, int kind):
     for d in range(n_dims):
         bytes_ *= shape[d]
     if bytes_ >= POOLED:
-        return new(n_dims, shape, _kinds[kind])
+        return new(n_dims, shape, kind)
     return cnp.PyArray_EMPTY(n_dims, shape, kind, 0)
-
-
-cdef dict _kinds = {kind.num: kind for kind in map(np.dtype, (np.float32, np.float64, bool))}
 
 
 cdef cnp.ndarray _like(cnp.ndarray x):

@@ -131,7 +131,7 @@ def product(x, Packed packed, width):
     for i in range(n_dims - 1):
         dims[i] = cnp.PyArray_DIM(array, i)
     dims[n_dims - 1] = packed.width
-    out = new(n_dims, dims, packed.dtype)
+    out = new(n_dims, dims, (<cnp.dtype>packed.dtype).num)
     if rows.n == 0 or packed.width == 0:
         return out
     job = _Product.__new__(_Product)

@@ -19,7 +19,7 @@ cdef class _Sum(_Job):
         cdef cnp.npy_intp dims[2]
         dims[0], dims[n_dims - 1] = k, self.n
         if out is None:
-            out = new(n_dims, dims, dtype)
+            out = new(n_dims, dims, (<cnp.dtype>dtype).num)
         elif (
             not isinstance(out, np.ndarray)
             or out.shape != (k, self.n)[2 - n_dims:] or out.dtype != dtype

@@ -1,4 +1,4 @@
 # cython: language_level=3
 cimport numpy as cnp
 
-cdef cnp.ndarray new(int n, cnp.npy_intp *dims, object kind)
+cdef cnp.ndarray new(int n, cnp.npy_intp *dims, int kind)

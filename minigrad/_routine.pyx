@@ -68,6 +68,7 @@ cpdef tuple bind(Layout layout, tensors, frame):
     cdef tuple lead = frame.lead
     cdef cnp.ndarray initial = tensors[0], states
     cdef object dtype = initial.dtype
+    cdef int kind = cnp.PyArray_TYPE(initial)
     cdef list arrays = list(layout.arrays)
     for place, which in layout.given:
         arrays[place] = _rows(tensors[which], dtype)
@@ -80,12 +81,12 @@ cpdef tuple bind(Layout layout, tensors, frame):
             n = 1
             dims[0] = batch
         dims[n] = width
-        arrays[place] = new(n + 1, dims, dtype)
+        arrays[place] = new(n + 1, dims, kind)
     for k in range(len(layout.carries)):
         initial = tensors[k]
         dims[0] = <cnp.npy_intp>frame.n_steps + 1 if layout.kept[k] else 2
         dims[1], dims[2] = cnp.PyArray_DIM(initial, 0), cnp.PyArray_DIM(initial, 1)
-        states = new(3, dims, dtype)
+        states = new(3, dims, kind)
         if layout.kept[k]:
             cnp.PyArray_CopyInto(_part(states, dims[0] - 1 if reverse else 0, 0), initial)
         else:

@@ -1,6 +1,6 @@
 /* Of `_simd_functions.h`: exp, tanh and the sigmoid in float, where a multiply-add rounds
-   once. With AVX-512, of 32768 numbers, tanh takes 0.38 ns a number instead of 0.58, exp
-   0.17 instead of 0.33, the sigmoid 0.37 instead of 0.51; numpy's tanh takes 0.36 and errs
+   once. With AVX-512, of 32768 numbers, tanh takes 0.34 ns a number instead of 0.58, exp
+   0.17 instead of 0.33, the sigmoid 0.36 instead of 0.51; numpy's tanh takes 0.36 and errs
    1.36 ulp, where this errs 1.00. */
 
 #if BYTES == 64
@@ -63,19 +63,22 @@ INLINE VECTOR NAME(sigmoid)(VECTOR x)
     return y + lacks * inverse;
 }
 
-/* d / (d + 2) of d = e**2|x| - 1. For n <= 26, as here, log(2) in float is near enough;
-   2**n is in the lowest bits of `shifted`. */
+/* (1 - e) / (1 + e) of e = e**-2|x| = q (1 + rest), over q: what is above and below the line
+   needs no product with a power of two. For n <= 26, as here, log(2) in float is near
+   enough; 2 / q is in the lowest bits of `shifted`. */
 INLINE VECTOR NAME(tanh)(VECTOR x)
 {
-    const float rounder = ROUNDER + 127;
+    const float rounder = ROUNDER + 128;
     VECTOR a = NAME(least)(C(9.02f), NAME(magnitude)(x)); /* from there on, it is 1 */
-    VECTOR shifted = (a + a) * 1.44269504f + rounder;
-    VECTOR power = (VECTOR)((BITS)shifted << 23);
-    VECTOR r = (a + a) - (shifted - rounder) * 0.693147181f, more = NAME(bend)(r);
-    VECTOR rest = r + more, less = power - 1, d = power * rest + less, total = d + 2;
-    VECTOR lost = (more - (rest - r)) * power + (power * rest - (d - less));
+    VECTOR shifted = rounder - (a + a) * 1.44269504f;
+    VECTOR twice = (VECTOR)((BITS)shifted << 23), less = 1 - twice * 0.5f;
+    VECTOR r = (a + a) + (shifted - rounder) * 0.693147181f, s = r * r;
+    VECTOR curve = 0.5f + 1.66665770e-1f * r
+        + s * (4.16665547e-2f + 8.36317308e-3f * r + s * 1.39261761e-3f);
+    VECTOR d = (r + s * curve) + less, total = d + twice;
+    VECTOR lost = (r - (d - less)) + s * curve;
     VECTOR inverse = INVERSE(total), y = d * inverse;
-    VECTOR lacks = (d - y * total) + (lost - y * ((d - (total - 2)) + lost));
+    VECTOR lacks = (d - y * total) + (lost - y * ((d - (total - twice)) + lost));
     y = y + lacks * inverse;
     return (VECTOR)((BITS)y | ((BITS)x & 0x80000000));
 }

@@ -1,8 +1,8 @@
 /* Of `_simd.h`: opcodes, which make rows of rows. */
 
-/* An opcode that makes a vector of up to three: a, b and c. The last vector of a row may
-   share columns with the one before: it is made first, as its operands may stand where
-   the result goes. */
+/* An opcode that makes a vector of up to three: a, b and c, two at a time, as one has to wait
+   for its own results. The last vector of a row may share columns with the one before: it is
+   made first, as its operands may stand where the result goes. */
 #define EACH(name, expression) \
     static void NAME(op_##name)( \
         char *const *at, const ptrdiff_t *stride, ptrdiff_t rows, ptrdiff_t width) \
@@ -27,7 +27,23 @@
                 (void)b, (void)c; \
                 end = expression; \
             } \
-            for (ptrdiff_t i = 0; i <= last; i += LANES) { \
+            ptrdiff_t i = 0; \
+            for (VECTOR one, two; i <= last - LANES; i += 2 * LANES) { \
+                { \
+                    VECTOR a = NAME(load)(x + i), b = NAME(load)(y + i); \
+                    VECTOR c = NAME(load)(z + i); \
+                    (void)b, (void)c; \
+                    one = expression; \
+                } \
+                { \
+                    VECTOR a = NAME(load)(x + i + LANES), b = NAME(load)(y + i + LANES); \
+                    VECTOR c = NAME(load)(z + i + LANES); \
+                    (void)b, (void)c; \
+                    two = expression; \
+                } \
+                NAME(store)(out + i, one), NAME(store)(out + i + LANES, two); \
+            } \
+            if (i <= last) { \
                 VECTOR a = NAME(load)(x + i), b = NAME(load)(y + i); \
                 VECTOR c = NAME(load)(z + i); \
                 (void)b, (void)c; \
