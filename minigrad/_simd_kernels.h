@@ -55,6 +55,7 @@ static const minigrad_kernels NAME(kernels) = {
 #undef LIFT
 #undef LOG_2
 #undef LOG_2_REST
+#undef TAKE_TURNS
 #undef EACH
 #undef EACH_ALONE
 #undef MEET
