@@ -9,6 +9,7 @@ in this file; products and sums, the machine, and its runs in those included at 
 
 cimport cython
 cimport numpy as cnp
+from cpython.weakref cimport PyWeakref_GetObject, PyWeakref_NewRef
 from libc.stdint cimport PTRDIFF_MAX, int64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memset

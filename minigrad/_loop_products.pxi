@@ -14,23 +14,84 @@ cdef class Packed:
         free(self.data)
 
 
+# What was packed of weights that can't change, by where they are and how they lie: of an
+# LSTM on 32 steps of one row, with 32 units, packing took a tenth of the forward.
+cdef enum:
+    MOST_PACKED = 1 << 20  # bytes of one
+    ALL_PACKED = 1 << 22  # and of all
+cdef dict _kept = {}
+cdef size_t _kept_bytes = 0
+
+
+@cython.final
+cdef class _Kept:
+    cdef object owner  # a weak reference: what is at the same place later is another
+    cdef Packed packed
+    cdef Py_ssize_t column  # from column to column
+
+    cdef bint fits(self, object owner, cnp.ndarray array, const minigrad_kernels *kernels):
+        return (
+            <object>PyWeakref_GetObject(self.owner) is owner
+            and self.packed.kernels == kernels
+            and self.packed.inner == cnp.PyArray_DIM(array, 0)
+            and self.packed.width == cnp.PyArray_DIM(array, 1)
+            and self.column == cnp.PyArray_STRIDE(array, 1)
+        )
+
+
+cdef object _fixed(cnp.ndarray array):
+    """The array that owns the memory, if none of numpy's can write there; else None."""
+    cdef object owner = array if array.base == NULL else <object>array.base
+    if not isinstance(owner, np.ndarray) or cnp.PyArray_ISWRITEABLE(array):
+        return None
+    if cnp.PyArray_ISWRITEABLE(<cnp.ndarray>owner):
+        return None
+    return owner if cnp.PyArray_CHKFLAGS(<cnp.ndarray>owner, cnp.NPY_ARRAY_OWNDATA) else None
+
+
 def pack(weight):
-    cdef Packed packed = Packed.__new__(Packed)
+    global _kept_bytes
+    cdef Packed packed
+    cdef _Kept kept
     cdef cnp.ndarray array = weight
-    cdef Py_ssize_t item, row, column, panels
-    if weight.ndim != 2:
+    cdef const minigrad_kernels *kernels = _kernels("pack", array.dtype)
+    cdef size_t size
+    if cnp.PyArray_NDIM(array) != 2:
         raise ShapeError(f"pack: a weight has two dimensions, not shape {weight.shape}")
-    packed.kernels = _kernels("pack", weight.dtype)
-    item = array.dtype.itemsize
-    if weight.strides[0] % item or weight.strides[1] % item:
-        array = np.ascontiguousarray(weight)
+    cdef object owner = _fixed(array)
+    if owner is None:
+        return _packed(array, kernels)
+    cdef tuple key = (<size_t>cnp.PyArray_DATA(array), cnp.PyArray_STRIDE(array, 0))
+    kept = _kept.get(key)
+    if kept is not None and kept.fits(owner, array, kernels):
+        return kept.packed
+    packed = _packed(array, kernels)
+    size = cnp.PyArray_NBYTES(array)
+    if size <= MOST_PACKED:
+        if _kept_bytes + size > ALL_PACKED:
+            _kept.clear()
+            _kept_bytes = 0
+        kept = _Kept.__new__(_Kept)
+        kept.owner = PyWeakref_NewRef(owner, None)
+        kept.packed, kept.column = packed, cnp.PyArray_STRIDE(array, 1)
+        _kept[key] = kept
+        _kept_bytes += size
+    return packed
+
+
+cdef Packed _packed(cnp.ndarray array, const minigrad_kernels *kernels):
+    cdef Packed packed = Packed.__new__(Packed)
+    cdef Py_ssize_t item = cnp.PyArray_ITEMSIZE(array), row, column, panels
+    if array.strides[0] % item or array.strides[1] % item:
+        array = np.ascontiguousarray(array)
+    packed.kernels = kernels
     packed.dtype = array.dtype
-    packed.inner, packed.width = weight.shape
+    packed.inner, packed.width = array.shape[0], array.shape[1]
     row, column = array.strides[0] // item, array.strides[1] // item
-    panels = (packed.width + packed.kernels.panel - 1) // packed.kernels.panel
-    packed.data = <char *>_scratch(panels * packed.kernels.panel * packed.inner * item)
+    panels = (packed.width + kernels.panel - 1) // kernels.panel
+    packed.data = <char *>_scratch(panels * kernels.panel * packed.inner * item)
     with nogil:
-        packed.kernels.pack(
+        kernels.pack(
             cnp.PyArray_DATA(array), row, column, packed.inner, packed.width, packed.data
         )
     return packed
