@@ -66,6 +66,11 @@ cdef extern from *:
         minigrad_span *span
         minigrad_span *end
         Py_ssize_t lines
+    ctypedef struct minigrad_added:
+        const void *rows
+        Py_ssize_t stride
+        const void *first
+        const void *second
     ctypedef struct minigrad_left:
         const char *x
         Py_ssize_t stride, k
@@ -78,7 +83,7 @@ cdef extern from *:
         size_t (*product_scratch)(Py_ssize_t, Py_ssize_t) noexcept nogil
         void (*product)(
             const void *, Py_ssize_t, const void *, void *, Py_ssize_t, Py_ssize_t,
-            Py_ssize_t, Py_ssize_t, int, void *, minigrad_ahead *
+            Py_ssize_t, Py_ssize_t, int, const minigrad_added *, void *, minigrad_ahead *
         ) noexcept nogil
         size_t (*gram_scratch)(Py_ssize_t, const minigrad_left *, int) noexcept nogil
         void (*gram)(

@@ -11,6 +11,7 @@ from ._loop_py import (
     ONE_COLUMN,
     OPCODES,
     PRODUCT,
+    PRODUCT_SUM,
     READ,
     ROWS,
     ROWWISE,
@@ -62,7 +63,9 @@ class Reader:
         need(0 <= self.n_registers < 2**16, f"{self.n_registers} registers")
         self.code = [int(number) for number in code]
         self.at = 0
-        self.phases: list[tuple[bool, int, int, int, int, int, int, list[int]]] = []
+        self.phases: list[
+            tuple[bool, int, int, int, int, int, int, list[int], list[int]]
+        ] = []
         self.segments: list[tuple[int, bool, int, int]] = []
         self.instructions: list[tuple[int, list[Place | None]]] = []
         self.terms: list[tuple[int, int, int, int]] = []
@@ -70,8 +73,11 @@ class Reader:
         self.weights: dict[int, tuple[int, int]] = {}
         while self.at < len(self.code):
             (kind,) = self.take(1)
-            need(kind in (PRODUCT, ROWWISE), f"there is no phase {kind}")
-            self.product() if kind == PRODUCT else self.rowwise()
+            need(kind in (PRODUCT, ROWWISE, PRODUCT_SUM), f"there is no phase {kind}")
+            if kind == ROWWISE:
+                self.rowwise()
+            else:
+                self.product(self.take(6) if kind == PRODUCT_SUM else [-1] * 6)
 
     def take(self, n: int) -> list[int]:
         """The next n numbers of the code."""
@@ -92,8 +98,8 @@ class Reader:
             need(kind not in (VECTOR, READ), f"buffer {place} can't be written")
             self.written.add(place)
 
-    def product(self) -> None:
-        """A phase that is a product."""
+    def product(self, more: list[int]) -> None:
+        """A phase that is a product, and what is added to it."""
         out, column, width, n = self.take(4)
         need(n >= 1, "a product of nothing")
         self.buffer(out, column, width, True)
@@ -115,7 +121,26 @@ class Reader:
                 f"weight {weight} of two sizes",
             )
             self.terms.append((left, weight, start, inner))
-        self.phases.append((False, first, len(self.terms), 0, out, column, width, []))
+        self.added(more, out, column, width)
+        last = len(self.terms)
+        self.phases.append((False, first, last, 0, out, column, width, [], more))
+
+    def added(self, more: list[int], out: int, column: int, width: int) -> None:
+        """Check what is added to a product."""
+        for i, (place, start) in enumerate(zip(more[::2], more[1::2], strict=True)):
+            if place == -1:
+                continue
+            self.buffer(place, start, width, False)
+            kind = self.kinds[place]
+            need(kind != LOCAL, "a local buffer lives within a phase of rows")
+            need(
+                (kind == VECTOR) == (i > 0),
+                f"rows are added to a product, then vectors: not buffer {place}",
+            )
+            need(
+                place != out or start + width <= column or column + width <= start,
+                f"a product writes the columns of buffer {out} that are added to it",
+            )
 
     def rowwise(self) -> None:
         """A phase of rows."""
@@ -135,7 +160,7 @@ class Reader:
         hand += widest * len(self.used)
         streams = sorted(self.streams)
         self.phases.append(
-            (True, first, len(self.segments), max(hand, widest), 0, 0, 0, streams)
+            (True, first, len(self.segments), max(hand, widest), 0, 0, 0, streams, [])
         )
 
     def segment(self) -> None:

@@ -24,6 +24,8 @@ cdef struct Phase:
     Py_ssize_t rows  # of a block
     int out
     Py_ssize_t column, width
+    int added[3]  # the places of rows and two vectors that are added to a product, or -1
+    Py_ssize_t added_column[3]
     int stream, last_stream  # of those that it reads or writes
 
 @cython.final
@@ -84,12 +86,18 @@ cdef class Machine:
             self.terms[i].column, self.terms[i].inner = term[2] * item, term[3]
             self.widest_inner = max(self.widest_inner, self.terms[i].inner)
         for i, phase in enumerate(read.phases):
-            rowwise, first, last, hand, out, column, width, streams = phase
+            rowwise, first, last, hand, out, column, width, streams, more = phase
             rows = max(1, HAND // item // hand) if hand else 0
-            self.phases[i] = Phase(
-                rowwise, first, last, rows, out, column * item, width,
-                n_streams, n_streams + len(streams),
-            )
+            self.phases[i].rowwise = rowwise
+            self.phases[i].first, self.phases[i].last = first, last
+            self.phases[i].rows = rows
+            self.phases[i].out = out
+            self.phases[i].column, self.phases[i].width = column * item, width
+            for j in range(0, len(more), 2):
+                self.phases[i].added[j // 2] = more[j]
+                self.phases[i].added_column[j // 2] = more[j + 1] * item
+            self.phases[i].stream = n_streams
+            self.phases[i].last_stream = n_streams + len(streams)
             for b in streams:
                 self.streams[n_streams] = b
                 n_streams += 1

@@ -134,7 +134,7 @@ cdef class _Product(_Job):
                 self.x + top * inner * item, inner,
                 self.packed.data + left * inner * item,
                 self.out + (top * width + left) * item, width,
-                n, inner, right - left, 0, scratch, &nothing,
+                n, inner, right - left, 0, NULL, scratch, &nothing,
             )
             top += n
             if breathe and top < rows:

@@ -19,6 +19,8 @@ The code is a flat sequence of int32, phase after phase:
 
 - PRODUCT, out, column, width, n, then n times (left, column, inner, weight): the sum of
   n products of rows with weights that `pack` made ready;
+- PRODUCT_SUM, then (place, column) of rows, of a vector and of another one, -1 for what
+  there is not, and then as PRODUCT: (rows + vector) + that sum + the other vector;
 - ROWWISE, n, then n segments: width, n, then n instructions: opcode, then (place,
   column) of the result and of three operands, -1 for one that the opcode doesn't have.
 
@@ -45,7 +47,7 @@ SIMD_SUPPORTED = (SIMD,)
 """Those that this machine has, the best first."""
 
 ROWS, VECTOR, STREAM, LOCAL, READ, WRITE = range(6)
-PRODUCT, ROWWISE = range(2)
+PRODUCT, ROWWISE, PRODUCT_SUM = range(3)
 
 ELEMENTWISE = [
     "add",
@@ -302,13 +304,23 @@ class Machine:
             return [next(code) for _ in range(n)]
 
         for phase in code:
-            if phase == PRODUCT:
+            if phase != ROWWISE:
+                more = take(6) if phase == PRODUCT_SUM else [-1] * 6
                 out, column, width, n = take(4)
                 total: Any = 0
                 for left, first, inner, weight in (take(4) for _ in range(n)):
                     x = rows[left][:, first : first + inner]
                     total = total + x @ weights[weight]
-                rows[out][:, column : column + width] = total
+                first, *others = (
+                    None if place == -1 else rows[place][:, c : c + width]
+                    for place, c in zip(more[::2], more[1::2], strict=True)
+                )
+                before = [v for v in (first, others[0]) if v is not None]
+                total = sum(before) + total if before else total
+                after = others[1]
+                rows[out][:, column : column + width] = (
+                    total if after is None else total + after
+                )
             else:
                 for _ in range(*take(1)):
                     self._segment(rows, take)

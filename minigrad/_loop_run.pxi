@@ -252,6 +252,18 @@ cdef void _product(
     cdef Term *term
     cdef int i
     cdef Py_ssize_t item = machine.item, stride
+    cdef const char *more[3]
+    cdef minigrad_added added
+    cdef bint is_added = False
+    for i in range(3):
+        more[i] = NULL
+        if phase.added[i] >= 0:
+            more[i] = at[phase.added[i]] + phase.added_column[i]
+            is_added = True
+    if is_added:
+        added = minigrad_added(
+            more[0], machine.row[max(phase.added[0], 0)] // item, more[1], more[2]
+        )
     for i in range(phase.first, phase.last):
         term = &machine.terms[i]
         stride = machine.row[term.left] // item
@@ -260,7 +272,8 @@ cdef void _product(
         machine.kernels.product(
             at[term.left] + term.column, stride, weights[term.weight],
             at[phase.out] + phase.column, machine.row[phase.out] // item,
-            n, term.inner, phase.width, i > phase.first, scratch, ahead,
+            n, term.inner, phase.width, i > phase.first,
+            &added if is_added and i + 1 == phase.last else NULL, scratch, ahead,
         )
 
 

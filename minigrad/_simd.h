@@ -86,6 +86,14 @@ typedef struct {
     char *out;
 } minigrad_left;
 
+/* What is added to a product where it is made: rows + first, and then second. NULL stands
+   for what there is not. */
+typedef struct {
+    const void *rows;
+    ptrdiff_t stride;
+    const void *first, *second;
+} minigrad_added;
+
 /* Strides count elements, pointers are to elements of the table's dtype. */
 typedef struct {
     /* Columns of a panel of packed weights. */
@@ -99,7 +107,7 @@ typedef struct {
     void (*product)(
         const void *x, ptrdiff_t x_stride, const void *packed, void *out,
         ptrdiff_t out_stride, ptrdiff_t rows, ptrdiff_t inner, ptrdiff_t width, int add,
-        void *scratch, minigrad_ahead *ahead);
+        const minigrad_added *more, void *scratch, minigrad_ahead *ahead);
     size_t (*gram_scratch)(ptrdiff_t rows, const minigrad_left *left, int n_left);
     /* sums: of the columns of y, or NULL. */
     void (*gram)(

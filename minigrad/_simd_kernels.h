@@ -41,6 +41,7 @@ static const minigrad_kernels NAME(kernels) = {
 #undef MASK
 #undef BITS
 #undef PANELS
+#undef WITH_MORE
 #undef CUTS
 #undef GRAM_STRIPS
 #undef GRAM_PANELS

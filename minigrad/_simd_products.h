@@ -29,14 +29,45 @@ static void NAME(pack)(
     }
 }
 
+/* What is added to a product, from a row and a column of it on; NULL if that is nothing. */
+INLINE const minigrad_added *NAME(added_at)(
+    const minigrad_added *more, ptrdiff_t row, ptrdiff_t column, minigrad_added *here)
+{
+    const REAL *rows, *first, *second;
+    if (!more) {
+        return NULL;
+    }
+    rows = more->rows, first = more->first, second = more->second;
+    here->rows = rows ? rows + row * more->stride + column : NULL;
+    here->stride = more->stride;
+    here->first = first ? first + column : NULL;
+    here->second = second ? second + column : NULL;
+    return here;
+}
+
+/* y, and what is added to it. */
+#define WITH_MORE(type, load, y, more, r, c) \
+    if ((more).rows) { \
+        type z = load((const REAL *)(more).rows + (r) * (more).stride + (c)); \
+        y = ((more).first ? z + load((const REAL *)(more).first + (c)) : z) + y; \
+    } \
+    else if ((more).first) { \
+        y = load((const REAL *)(more).first + (c)) + y; \
+    } \
+    if ((more).second) { \
+        y = y + load((const REAL *)(more).second + (c)); \
+    }
+
 /* A tile of a product: `rows` of x times `panels` of a weight, all in registers. An
    element of x stands at x[r * row + k * step]. rows, panels, row and step are known
    when this is compiled, so that the loops over them unroll. */
 INLINE void NAME(tile)(
     const REAL *x, ptrdiff_t row, ptrdiff_t step, const REAL *w, ptrdiff_t panel,
     ptrdiff_t inner, REAL *out, ptrdiff_t stride, ptrdiff_t columns, int add,
-    minigrad_ahead *ahead, ptrdiff_t lines, int rows, int panels)
+    const minigrad_added *more, minigrad_ahead *ahead, ptrdiff_t lines, int rows,
+    int panels)
 {
+    const minigrad_added nothing = {NULL, 0, NULL, NULL}, added = more ? *more : nothing;
     VECTOR sum[2 * ROWS] = {{0}};
     for (ptrdiff_t k = 0;;) {
         ptrdiff_t end = inner - k < 2 * STRETCH ? inner : k + STRETCH;
@@ -76,7 +107,9 @@ INLINE void NAME(tile)(
             for (int c = 0; c < 2 * panels; c++) {
                 REAL *to = out + r * stride + c * LANES;
                 VECTOR y = sum[2 * r * panels + c];
-                NAME(store)(to, add ? NAME(load)(to) + y : y);
+                y = add ? NAME(load)(to) + y : y;
+                WITH_MORE(VECTOR, NAME(load), y, added, r, c * LANES)
+                NAME(store)(to, y);
             }
         }
     }
@@ -89,8 +122,9 @@ INLINE void NAME(tile)(
                 NAME(store)(all + c * LANES, sum[2 * r * panels + c]);
             }
             for (ptrdiff_t c = 0; c < columns; c++) {
-                REAL *to = out + r * stride + c;
-                *to = add ? *to + all[c] : all[c];
+                REAL *to = out + r * stride + c, y = add ? *to + all[c] : all[c];
+                WITH_MORE(REAL, *, y, added, r, c)
+                *to = y;
             }
         }
     }
@@ -103,7 +137,8 @@ INLINE void NAME(tile)(
 #define TILE(n) \
     case n: \
         NAME(tile)( \
-            x, row, step, w, panel, inner, out, stride, columns, add, ahead, lines, n, 1); \
+            x, row, step, w, panel, inner, out, stride, columns, add, more, ahead, lines, \
+            n, 1); \
         break;
 
 #if ROWS > 6
@@ -116,7 +151,8 @@ INLINE void NAME(tile)(
 
 static void NAME(row_tile)(
     const REAL *x, const REAL *w, ptrdiff_t inner, REAL *out, ptrdiff_t stride,
-    ptrdiff_t columns, int add, minigrad_ahead *ahead, ptrdiff_t lines, ptrdiff_t rows)
+    ptrdiff_t columns, int add, const minigrad_added *more, minigrad_ahead *ahead,
+    ptrdiff_t lines, ptrdiff_t rows)
 {
     const ptrdiff_t row = APART, step = 1, panel = 0;
     switch (rows) {
@@ -129,6 +165,7 @@ static void NAME(column_tile)(
     ptrdiff_t columns, int add, minigrad_ahead *ahead, ptrdiff_t lines, ptrdiff_t rows)
 {
     const ptrdiff_t row = 1, step = ROWS, panel = 0;
+    const minigrad_added *more = NULL;
     switch (rows) {
         TILES
     }
@@ -140,20 +177,24 @@ static void NAME(column_tile)(
 /* A few rows: waiting for memory and for the sums, so several panels at once. */
 static void NAME(narrow)(
     const REAL *x, ptrdiff_t row, const REAL *w, ptrdiff_t panel, ptrdiff_t inner,
-    REAL *out, ptrdiff_t stride, ptrdiff_t columns, int add, ptrdiff_t rows)
+    REAL *out, ptrdiff_t stride, ptrdiff_t columns, int add, const minigrad_added *more,
+    ptrdiff_t rows)
 {
     switch (rows) {
     case 1:
         NAME(tile)(
-            x, 0, 1, w, panel, inner, out, stride, columns, add, NULL, 0, 1, PANELS(1));
+            x, 0, 1, w, panel, inner, out, stride, columns, add, more, NULL, 0, 1,
+            PANELS(1));
         break;
     case 2:
         NAME(tile)(
-            x, row, 1, w, panel, inner, out, stride, columns, add, NULL, 0, 2, PANELS(2));
+            x, row, 1, w, panel, inner, out, stride, columns, add, more, NULL, 0, 2,
+            PANELS(2));
         break;
     default:
         NAME(tile)(
-            x, row, 1, w, panel, inner, out, stride, columns, add, NULL, 0, 3, PANELS(3));
+            x, row, 1, w, panel, inner, out, stride, columns, add, more, NULL, 0, 3,
+            PANELS(3));
     }
 }
 
@@ -170,7 +211,7 @@ static size_t NAME(product_scratch)(ptrdiff_t rows, ptrdiff_t inner)
 /* Rows 1 to 3, where they stand. */
 static void NAME(thin)(
     const REAL *x, ptrdiff_t x_stride, const REAL *w, REAL *out, ptrdiff_t stride,
-    ptrdiff_t rows, ptrdiff_t inner, ptrdiff_t width, int add)
+    ptrdiff_t rows, ptrdiff_t inner, ptrdiff_t width, int add, const minigrad_added *more)
 {
     ptrdiff_t panels = rows == 1 ? PANELS(1) : rows == 2 ? PANELS(2) : PANELS(3);
     ptrdiff_t panel = inner * PANEL;
@@ -178,16 +219,19 @@ static void NAME(thin)(
         for (ptrdiff_t k = 0; k < inner; k += MINIGRAD_CUT) {
             ptrdiff_t cut = inner - k < MINIGRAD_CUT ? inner - k : MINIGRAD_CUT;
             const REAL *from = w + j * inner + k * PANEL;
+            const minigrad_added *then = k + cut == inner ? more : NULL;
+            minigrad_added here;
             if (width - j > (panels - 1) * PANEL) {
                 NAME(narrow)(
                     x + k, x_stride, from, panel, cut, out + j, stride, width - j,
-                    add || k, rows);
+                    add || k, NAME(added_at)(then, 0, j, &here), rows);
             }
             else { /* a panel alone; the rows one by one */
                 for (ptrdiff_t r = 0; r < rows; r++) {
                     NAME(tile)(
                         x + r * x_stride + k, 0, 1, from, panel, cut,
-                        out + r * stride + j, stride, width - j, add || k, NULL, 0, 1, 1);
+                        out + r * stride + j, stride, width - j, add || k,
+                        NAME(added_at)(then, r, j, &here), NULL, 0, 1, 1);
                 }
             }
         }
@@ -198,7 +242,7 @@ static void NAME(thin)(
 static void NAME(product)(
     const void *left, ptrdiff_t x_stride, const void *packed, void *result,
     ptrdiff_t out_stride, ptrdiff_t rows, ptrdiff_t inner, ptrdiff_t width, int add,
-    void *scratch, minigrad_ahead *ahead)
+    const minigrad_added *more, void *scratch, minigrad_ahead *ahead)
 {
     const REAL *x = left, *w = packed;
     REAL *out = result, *hand = scratch;
@@ -209,7 +253,7 @@ static void NAME(product)(
     }
     if (rows < 4) {
         if (rows) {
-            NAME(thin)(x, x_stride, w, out, out_stride, rows, inner, width, add);
+            NAME(thin)(x, x_stride, w, out, out_stride, rows, inner, width, add, more);
         }
         return;
     }
@@ -247,13 +291,16 @@ static void NAME(product)(
                     ptrdiff_t k = first + c * MINIGRAD_CUT;
                     ptrdiff_t cut = last - k < MINIGRAD_CUT ? last - k : MINIGRAD_CUT;
                     const REAL *from = w + j * inner + k * PANEL;
+                    const minigrad_added *then = k + cut == inner ? more : NULL;
                     for (ptrdiff_t b = 0, r = 0; b < blocks; b++) {
                         /* Blocks alike: 32 rows are 11, 11 and 10, not 12, 12 and 8. */
                         ptrdiff_t height = n / blocks + (b < n % blocks);
+                        minigrad_added here;
                         NAME(row_tile)(
                             hand + (c * n + r) * APART, from, cut,
                             out + (top + r) * out_stride + j, out_stride, width - j,
-                            add || k, near, lines, height);
+                            add || k, NAME(added_at)(then, top + r, j, &here), near,
+                            lines, height);
                         r += height;
                     }
                 }

@@ -111,6 +111,12 @@ ITEMS = [
         ('"add3" if inner.name == "add" else "muladd"', '"add3"'),
     ),
     fault(
+        "of two vectors that are added to a product, one twice",
+        combine,
+        "_places",
+        ("return [rows, first, others[0]]", "return [rows, others[0], others[0]]"),
+    ),
+    fault(
         "y (1 - x) for x (1 - y)",
         combine,
         "combine",

@@ -50,6 +50,11 @@ MACHINE = [
         ("total = total + x @ weights[weight]", "total = x @ weights[weight]"),
     ),
     machine(
+        "what is added after a product is forgotten",
+        "_step",
+        ("total if after is None else total + after", "total"),
+    ),
+    machine(
         "products read from the first column",
         "_step",
         ("[:, first : first + inner]", "[:, :inner]"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .._loop_py import VECTOR
 from .items import Item, Items, Operand
 
 
@@ -42,6 +43,78 @@ def combine(items: Items) -> None:
                     item.args = [item.args[1 - i], inner.args[1]]
                     items.items.remove(inner)
                     break
+
+
+def add_to_products(items: Items) -> None:
+    """What is added to a product, where the product is made: rows, and vectors.
+
+    The order of the additions stays: (rows + vector) + product + vector. An LSTM's
+    forward alone took 3.53 ms instead of 3.63 at (T,B,I,H) = (50,32,64,128), 25.5 instead
+    of 26.3 at (100,32,128,256).
+    """
+    for item in [i for i in items.items if i.name == "product"]:
+        added: list[Operand | None] = [None, None, None]
+        while (reader := _sum_of(items, item)) is not None:
+            others = [a for a in reader.args if a.value is not item.out.value]
+            places = _places(
+                items, others, reader.args[-1].value is item.out.value, added
+            )
+            if places is None:
+                break
+            added = places
+            item.added, item.out = added, reader.out
+            reader.out.value.writers.remove(reader)
+            reader.out.value.writers.append(item)
+            items.items.remove(reader)
+
+
+def _sum_of(items: Items, item: Item) -> Item | None:
+    """The sum that alone reads a product, if there is one."""
+    value = item.out.value
+    readers = items.readers(value)
+    if value.home is not None or value.buffer is not None or len(readers) != 1:
+        return None
+    (reader,) = readers
+    whole = [a for a in reader.reads if a.value is value]
+    fits = reader.name in ("add", "add3") and len(whole) == 1 and whole[0].whole
+    return reader if fits else None
+
+
+def _places(
+    items: Items, others: list[Operand], is_last: bool, added: list[Operand | None]
+) -> list[Operand | None] | None:
+    """Where the other operands of a sum stand among what is added; None if nowhere."""
+    vectors = [_is_vector(items, a) for a in others]
+    if not all(v or _is_at_hand(a) for v, a in zip(vectors, others, strict=True)):
+        return None
+    rows, first, second = added
+    if len(others) == 1 and second is None:
+        if vectors[0]:
+            return [rows, first, others[0]]
+        if rows is first is None:
+            return [others[0], None, None]
+    elif len(others) == 2 and is_last and rows is first is second is None:
+        if vectors == [False, True]:
+            return [others[0], others[1], None]
+        if vectors == [True, False]:
+            return [others[1], others[0], None]
+    return None
+
+
+def _is_at_hand(a: Operand) -> bool:
+    """Whether it is the result of another product of the step, in the cache.
+
+    What an opcode makes would have to be stored, and a product that waits for a sequence
+    from afar is slower: 79.8 ms instead of 78.3 for an LSTM's step at H = 256.
+    """
+    writers = a.value.writers
+    return bool(writers) and all(w.name == "product" for w in writers)
+
+
+def _is_vector(items: Items, a: Operand) -> bool:
+    """Whether it is the same for all rows."""
+    value = a.value
+    return value.buffer is not None and items.buffers[value.buffer].kind == VECTOR
 
 
 def _is_one(items: Items, item: Item) -> bool:

@@ -60,7 +60,12 @@ class Part:
             first = phase[0][0]
             if first.name == "product":
                 sizes = " + ".join(f"rows ({x.width})" for x in first.args[::2])
-                lines.append(f"product: {sizes} by a weight to ({first.out.width})")
+                more = ["rows", "a vector", "a vector"]
+                added = [m for m, a in zip(more, first.added, strict=False) if a]
+                lines.append(
+                    f"product: {sizes} by a weight to ({first.out.width})"
+                    + (f", and to it {' and '.join(added)}" if added else "")
+                )
             for segment in phase if first.name != "product" else ():
                 names = " ".join(item.name for item in segment)
                 lines.append(f"rows of {segment[0].width}: {names}")
@@ -133,7 +138,11 @@ def _cost(loop: Loop, code: Code) -> tuple[int, int, int]:
     weights = [line.args[1] for line in lines if line.op is product]
     elements = [w.shape[0] * w.shape[1] for w in weights]
     items = [item for phase in code.phases for segment in phase for item in segment]
-    simple = sum(_elements(item.name, item.width) for item in items)
+    simple = sum(
+        _elements(item.name, item.width)
+        + item.width * sum(a is not None for a in item.added)
+        for item in items
+    )
     streams = sum(b.width for b in code.buffers if b.what in ("stream", "out", "carry"))
     return 2 * sum(elements) + simple, size * streams, size * sum(elements)
 

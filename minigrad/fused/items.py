@@ -58,11 +58,15 @@ class Operand(NamedTuple):
 
 @dataclass(eq=False)
 class Item:
-    """An opcode and its operands; for a product, operands and weights in turns."""
+    """An opcode and its operands; for a product, operands and weights in turns.
+
+    added: to a product: rows and two vectors, each an operand or None.
+    """
 
     name: str
     out: Operand
     args: list[Any]
+    added: list[Operand | None] = field(default_factory=list)
 
     @property
     def width(self) -> int:
@@ -73,7 +77,7 @@ class Item:
     @property
     def reads(self) -> list[Operand]:
         """The operands, without weights."""
-        return [a for a in self.args if isinstance(a, Operand)]
+        return [a for a in (*self.args, *self.added) if isinstance(a, Operand)]
 
 
 @dataclass(frozen=True)

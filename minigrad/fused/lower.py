@@ -12,9 +12,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from .._loop_py import LOCAL, OPCODES, PRODUCT, ROWS, ROWWISE
+from .._loop_py import LOCAL, OPCODES, PRODUCT, PRODUCT_SUM, ROWS, ROWWISE
 from ..program import Program
-from .combine import combine, merge_sums
+from .combine import add_to_products, combine, merge_sums
 from .items import Buffer, Counts, Item, Items, Operand, Value
 from .passes import left_out
 
@@ -51,6 +51,8 @@ def lower(program: Program, counts: Counts, ragged: bool) -> Code:
         merge_sums(items)
     if "combined opcodes" not in left_out():
         combine(items)
+    if "sums in products" not in left_out():
+        add_to_products(items)
     return _Lowering(items).code()
 
 
@@ -115,7 +117,11 @@ class _Lowering:
         for x, weight in zip(item.args[::2], item.args[1::2], strict=True):
             terms += [*self.at(x), x.width, order.index(weight)]
         n = len(item.args) // 2
-        return [PRODUCT, *self.at(item.out), item.out.width, n, *terms]
+        code = [*self.at(item.out), item.out.width, n, *terms]
+        if not item.added:
+            return [PRODUCT, *code]
+        added = [(-1, 0) if a is None else self.at(a) for a in item.added]
+        return [PRODUCT_SUM, *(number for place in added for number in place), *code]
 
     def phases(self) -> list[list[list[Item]]]:
         """Phases, each a list of segments; a product is a phase of its own."""

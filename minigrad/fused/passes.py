@@ -27,6 +27,7 @@ PASSES = (
     "merged sums",
     "hoist",
     "combined opcodes",
+    "sums in products",
     "sums together",
 )
 

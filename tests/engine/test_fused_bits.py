@@ -10,8 +10,12 @@ import numpy as np
 import pytest
 
 import minigrad as mg
+import seq
 from conformance.policy import EXACT, exact_error
 from minigrad import _backend
+from minigrad.fused import lower
+from minigrad.fused.combine import add_to_products
+from minigrad.fused.passes import without
 from minigrad.fused.plan import INSIDE
 
 from .fused_steps import Recipe, arrays_of, pull, random_recipe, run
@@ -190,3 +194,26 @@ def test_threads_that_share_large_products(threads):
         slopes = mg.grad((ys * ys).sum() + end.sum(), [w, u, xs, h])
         found.append([end, ys, *slopes])
     assert all(same(other, found[0]) for other in found[1:])
+
+
+@pytest.mark.parametrize("cell", [seq.LSTM, seq.GRU, seq.RNN])
+@pytest.mark.parametrize("batch", [1, 3, INSIDE, 40])
+def test_what_is_added_where_a_product_is_made_has_the_same_bits(
+    cell, batch, monkeypatch
+):
+    done = []
+
+    def spy(items):
+        add_to_products(items)
+        done.append(any(any(item.added) for item in items.items))
+
+    monkeypatch.setattr(lower, "add_to_products", spy)
+    # More than one cut of a product, and of a size that nothing is kept of.
+    layer = cell(70, 300 + batch, generator=0)
+    x = mg.randn(3, batch, 70, generator=1)
+    with mg.no_grad():
+        found = layer(x)[0]
+        assert done[-1] is (batch >= INSIDE or cell is seq.GRU)
+        with without("sums in products"):
+            expected = layer(x)[0]
+    assert same([found], [expected])

@@ -16,6 +16,7 @@ from minigrad._loop_py import (
     ONE_COLUMN,
     OPCODES,
     PRODUCT,
+    PRODUCT_SUM,
     READ,
     ROWS,
     ROWWISE,
@@ -108,7 +109,15 @@ class Draw:
         out, column, width = self.columns(self.which(ROWS, STREAM, WRITE))
         left = [b for b in self.which(ROWS, STREAM, READ, VECTOR) if b != out]
         n = self.integer(1, 2)
-        self.code += [PRODUCT, out, column, width, n]
+        if self.draw(st.booleans()):
+            self.code += [PRODUCT_SUM]
+            for kinds in ((ROWS, STREAM, READ), (VECTOR,), (VECTOR,)):
+                fit = [b for b in self.which(*kinds) if b != out]
+                found = self.columns(fit, width) if self.draw(st.booleans()) else None
+                self.code += found[:2] if found else NOTHING
+        else:
+            self.code += [PRODUCT]
+        self.code += [out, column, width, n]
         for _ in range(n):
             b, start, inner = self.columns(left)
             self.code += [b, start, inner, len(self.weights)]
@@ -358,6 +367,8 @@ GOOD = [
     [PRODUCT, 0, 0, 8, 1, 3, 0, 8, 0],
     [PRODUCT, 4, 2, 3, 2, 1, 0, 8, 0, 3, 5, 3, 1],
     [PRODUCT, 0, 0, 4, 1, 0, 4, 4, 0],
+    [PRODUCT_SUM, 1, 0, 2, 0, -1, 0, 0, 0, 8, 1, 3, 0, 8, 0],
+    [PRODUCT_SUM, 0, 4, -1, 0, 2, 4, 0, 0, 4, 1, 3, 0, 4, 0],
     rowwise(line(ADD, (0, 0), (1, 0), (2, 0))),
     rowwise(line(COPY, (-2, 0), (3, 0)), line(ADD, (0, 0), (-2, 0), (-2, 0))),
     rowwise(line(SUM, (0, 7), (1, 0)), line(SPREAD, (0, 0), (0, 7))),
@@ -385,6 +396,28 @@ BAD = [
     ([ROWWISE, 1, 8, -1], "a segment of -1 instructions"),
     ([PRODUCT, 0, 0, 8, 0], "a product of nothing"),
     ([PRODUCT, 9, 0, 8, 1, 3, 0, 8, 0], "no buffer 9"),
+    ([PRODUCT_SUM, 1, 0], "ends too early"),
+    ([PRODUCT_SUM, 9, 0, -1, 0, -1, 0, 0, 0, 8, 1, 3, 0, 8, 0], "no buffer 9"),
+    (
+        [PRODUCT_SUM, 1, 1, -1, 0, -1, 0, 0, 0, 8, 1, 3, 0, 8, 0],
+        "columns 1 to 9 of buffer 1",
+    ),
+    (
+        [PRODUCT_SUM, 2, 0, -1, 0, -1, 0, 0, 0, 8, 1, 3, 0, 8, 0],
+        "rows are added to a product, then vectors: not buffer 2",
+    ),
+    (
+        [PRODUCT_SUM, -1, 0, 1, 0, -1, 0, 0, 0, 8, 1, 3, 0, 8, 0],
+        "rows are added to a product, then vectors: not buffer 1",
+    ),
+    (
+        [PRODUCT_SUM, 0, 3, -1, 0, -1, 0, 0, 0, 4, 1, 3, 0, 8, 0],
+        "writes the columns of buffer 0 that are added to it",
+    ),
+    (
+        [PRODUCT_SUM, 5, 0, -1, 0, -1, 0, 0, 0, 8, 1, 3, 0, 8, 0],
+        "a local buffer lives within a phase",
+    ),
     ([PRODUCT, -2, 0, 8, 1, 3, 0, 8, 0], "no buffer -2"),
     ([PRODUCT, 0, 1, 8, 1, 3, 0, 8, 0], "columns 1 to 9 of buffer 0"),
     ([PRODUCT, 0, -1, 8, 1, 3, 0, 8, 0], "columns -1 to 7 of buffer 0"),
