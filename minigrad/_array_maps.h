@@ -205,7 +205,10 @@ MAP_EACH(
     softplus_grad,
     NAME(pick)(b * low > high, a, a * NAME(sigmoid)(b * low)))
 #endif
-MAP(clip, a < low ? low : a > high ? high : a)
+/* As PyTorch, the high end after the low one, and NaN where an end is NaN. */
+#define RAISED(a) ((a) < low || low != low ? low : (a))
+MAP(clip, RAISED(a) > high || high != high ? high : RAISED(a))
+#undef RAISED
 MAP(leaky_relu, a > 0 ? a : a * low)
 /* Cut before the sum, which rounds some numbers next to 3 to the kink. */
 MAP(hardsigmoid, ((a < -3 ? -3 : a > 3 ? 3 : a) + 3) / 6)

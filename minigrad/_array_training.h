@@ -13,7 +13,8 @@ static void NAME(adam)(
     const REAL shrink = (REAL)o[6], decay = (REAL)o[7];
     for (ptrdiff_t i = 0; i < n; i++) {
         REAL x = p[i] * shrink, d = g[i] + decay * p[i];
-        m[i] = m[i] + new_m * (d - m[i]);
+        /* From the nearer end, as PyTorch: all of d, if beta1 is 0. */
+        m[i] = new_m < 0.5f ? m[i] + new_m * (d - m[i]) : d - (1 - new_m) * (d - m[i]);
         v[i] = old_v * v[i] + new_v * d * d;
         REAL s = v[i];
         if (top) {

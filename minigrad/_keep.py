@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dis
+import types
 from collections.abc import Callable, Sequence
 from functools import cache, lru_cache
 from typing import Any
@@ -70,9 +71,9 @@ def looked_at(vjp: Callable[..., Any], params: tuple[str, ...]) -> frozenset[str
     given = ("(cotangent)", OUTPUT, *params)
     found: set[str] = set()
     for part in getattr(vjp, "made_of", (vjp,)):
-        code = getattr(part, "__code__", None)
-        if code is None:
+        if not isinstance(part, types.FunctionType):  # a method has one name more
             return frozenset(given)
+        code = part.__code__
         names = code.co_varnames[: code.co_argcount]
         read = _read(code)
         found.update(

@@ -169,6 +169,8 @@ cdef class _Variance(Quick):
             return out
         for i in range(rows):
             if kernels == _floats:
+                if not 1e-36 < (<float *>out.data)[i] < 1e38:
+                    return None  # squares too large or too small for float32
                 (<float *>out.data)[i] = sqrtf_of((<float *>out.data)[i])
             else:
                 (<double *>out.data)[i] = sqrt_of((<double *>out.data)[i])

@@ -26,7 +26,7 @@ def gather(x, Py_ssize_t axis, index):
 
 
 def scatter(out, Py_ssize_t axis, index, src):
-    cdef cnp.ndarray o = <cnp.ndarray>out, i, s
+    cdef cnp.ndarray o = <cnp.ndarray?>out, i, s
     cdef Py_ssize_t outer, n, inner, count
     if _kernels(o) == NULL or not o.ndim or not cnp.PyArray_IS_C_CONTIGUOUS(o):
         plain.scatter(out, axis, index, src)

@@ -66,7 +66,10 @@ def adam(
     """
     new_mean, old_square, new_square, step, root, eps, shrink, decay = options
     grad = grad + decay * value if decay else grad
-    mean += new_mean * (grad - mean)
+    if new_mean < 0.5:  # from the nearer end, as PyTorch
+        mean += new_mean * (grad - mean)
+    else:
+        mean[...] = grad - (1 - new_mean) * (grad - mean)
     square *= old_square
     square += new_square * grad * grad
     if most is not None:

@@ -308,18 +308,17 @@ class Machine:
                 more = take(6) if phase == PRODUCT_SUM else [-1] * 6
                 out, column, width, n = take(4)
                 total: Any = 0
-                for left, first, inner, weight in (take(4) for _ in range(n)):
-                    x = rows[left][:, first : first + inner]
+                for left, start, inner, weight in (take(4) for _ in range(n)):
+                    x = rows[left][:, start : start + inner]
                     total = total + x @ weights[weight]
-                first, *others = (
+                first, vector, last = (
                     None if place == -1 else rows[place][:, c : c + width]
                     for place, c in zip(more[::2], more[1::2], strict=True)
                 )
-                before = [v for v in (first, others[0]) if v is not None]
+                before = [v for v in (first, vector) if v is not None]
                 total = sum(before) + total if before else total
-                after = others[1]
                 rows[out][:, column : column + width] = (
-                    total if after is None else total + after
+                    total if last is None else total + last
                 )
             else:
                 for _ in range(*take(1)):

@@ -46,6 +46,7 @@ cdef long long _serial = 0, _walks = 0
 cdef Py_ssize_t _large = LARGE
 cdef PyTypeObject *_tensor_class = NULL
 cdef object _watcher = None, _pull = None, _hooked = None, _sum_to = None
+cdef object _refuse_kind = None
 cdef object _is_operand = None
 cdef tuple _no_args = ()
 cdef tuple _zeros = tuple([(0,) * i for i in range(8)])  # slots, most of the time

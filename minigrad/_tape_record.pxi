@@ -90,9 +90,9 @@ def set_tensor_class(type cls):
     _tensor_class = <PyTypeObject *>cls
 
 
-def set_tape(pull, hooked, sum_to):
-    global _pull, _hooked, _sum_to
-    _pull, _hooked, _sum_to = pull, hooked, sum_to
+def set_tape(pull, hooked, sum_to, refuse_kind):
+    global _pull, _hooked, _sum_to, _refuse_kind
+    _pull, _hooked, _sum_to, _refuse_kind = pull, hooked, sum_to, refuse_kind
 
 
 def get_mode():
@@ -120,7 +120,7 @@ def set_watching(int level):
 
 cpdef object wrap(object data, Node node=None, Py_ssize_t slot=0):
     cdef TensorCore tensor = _tensor_class.tp_new(<type>_tensor_class, <PyObject *>_no_args, NULL)
-    cnp.PyArray_CLEARFLAGS(<cnp.ndarray>data, cnp.NPY_ARRAY_WRITEABLE)
+    cnp.PyArray_CLEARFLAGS(<cnp.ndarray?>data, cnp.NPY_ARRAY_WRITEABLE)
     tensor._data = data
     tensor._node = node
     tensor._slot = slot

@@ -27,10 +27,16 @@ cdef inline void _start(Node node):
     node.args = node.parents = node.slots = node.values = _no_args
 
 
+cdef object _no_numbers = np.zeros(0, np.float32)
+
+
 cdef class TensorCore:
     cdef public object _data
     cdef public Node _node
     cdef public Py_ssize_t _slot
+
+    def __cinit__(self):
+        self._data = _no_numbers  # a class that forgets its base's __init__ has an array, too
 
     def _replace(self, data):
         self._data = data

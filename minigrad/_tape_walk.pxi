@@ -289,6 +289,7 @@ cdef class _Walk:
             else:
                 result = vjp(*args)
             value = given[position]
+            _check_kind(op, position, result, value)
             if not _same_shape(result, value):
                 result = _sum_to(result, value.shape)
             self.hand(links[i], slots, i, result)
@@ -302,6 +303,16 @@ cdef inline bint _same_shape(object g, object array) except -1:
     if not isinstance(g, TensorCore):
         return g.shape == array.shape
     return cnp.PyArray_SAMESHAPE(<cnp.ndarray>(<TensorCore>g)._data, <cnp.ndarray>array)
+
+
+cdef inline int _check_kind(OpCore op, Py_ssize_t at, object g, object array) except -1:
+    """Refuse a cotangent of another dtype: a kernel would read it as its own."""
+    if isinstance(g, TensorCore) and _is_float(array):
+        if cnp.PyArray_TYPE(<cnp.ndarray>(<TensorCore>g)._data) != cnp.PyArray_TYPE(
+            <cnp.ndarray>array
+        ):
+            _refuse_kind(op, at, g.dtype, array.dtype)
+    return 0
 
 
 cdef _free(Node node):

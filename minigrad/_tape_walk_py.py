@@ -21,7 +21,7 @@ _pull: Any
 _hooked: Any
 
 
-def set_tape(pull: Any, hooked: Any, sum_to: Any) -> None:
+def set_tape(pull: Any, hooked: Any, sum_to: Any, refuse_kind: Any) -> None:
     """Name the steps of a walk that need more than what is here."""
     global _pull, _hooked
     _pull, _hooked = pull, hooked

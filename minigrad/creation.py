@@ -80,6 +80,8 @@ def rand(
 ) -> Tensor:
     """Uniform in [0, 1). generator: a numpy Generator, a seed, or None."""
     values = _made("rand", rng.generator(generator).random, sizes(shape))
+    if checked_dtype(dtype) == np.float32:  # which would round what is almost 1 to it
+        values = np.minimum(values, np.nextafter(np.float32(1), np.float32(0)))
     return Tensor(values, dtype, requires_grad)
 
 

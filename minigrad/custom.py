@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from .errors import ArgumentError, describe
+from .errors import ArgumentError, DTypeError, describe
 from .gradchecks import GradcheckError, Mismatch, gradient_of, mismatch
+from .mode import no_grad
 from .op import OPS, Op
 from .samples import Sample
 from .snippet import snippet
@@ -68,6 +69,7 @@ def _check(op: Op) -> None:
     for sample in op.samples:
         if sample.kink:
             continue
+        _check_dtype(op, sample)
         args, params = sample.make(np.random.default_rng(0), np.float64)
         inputs = [_leaf(a) for a in op.bind(args, params)]
         if any(isinstance(x, Tensor) and x.requires_grad for x in inputs):
@@ -78,6 +80,22 @@ def _check(op: Op) -> None:
             f"custom_op: no sample of {op.name} has a float array to check a VJP on; "
             "give one such as sample(floats(2, 3))"
         )
+
+
+def _check_dtype(op: Op, sample: Any) -> None:
+    """Refuse a forward that makes other floats of float32 than float32."""
+    args, params = sample.make(np.random.default_rng(0), np.float32)
+    arrays = [a for a in op.bind(args, params) if isinstance(a, np.ndarray)]
+    with no_grad():
+        made = op(*args, **params)
+    results = made if isinstance(made, tuple) else (made,)
+    given = {a.dtype for a in arrays if a.dtype.kind == "f"}
+    for y in results:
+        if y.dtype.kind == "f" and given and y.dtype not in given:
+            raise DTypeError(
+                f"custom_op: {op.name} makes {y.dtype} of {given.pop()}; numpy's "
+                "float64 numbers make float32 wide, Python's don't"
+            )
 
 
 def _check_call(op: Op, inputs: list[Any]) -> None:

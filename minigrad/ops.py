@@ -68,7 +68,10 @@ def axes_of(dim: Any, ndim: int) -> tuple[int, ...]:
     if dim is None:
         return tuple(range(ndim))
     dims = dim if isinstance(dim, tuple | list) else (dim,)
-    return tuple(sorted(axis_of(d, ndim) for d in dims)) or tuple(range(ndim))
+    axes = tuple(sorted(axis_of(d, ndim) for d in dims))
+    if len(set(axes)) < len(axes):
+        raise ValueError(f"a dim appears more than once in {tuple(dims)}")
+    return axes or tuple(range(ndim))
 
 
 def axis_of(dim: int, ndim: int) -> int:
@@ -105,7 +108,14 @@ def restore(g: Any, x: Any, dim: Any, keepdim: bool) -> Any:
 
 def numpy_axes(x: Array, dim: Any) -> tuple[int, ...]:
     """The `axis` argument of a numpy reduction of x over `dim`."""
-    return axes_of(dim, x.ndim) if x.ndim else ()
+    axes = axes_of(dim, x.ndim)
+    return axes if x.ndim else ()
+
+
+def numpy_axis(x: Array, dim: int) -> tuple[int, ...]:
+    """The same of one dim."""
+    axis = axis_of(dim, x.ndim)
+    return (axis,) if x.ndim else ()
 
 
 def last_dim(dim: Any = None, **_: Any) -> bool:
@@ -129,7 +139,8 @@ def in_one_pass(kernel: Callable[..., Any], vjp: Callable[..., Any]) -> Any:
     def pull(g: Any, y: Any, *args: Any) -> Any:
         if _backend.get_mode():
             return vjp(g, y, *args)
-        return _backend.wrap(kernel(*map(array_of, (g, y, *args))))
+        # numpy makes a scalar of what has no dims.
+        return _backend.wrap(np.asarray(kernel(*map(array_of, (g, y, *args)))))
 
     pull.made_of = kernel, vjp  # type: ignore[attr-defined]
     return pull
@@ -1040,7 +1051,7 @@ places = [sample(floats(3, 4)), sample(floats(3, 4), dim=1), sample(floats(4), 0
 def _place(find: Any, x: Array, dim: int | None, keepdim: bool) -> Array:
     # Asked to keep the dim, numpy takes twice as long.
     found = np.asarray(find(kernels.writeable(x), axis=dim))
-    if not keepdim:
+    if not keepdim or not x.ndim:
         return found
     return np.expand_dims(found, tuple(range(x.ndim)) if dim is None else dim)
 
@@ -1088,7 +1099,7 @@ def argmin(x: Array, dim: int | None = None, keepdim: bool = False) -> Array:
 )
 def cumsum(x: Array, dim: int) -> Array:
     """The sums of the first one, two, ... elements along `dim`."""
-    return kernels.cumsum(x, numpy_axes(x, dim))
+    return kernels.cumsum(x, numpy_axis(x, dim))
 
 
 cumsum.vjp(x=lambda g, y, x, dim: flip(cumsum(flip(g, (dim,)), dim), (dim,)))
@@ -1128,7 +1139,7 @@ logsumexp.vjp(
 )
 def softmax(x: Array, dim: int) -> Array:
     """exp(x) / sum(exp(x)) over `dim`, without overflow."""
-    return kernels.softmax(x, numpy_axes(x, dim))
+    return kernels.softmax(x, numpy_axis(x, dim))
 
 
 softmax.vjp(
@@ -1149,7 +1160,7 @@ softmax.vjp(
 )
 def log_softmax(x: Array, dim: int) -> Array:
     """log(softmax(x)) over `dim`, accurate where the softmax is almost zero."""
-    return kernels.log_softmax(x, numpy_axes(x, dim))
+    return kernels.log_softmax(x, numpy_axis(x, dim))
 
 
 log_softmax.vjp(
@@ -1668,9 +1679,10 @@ def _checked_axis(x: Array, dim: int, index: Array, name: str) -> int:
     return axis
 
 
-def _corner(index: Array, axis: int) -> tuple[slice, ...]:
+def _corner(index: Array, axis: int) -> tuple[Any, ...]:
     """The part of a larger array that an index speaks of, all along its axis."""
-    return tuple(slice(None if d == axis else n) for d, n in enumerate(index.shape))
+    parts = [slice(None if d == axis else n) for d, n in enumerate(index.shape)]
+    return (*parts, ...)  # else what has no dims would be a number, not an array
 
 
 def check_range(index: Array, n: int, name: str, what: str, low: int = 0) -> None:

@@ -142,7 +142,16 @@ def variance(x: Array, dim: Any, keepdim: bool, correction: float) -> Array:
 @op(None, samples=[], floating=True, registered=False, quick=quick("deviation"))
 def deviation(x: Array, dim: Any, keepdim: bool, correction: float) -> Array:
     """std in one pass: see kernels."""
-    return np.sqrt(variance.forward(x, dim, keepdim, correction))
+    y: Array = np.sqrt(variance.forward(x, dim, keepdim, correction))
+    if y.dtype != np.float32 or _is_in_range(y):
+        return y
+    wide = variance.forward(x.astype(np.float64), dim, keepdim, correction)
+    return np.asarray(np.sqrt(wide).astype(np.float32))
+
+
+def _is_in_range(y: Array) -> bool:
+    """Whether the squares of float32 numbers were neither infinite nor subnormal."""
+    return bool(np.all((y > 1e-18) & (y < 1e19)))
 
 
 def _spread_grad(g: Array, x: Array, dim: Any, correction: float) -> Array:

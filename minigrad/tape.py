@@ -180,8 +180,21 @@ def pull(
             result = vjp(g, y, *args)
         if watched:
             anomaly.check_vjp(node, name, result)
-        shape = args[position].shape
+        given = args[position]
+        is_float = given.dtype.kind == "f"  # a trace records masks, too
+        if is_float and isinstance(result, TensorCore) and result.dtype != given.dtype:
+            refuse_kind(op, position, result.dtype, given.dtype)
+        shape = given.shape
         yield i, result if result.shape == shape else ops.sum_to(result, shape)
+
+
+def refuse_kind(op: Any, position: int, found: Any, expected: Any) -> None:
+    """Raise DTypeError for a VJP that gives another dtype than its input has."""
+    raise DTypeError(
+        f"{op.name}: the VJP of {op.params[min(position, len(op.params) - 1)]} gives "
+        f"{found}, and the input is {expected}; numpy's float64 numbers make float32 "
+        "wide, Python's don't"
+    )
 
 
 def read_back(node: Node, recorded: bool) -> tuple[list[Any], list[Any]]:
@@ -195,4 +208,4 @@ def read_back(node: Node, recorded: bool) -> tuple[list[Any], list[Any]]:
     return args, ys
 
 
-_backend.set_tape(pull, hooked, ops.sum_to)
+_backend.set_tape(pull, hooked, ops.sum_to, refuse_kind)

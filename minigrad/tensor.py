@@ -104,7 +104,8 @@ class Tensor(_backend.TensorCore):
                 "numpy() of a tensor that requires grad would lose its gradient; "
                 "use tensor.detach().numpy()"
             )
-        return array
+        # Not the array itself, whose shape could be set, and which could be unlocked.
+        return array.view()
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
         array = self.numpy()

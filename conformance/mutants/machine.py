@@ -52,12 +52,12 @@ MACHINE = [
     machine(
         "what is added after a product is forgotten",
         "_step",
-        ("total if after is None else total + after", "total"),
+        ("total if last is None else total + last", "total"),
     ),
     machine(
         "products read from the first column",
         "_step",
-        ("[:, first : first + inner]", "[:, :inner]"),
+        ("[:, start : start + inner]", "[:, :inner]"),
     ),
     machine(
         "segments read from the first column",

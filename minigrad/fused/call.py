@@ -13,7 +13,7 @@ from .frame import Frame, uniform
 from .lift import Lifted
 from .passes import left_out
 from .plan import Cache, Plan
-from .step import check_alike, items, pair, trace_step
+from .step import check_alike, is_alike, items, pair, runner, trace_step
 
 State = Tensor | tuple[Tensor, ...]
 
@@ -55,31 +55,36 @@ def plan_of(lifted: Lifted, carry: State, xs: State, reverse: bool) -> Plan:
     )
     if lifted.latest is not None and lifted.latest[0] == kind:
         plan: Plan = lifted.latest[1]
-        if plan.batch in (None, rows):
+        if plan.fits(rows):
             return plan
     key = lifted.key and (lifted.key, kind)
 
+    def step(carry: Any, x: Any, tensors: Any) -> Any:
+        return lifted.rebind(tensors)(carry, x)
+
+    given = step, carries, inputs, lifted.tensors, tuples
+
     def make() -> Plan:
         t = inputs[0].shape[0] - 1 if reverse else 0
-        result, program = trace_step(
-            lambda c, x, tensors: lifted.rebind(tensors)(c, x),
-            carries,
-            inputs,
-            lifted.tensors,
-            tuples,
-            batch,
-        )
+        result, program = trace_step(*given, batch)
         new, y = pair(result, t)
         stand_ins = tuple(ops.zeros_like(c[:1]).expand(batch, -1) for c in carries)
         check_alike("carry", stand_ins if tuples[0] else stand_ins[0], new, t)
         check_alike("y", y, y, t)
         plan = Plan(program(), len(carries), len(inputs))
-        if plan.batch is not None and batch > rows:
+        if batch > rows and not (plan.batch is None and look(plan)):
             plan.reason = "what it does depends on the number of examples, which is 1"
+            plan.batch = rows
         return plan
 
+    def look(plan: Plan) -> bool:
+        """Whether it is the plan for these examples: the step may ask how many."""
+        if plan.batch is None and plan.reason is None and rows not in plan.alike:
+            plan.alike[rows] = is_alike(plan.traced, runner(*given), rows)
+        return plan.fits(rows)
+
     plan = plans.find(key, make)
-    if plan.batch not in (None, rows):
+    if not look(plan):
         plan = plans.find(key and (key, rows), make)
     if plan.kept:
         lifted.latest = kind, plan

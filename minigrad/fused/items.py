@@ -219,6 +219,8 @@ class Items:
         if len(out.shape) > 2 or not out.shape:
             raise self.refusal(line, f"{op.name} makes {out.type}")
         width = out.shape[-1] if len(out.shape) == 2 else 1
+        if not width:
+            raise self.refusal(line, f"{op.name} makes no columns")
         args = [self.env.get(a, a) if isinstance(a, Var) else a for a in line.args]
         lowered = self.lowered(line, args, width)
         if lowered is None:

@@ -76,9 +76,10 @@ class Lifted:
             key, again = self._collection(parts, name)
             return (kind, key), lambda t: _partial(*again(t))
         if kind is types.FunctionType and not _is_own(value):
+            if value.__dict__.keys() - {"__wrapped__"}:
+                return self._opaque(value, f"{name} has attributes, and")
             return self._function(value, name)
-        fixed = (Op, type, types.BuiltinFunctionType, types.FunctionType)
-        if isinstance(value, fixed) or _is_own(value):
+        if isinstance(value, Op | types.FunctionType) or _is_fixed(value):
             return value, lambda _: value
         return self._opaque(value, name)
 
@@ -149,6 +150,23 @@ class Lifted:
 
 def _partial(func: Any, args: Any, keywords: Any) -> Any:
     return functools.partial(func, *args, **keywords)
+
+
+HEAP_TYPE = 1 << 9
+"""The flag of a class whose attributes may be set."""
+
+
+def _is_fixed(value: Any) -> bool:
+    """Whether it can't change, and nothing that is read of it: no instance of a class.
+
+    A module of this package's layers holds weights, and a class of the user's numbers.
+    """
+    if isinstance(value, type):
+        return _is_own(value) or not value.__flags__ & HEAP_TYPE
+    if isinstance(value, types.BuiltinFunctionType):  # a method of what may change, too
+        owner = value.__self__
+        return owner is None or isinstance(owner, types.ModuleType)
+    return isinstance(value, types.ModuleType) and _is_own(value)
 
 
 def _is_own(value: Any) -> bool:

@@ -33,7 +33,8 @@ class Plan:
     """A traced step, ready to run; or, with a `reason`, one that can't be fused.
 
     batch: the number of examples, if a tensor that was lifted has a row for each, or if
-    the step does something else with another number.
+    the step does something else with another number. alike: of the numbers that it was
+    traced with, whether the step does the same.
     kept: whether it will be found again, so that making one op of it is worth while.
     """
 
@@ -43,6 +44,8 @@ class Plan:
         self.mixes_rows = False
         self.kept = False
         self.batch = traced.batch
+        first = traced.program.inputs[0].shape[0]
+        self.alike = {first: True, first + 1: True}
         self.n_carries = n_carries
         self.n_xs = n_xs
         self._wholes: dict[Any, Whole] = {}
@@ -63,6 +66,12 @@ class Plan:
         except NotFusedError as error:
             self.reason = str(error)
             self.mixes_rows = error.mixes_rows
+
+    def fits(self, rows: int) -> bool:
+        """Whether it is the plan for so many examples, as far as is known."""
+        if self.batch is not None:
+            return self.batch == rows
+        return self.reason is not None or self.alike.get(rows, False)
 
     def _try_derivative(self) -> None:
         """Raise NotFusedError now if the gradient will not be fused."""

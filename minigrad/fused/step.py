@@ -18,6 +18,8 @@ from ..tensor import Tensor
 from .passes import without_dead_code, without_repetition
 
 Step = Callable[[Any, Any], tuple[Any, Any]]
+Runner = Callable[[int], tuple[Any, list[Any]]]
+"""A step on stand-ins for so many examples: (what it returned, the stand-ins)."""
 SHAPED = {ops.reshape, ops.expand, ops.sum_to, ops.put}
 """Ops that are told a shape, whose first size may be the number of examples."""
 
@@ -52,6 +54,25 @@ def trace_step(
     tuples: whether the carry and x are given as tuples. batch: of the stand-ins. The
     step is run on one more, too: what then differs depends on the number of examples.
     """
+    run = runner(step, carry, xs, lifted, tuples)
+    result, leaves = run(batch)
+
+    def make() -> Traced:
+        traced = _program(result, leaves)
+        alike = is_alike(traced, run, batch + 1)
+        return traced if alike else replace(traced, batch=batch)
+
+    return result, make
+
+
+def runner(
+    step: Callable[..., tuple[Any, Any]],
+    carry: tuple[Tensor, ...],
+    xs: tuple[Tensor, ...],
+    lifted: Sequence[Tensor],
+    tuples: tuple[bool, bool],
+) -> Runner:
+    """The step on stand-ins for so many examples; see `trace_step`."""
 
     def run(batch: int) -> tuple[Any, list[Any]]:
         leaves = [_leaf((batch, *c.shape[1:]), c.dtype) for c in carry]
@@ -65,18 +86,16 @@ def trace_step(
         with step_mode():
             return step(*given, leaves[m:]), leaves
 
-    result, leaves = run(batch)
+    return run
 
-    def make() -> Traced:
-        traced = _program(result, leaves)
-        try:
-            other = _program(*run(batch + 1))
-        except MinigradError:
-            return replace(traced, batch=batch)
-        alike = _alike(traced, other, (batch, batch + 1))
-        return traced if alike else replace(traced, batch=batch)
 
-    return result, make
+def is_alike(traced: Traced, run: Runner, batch: int) -> bool:
+    """Whether the step does the same with so many examples."""
+    try:
+        other = _program(*run(batch))
+    except MinigradError:
+        return False
+    return _alike(traced, other, (traced.program.inputs[0].shape[0], batch))
 
 
 def _alike(a: Traced, b: Traced, batches: tuple[int, int]) -> bool:

@@ -56,7 +56,8 @@ def clip_grad_value_(parameters: Tensor | Iterable[Tensor], clip_value: float) -
     Raises ArgumentError for a clip_value < 0.
     """
     _check_limit("clip_value", clip_value)
-    _replace(_grads(parameters), lambda grad: np.clip(grad, -clip_value, clip_value))
+    limit = float(clip_value)  # numpy's own float64 would make float32 wide
+    _replace(_grads(parameters), lambda grad: np.clip(grad, -limit, limit))
 
 
 def _check_limit(name: str, value: Any) -> None:

@@ -138,3 +138,10 @@ def test_a_frozen_parameter_has_no_gradient_to_clip():
     assert nn.clip_grad_norm_([p], 1.0).item() == 0.0
     with pytest.raises(GraphError):
         p.grad = mg.ones(1)
+
+
+def test_a_limit_of_numpy_leaves_the_dtype():
+    p = nn.Parameter([1.0, 2.0])
+    (p * p).sum().backward()
+    nn.clip_grad_value_([p], np.float64(0.5))
+    assert p.grad.dtype == mg.float32 and p.grad.tolist() == [0.5, 0.5]

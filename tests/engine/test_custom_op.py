@@ -1,5 +1,6 @@
 """A user's own op is checked when it is defined, and is an op like the others."""
 
+import contextlib
 import copy
 import pickle
 
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 
 import minigrad as mg
-from minigrad.errors import ArgumentError
+from minigrad.errors import ArgumentError, DTypeError
 from minigrad.gradchecks import GradcheckError
 from minigrad.op import OPS, Array, Arrays, Index
 from minigrad.samples import floats, ints, sample
@@ -120,3 +121,42 @@ def test_bad_requests():
         with pytest.raises(ArgumentError, match="no sample of scaled_cube has"):
             define(samples=samples)
     assert "scaled_cube" not in OPS
+
+
+def test_a_method_may_be_a_vjp():
+    class Rules:
+        def x(self, g, y, x):
+            return g * (x + x)
+
+    @mg.custom_op([sample(floats(2, 3))], {"x": Rules().x})
+    def squared(x: Array) -> Array:
+        return x * x
+
+    # So large that a node lets go of what no VJP looks at.
+    x = mg.full((1 << 17,), 3.0, requires_grad=True)
+    (g,) = mg.grad(squared(x * 1.0).sum(), x)
+    assert g.numpy().min() == g.numpy().max() == 6
+
+
+def test_a_forward_that_makes_other_floats_is_refused():
+    with pytest.raises(DTypeError, match="twice makes float64 of float32"):
+
+        @mg.custom_op([sample(floats(2, 3))], {"x": lambda g, y, x: g * 2.0})
+        def twice(x: Array) -> Array:
+            return x * np.float64(2.0)
+
+
+@pytest.mark.parametrize("watched", [False, True])
+def test_a_vjp_that_gives_other_floats_is_refused(watched):
+    @mg.custom_op([sample(floats(2, 3))], {"x": lambda g, y, x: (g * 2.0).to(g.dtype)})
+    def doubled(x: Array) -> Array:
+        return x * 2.0
+
+    doubled.vjps["x"] = lambda g, y, x: (g * 2.0).double()
+    x = mg.ones(3, requires_grad=True)
+    y = doubled(x).sum()
+    with (
+        mg.detect_anomaly() if watched else contextlib.nullcontext(),
+        pytest.raises(DTypeError, match="VJP of x gives float64, and the input is"),
+    ):
+        y.backward()

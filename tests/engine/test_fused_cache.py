@@ -9,6 +9,7 @@ import pytest
 
 import minigrad as mg
 from conformance.policy import FLOAT64_RTOL, relative_error
+from minigrad import nn
 from minigrad.fused import call
 from minigrad.fused import plan as plans
 from minigrad.fused.lift import Lifted
@@ -329,3 +330,54 @@ def test_a_step_is_known_by_the_defaults_of_its_keywords():
     step.__kwdefaults__["factor"] = 3.0
     assert not lifted.is_current()
     check(step)
+
+
+class Settings:
+    factor = 2.0
+
+
+def scaled(h):
+    return h * scaled.factor
+
+
+scaled.factor = 2.0
+FACTORS = {"factor": 2.0}
+look_up = FACTORS.get
+frozen = nn.Linear(N, N, bias=False, generator=0).requires_grad_(False)
+
+
+@pytest.mark.parametrize(
+    ("reads", "change"),
+    [
+        (lambda h: h * Settings.factor, lambda: setattr(Settings, "factor", 3.0)),
+        (scaled, lambda: setattr(scaled, "factor", 3.0)),
+        (lambda h: h * look_up("factor"), lambda: FACTORS.update(factor=3.0)),
+        (lambda h: frozen(h), lambda: frozen.weight.assign(np.eye(N, dtype="f4"))),
+    ],
+    ids=["class", "function", "method", "module"],
+)
+def test_what_changes_where_it_cannot_be_seen_is_read_at_each_call(reads, change):
+    def step(h, x):
+        h = reads(h) + x
+        return h, h
+
+    xs, h_0 = mg.ones(T, B, N), mg.ones(B, N)
+    before = mg.scan(step, h_0, xs)[0]
+    change()
+    found = mg.scan(step, h_0, xs)[0]
+    with mg.eager_loops():
+        expected = mg.scan(step, h_0, xs)[0]
+    assert relative_error(found.numpy(), expected.numpy()) < 1e-6
+    assert relative_error(found.numpy(), before.numpy()) > 1e-3
+
+
+@pytest.mark.parametrize("order", [(1, 4, 12, 1, 4), (12, 4, 1, 12), (4, 1, 12, 11)])
+def test_a_step_may_ask_how_many_examples_there_are(order):
+    def step(h, x):
+        h = h + (2 * x if x.shape[0] == 1 else 3 * x if x.shape[0] > 10 else x)
+        return h, h
+
+    for batch in order:
+        found = mg.scan(step, mg.zeros(batch, N), mg.ones(T, batch, N))[0]
+        factor = 2 if batch == 1 else 3 if batch > 10 else 1
+        assert found.tolist() == [[T * factor] * N] * batch

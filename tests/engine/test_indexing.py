@@ -140,3 +140,13 @@ def test_what_is_no_index(index, match):
 def test_a_trace_does_not_freeze_an_index():
     with pytest.raises(GraphError, match="frozen"):
         mg.trace(lambda x, i: x[i], mg.ones(3), mg.tensor([0]))
+
+
+def test_what_has_no_dims_has_one_place():
+    x, at = mg.tensor(3.0, requires_grad=True), mg.tensor(0)
+    assert mg.gather(x, 0, at).item() == 3
+    assert mg.scatter_add(x, 0, at, mg.tensor(1.0)).item() == 4
+    (y, found), (least, _) = x.max(0), x.min(0)
+    assert found.shape == mg.argmax(x, 0, True).shape == ()
+    (g,) = mg.grad(y + least + mg.gather(x, 0, at), x)
+    assert g.shape == () and g.item() == 3

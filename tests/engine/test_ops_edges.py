@@ -4,6 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
+import torch
 
 import minigrad as mg
 from minigrad.errors import MinigradError
@@ -237,3 +238,59 @@ def test_hardsigmoid_slopes_up_to_the_number_next_to_its_kink():
     x = mg.tensor(np.array([-3, -last, last, 3], np.float32), requires_grad=True)
     (slope,) = mg.grad(mg.hardsigmoid(x).sum(), x)
     assert (slope > 0).tolist() == [False, True, True, False]
+
+
+def test_a_loss_of_one_logit_has_a_gradient():
+    x = mg.tensor(0.5, requires_grad=True)
+    loss = mg.binary_cross_entropy_with_logits(x, mg.tensor(1.0))
+    (g,) = mg.grad(loss, x)
+    assert g.shape == () and abs(g.item() + 0.37754067) < 1e-6
+
+
+@each_dtype
+@pytest.mark.parametrize("n", [3, 40])
+def test_clamp_ends_at_the_high_end_and_is_nan_where_an_end_is(dtype, n):
+    x = np.linspace(-1, 3, n).astype(dtype)
+    x[1] = np.nan
+    for low, high in ((2.0, 1.0), (0.0, 1.0), (np.nan, 1.0), (0.0, np.nan)):
+        expected = torch.tensor(x).clamp(low, high).numpy()
+        found = mg.tensor(x).clamp(low, high).numpy()
+        assert np.array_equal(found, expected, equal_nan=True)
+
+
+@pytest.mark.parametrize("scale", [1e25, 1e-30, 1.0])
+@pytest.mark.parametrize("dim", [None, 1])
+def test_std_of_numbers_whose_squares_float32_has_not(scale, dim):
+    x = np.float32([[1, 2, 4], [3, 1, 1]]) * np.float32(scale)
+    ours, theirs = mg.tensor(x, requires_grad=True), torch.tensor(x, requires_grad=True)
+    y, z = mg.std(ours, dim), torch.std(theirs, dim)
+    y.sum().backward(), z.sum().backward()
+    assert np.allclose(y.detach().numpy(), z.detach().numpy(), rtol=1e-6, atol=0)
+    assert np.allclose(ours.grad.numpy(), theirs.grad.numpy(), rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda x: x.sum((0, 0, 2)), "more than once"),
+        (lambda x: x.mean((0, -3)), "more than once"),
+        (lambda x: x.amax((1, 1)), "more than once"),
+        (lambda x: x.logsumexp((0, 0)), "more than once"),
+        (lambda x: x[0, 0, 0].sum(5), "out of range"),
+        (lambda x: mg.softmax(x[0, 0, 0], 4), "out of range"),
+        (lambda x: x[0, 0, 0].amax(2), "out of range"),
+        (lambda x: mg.cumsum(x, (0, 1)), "must be an int"),
+        (lambda x: mg.log_softmax(x, (0, 1)), "must be an int"),
+    ],
+)
+def test_dims_that_are_none_are_refused(call, message):
+    with pytest.raises(MinigradError, match=message):
+        call(mg.ones(2, 3, 4))
+
+
+def test_rand_never_gives_1():
+    class Almost(np.random.Generator):
+        def random(self, shape):
+            return np.full(shape, 1 - 2.0**-53)
+
+    assert mg.rand(3, generator=Almost(np.random.PCG64())).numpy().max() < 1

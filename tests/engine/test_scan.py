@@ -219,3 +219,12 @@ def test_a_captured_tensor_gets_a_gradient_of_its_shape(shape, lengths):
         found += mg.grad((ys * ys).sum() + end.sum(), v)
     assert found[0].shape == shape
     assert relative_error(*found) <= FLOAT64_RTOL
+
+
+def test_a_step_may_cut_out_nothing():
+    def step(h, x):
+        h = mg.cat([h[:, 1:], x], -1)
+        return h, h
+
+    _, ys = mg.scan(step, mg.zeros(2, 1), mg.ones(3, 2, 1))
+    assert ys.tolist() == [[[1.0]] * 2] * 3

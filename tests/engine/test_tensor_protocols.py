@@ -111,8 +111,8 @@ def test_a_tensor_is_a_key_and_is_compared_by_element():
 
 def test_numpy_shares_the_values():
     x = mg.ones(2)
-    assert x.numpy() is x.numpy()
-    assert np.asarray(x) is x.numpy()
+    assert np.shares_memory(x.numpy(), x.numpy())
+    assert np.shares_memory(np.asarray(x), x.numpy())
     assert np.array(x) is not x.numpy() and np.array(x).flags.writeable
     assert np.asarray(x, np.float64).dtype == np.float64
 
@@ -241,3 +241,24 @@ def test_another_type_gets_its_turn():
 def test_a_type_that_nobody_knows_is_a_type_error(operate):
     with pytest.raises(TypeError):
         operate(mg.ones(2), object())
+
+
+@pytest.mark.parametrize(
+    "read", [mg.Tensor.numpy, np.asarray], ids=["numpy", "asarray"]
+)
+def test_what_numpy_gives_cannot_change_the_tensor(read):
+    parameter = nn.Parameter(np.ones(6, np.float32))
+    array = read(parameter.detach())
+    array.shape = (2, 3)
+    assert parameter.shape == (6,)
+    with pytest.raises(ValueError, match="WRITEABLE"):
+        array.flags.writeable = True
+
+
+def test_a_class_that_forgets_the_init_of_its_base_crashes_nothing():
+    class Forgetful(mg.Tensor):
+        def __init__(self, *values):
+            pass
+
+    x = Forgetful(1.0)
+    assert x.shape == (0,) and x.dtype == mg.float32 and (x + 1).shape == (0,)
