@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import threading
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -68,6 +68,9 @@ class Node:
         self.where = None
 
 
+_NO_NUMBERS = np.zeros(0, np.float32)
+
+
 class TensorCore:
     """A read-only array, and the node and the output slot that it came from."""
 
@@ -76,6 +79,12 @@ class TensorCore:
     _data: Array
     _node: Node | None
     _slot: int
+
+    def __new__(cls, *_: Any, **__: Any) -> Self:
+        """A class that forgets its base's __init__ has an array, too."""
+        made = super().__new__(cls)
+        made._data, made._node, made._slot = _NO_NUMBERS, None, 0
+        return made
 
     def _replace(self, data: Array) -> None:
         """Put a new array in place of the old one, which old graphs keep."""
