@@ -95,7 +95,11 @@ def _add_train(train: argparse.ArgumentParser) -> None:
     _add(train, "held-out", float, 0.1, "share of the text that is not trained on")
     _add(train, "encoding", str, "utf-8", "of the text")
     _add(train, "seed", natural, 0, "of all that is drawn")
-    train.add_argument("--resume", action="store_true", help="go on with the last run")
+    train.add_argument(
+        "--resume",
+        action="store_true",
+        help="go on with the last run; give the same text and options",
+    )
 
 
 def _add_sample(sample: argparse.ArgumentParser) -> None:

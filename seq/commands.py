@@ -6,7 +6,8 @@ from argparse import Namespace
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
+from zlib import crc32
 
 import minigrad as mg
 from minigrad.errors import ArgumentError
@@ -21,6 +22,9 @@ from seq.training.run import history_of
 ONE_HOT = 256  # tokens: with more of them, a table is faster
 EMBEDDING = 128
 SCORED = 64  # lines at a time
+CHUNK = 1 << 20  # tokens, of a checksum
+KEPT = ["text", "level", "min_count", "max_size", "held_out", "seed", "cell", "hidden"]
+KEPT += ["layers", "dropout", "batch", "window", "lr", "clip"]
 
 
 def train(options: Namespace) -> None:
@@ -62,6 +66,7 @@ def train(options: Namespace) -> None:
             patience=options.patience if held_out else None,
             checkpoint=run_path(out),
             resume=options.resume,
+            settings=settings_of(corpus, options),
         )
     except KeyboardInterrupt:
         model.save(out)
@@ -123,19 +128,40 @@ def plot(options: Namespace) -> None:
 
 def new_model(corpus: Corpus, options: Namespace) -> LanguageModel:
     """An untrained model for a corpus, as the command line says."""
-    size = options.embedding
-    if size is None:
-        size = 0 if len(corpus.vocabulary) <= ONE_HOT else EMBEDDING
     return LanguageModel(
         corpus.vocabulary,
         options.cell,
         options.hidden,
         options.layers,
-        size or None,
+        embedding_of(corpus, options) or None,
         options.dropout,
         lines=corpus.lines,
         generator=options.seed,
     )
+
+
+def embedding_of(corpus: Corpus, options: Namespace) -> int:
+    """The size of a token's vector; 0: one-hot."""
+    if options.embedding is None:
+        return 0 if len(corpus.vocabulary) <= ONE_HOT else EMBEDDING
+    size: int = options.embedding
+    return size
+
+
+def settings_of(corpus: Corpus, options: Namespace) -> dict[str, Any]:
+    """What a run is of, by the option that says it: all but how long it goes on."""
+    text = 0
+    for part in (corpus.train, corpus.held_out):
+        for start in range(0, len(part), CHUNK):
+            text = crc32(part[start : start + CHUNK].tobytes(), text)
+    return {
+        **{f"--{name.replace('_', '-')}": getattr(options, name) for name in KEPT},
+        "--embedding": embedding_of(corpus, options),
+        "vocabulary": corpus.vocabulary.tokens,
+        "tokens to learn from": len(corpus.train),
+        "tokens held out": len(corpus.held_out),
+        "checksum of the tokens": text,
+    }
 
 
 def batches_of(tokens: TokenFile, options: Namespace, lines: bool) -> Batches:

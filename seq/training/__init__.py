@@ -7,13 +7,14 @@ that the model has. A model whose state goes on from batch to batch (truncated
 backpropagation) has `loss(batch, state)` and returns the state too; `fit` detaches it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from minigrad import nn
 from minigrad.errors import ArgumentError
 from minigrad.optim import Optimizer
 from minigrad.optim.schedule import Schedule
+from seq.errors import located
 from seq.files import FilePath
 from seq.training import checkpoint as saved
 from seq.training.history import History
@@ -40,6 +41,7 @@ def fit(
     patience: int | None = None,
     checkpoint: FilePath | None = None,
     resume: bool = False,
+    settings: Mapping[str, Any] | None = None,
     progress: bool | None = None,
 ) -> History:
     """Train until there were so many epochs or steps, or until it no longer helps.
@@ -57,13 +59,16 @@ def fit(
 
     checkpoint: a path. With resume, the run that was saved there goes on as if it had
     never been interrupted, to the last bit: pass the same arguments, and a model,
-    an optimiser and a schedule made in the same way. Ctrl-C ends the step that is being
-    done, writes the checkpoint, and raises KeyboardInterrupt; pressed twice it raises
-    at once. progress: a bar; by default where tqdm is installed.
+    an optimiser and a schedule made in the same way. settings: by name, what the run
+    depends on and `fit` can't see, such as how the batches were made, as JSON can hold
+    it; it is saved too, and must be the same on resume. Ctrl-C ends the step that is
+    being done, writes the checkpoint, and raises KeyboardInterrupt; pressed twice it
+    raises at once. progress: a bar; by default where tqdm is installed.
 
-    Raises ArgumentError for bad arguments, NonFiniteError for a loss or a gradient that
-    is no finite number (the step is not made), MissingExtraError for a package that is
-    needed, and for a checkpoint OSError, FileFormatError or StateDictError.
+    Raises ArgumentError for bad arguments and for settings that aren't those saved,
+    NonFiniteError for a loss or a gradient that is no finite number (the step is not
+    made), MissingExtraError for a package that is needed, and for a checkpoint OSError,
+    FileFormatError or StateDictError.
     """
     if not hasattr(model, "loss") or not isinstance(model, nn.Module):
         raise ArgumentError(
@@ -76,8 +81,10 @@ def fit(
     )
     if resume and checkpoint is None:
         raise ArgumentError("resume needs checkpoint, the path of the run's file")
-    run = Run(model, as_batches(batches), optimizer, schedule, options)
+    run = Run(model, as_batches(batches), optimizer, schedule, options, settings)
     if resume and checkpoint is not None:
-        run.load_state_dict(saved.load(checkpoint))
+        found = saved.load(checkpoint)
+        with located(str(checkpoint)):
+            run.load_state_dict(found)
     run.go(checkpoint, progress)
     return run.history

@@ -1,7 +1,9 @@
 """A run of `seq.training.fit`: all that changes on the way, and what is saved of it."""
 
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Any
 
 import numpy as np
@@ -62,10 +64,13 @@ class Run:
         optimizer: Optimizer,
         schedule: Any,
         options: Options,
+        settings: Mapping[str, Any] | None = None,
     ) -> None:
         self.model, self.batches = model, batches
         self.optimizer, self.schedule = optimizer, schedule
         self.options = options
+        # As it comes out of a file, to be compared with what does.
+        self.settings = None if settings is None else _as_saved(settings)
         self.history = History()
         self.epoch = self.index = self.round_epoch = 0
         self.state: Any = None
@@ -92,7 +97,9 @@ class Run:
 
     def state_dict(self) -> dict[str, Any]:
         """All that the run needs to go on."""
+        settings = {} if self.settings is None else {"settings": self.settings}
         return {
+            **settings,
             "model": self.model.state_dict(),
             "best": self.best,
             "optimizer": self.optimizer.state_dict(),
@@ -108,8 +115,10 @@ class Run:
     def load_state_dict(self, saved: Mapping[str, Any]) -> None:
         """Go on from a `state_dict`, in which keys may be texts, and tuples lists.
 
-        Raises StateDictError if it is of another model, optimiser or schedule.
+        Raises ArgumentError if its settings are others, StateDictError if it is of
+        another model, optimiser or schedule.
         """
+        self._check_settings(saved.get("settings"))
         own = generators(self.model)
         if saved.keys() != self.state_dict().keys():
             raise StateDictError("this is no checkpoint of a run of this version")
@@ -136,6 +145,22 @@ class Run:
         self.best = saved["best"]
         self.epoch, self.index, self.round_epoch = saved["place"]
         self.history = history_of(saved)
+
+    def _check_settings(self, saved: dict[str, Any] | None) -> None:
+        """Refuse other ones: with them it would be another run, on the same weights."""
+        if saved == self.settings:
+            return
+        if saved is None or self.settings is None:
+            which = "without" if saved is None else "with"
+            raise ArgumentError(
+                f"the run was saved {which} settings, so it can't be told whether it "
+                "is this one; start it anew, without resume"
+            )
+        differences = _differences(saved, self.settings)
+        raise ArgumentError(
+            f"the run was saved with other settings: {differences}; "
+            "give those that were saved, or start anew, without resume"
+        )
 
     def _go_through_epoch(
         self, path: FilePath | None, progress: Progress, interrupt: Interrupt
@@ -262,6 +287,31 @@ def generators(model: nn.Module) -> list[np.random.Generator]:
     for module in model.modules():
         found += [v for v in vars(module).values() if isinstance(v, type(found[0]))]
     return found
+
+
+def _as_saved(settings: Mapping[str, Any]) -> dict[str, Any]:
+    try:
+        found: dict[str, Any] = json.loads(json.dumps(dict(settings)))
+    except (TypeError, ValueError) as error:
+        raise ArgumentError(
+            f"settings must be a mapping that JSON can hold: {error}"
+        ) from error
+    return found
+
+
+def _differences(saved: dict[str, Any], given: dict[str, Any]) -> str:
+    """What differs of settings; of lists only the first entry that does."""
+    found = []
+    for name in {**saved, **given}:
+        was, now = saved.get(name), given.get(name)
+        if was == now:
+            continue
+        if isinstance(was, list) and isinstance(now, list):
+            pairs = enumerate(zip_longest(was, now))
+            place, (was, now) = next((i, p) for i, p in pairs if p[0] != p[1])
+            name = f"{name}[{place}]"
+        found.append(f"{name} was {was!r}, and is {now!r} now")
+    return "; ".join(found)
 
 
 def _with_last(items: Iterable[Any]) -> Iterator[tuple[Any, bool]]:

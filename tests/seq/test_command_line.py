@@ -240,6 +240,46 @@ def test_ctrl_c_and_resume_are_the_run_without_them(
         assert whole.read_bytes() == cut.read_bytes()
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--seed", 1], "--seed was 0, and is 1 now"),
+        (["--lr", 0.01], "--lr was 0.003, and is 0.01 now"),
+        (["--batch", 3, "--clip", 2], "--batch was 4, .* 3 now; --clip was 1.0, "),
+        (["--held-out", 0.2], "--held-out was 0.1, and is 0.2 now"),
+        (["--text"], "--text was False, and is True now"),
+        (["--dropout", 0.5], "--dropout was 0.0, and is 0.5 now"),
+        (["--embedding", 3], "--embedding was 0, and is 3 now"),
+    ],
+)
+def test_resume_refuses_other_options(
+    run: Callable[..., Run], names: Path, options: list[Any], message: str
+) -> None:
+    assert run("train", "names.txt", *TINY).status == 0
+    before = Path("names.safetensors").read_bytes()
+    done = run("train", "names.txt", *TINY, *options, "--resume")
+    assert done.status == 1 and re.search(message, done.err), done.err
+    assert Path("names.safetensors").read_bytes() == before
+    assert run("train", "names.txt", *TINY, "--epochs", 3, "--resume").status == 0
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        ("zoe zzzzzz", r"vocabulary\[\d+\] was '.', and is 'z' now"),
+        ("anna", r"tokens to learn from was \d+, and is \d+ now"),
+    ],
+)
+def test_resume_refuses_a_text_that_has_grown(
+    run: Callable[..., Run], names: Path, more: str, message: str
+) -> None:
+    """Its tokens would have other numbers, and its lines other places."""
+    assert run("train", "names.txt", *TINY).status == 0
+    names.write_text("\n".join([*NAMES, more]), "utf-8")
+    done = run("train", "names.txt", *TINY, "--resume")
+    assert done.status == 1 and re.search(message, done.err), done.err
+
+
 def interrupted(command: list[str], folder: Path, checkpoint: Path) -> bytes:
     """What a command says that gets a Ctrl-C when it has written the checkpoint."""
 

@@ -330,6 +330,26 @@ def test_a_checkpoint_of_another_run(tmp_path: Path) -> None:
             train(Data(), checkpoint=path, resume=True)
 
 
+def test_a_run_with_other_settings_is_not_gone_on_with(tmp_path: Path) -> None:
+    path = tmp_path / "run.safetensors"
+    saved = {"seed": 0, "tokens": ("a", "b")}
+    train(Data(), epochs=1, checkpoint=path, settings=saved)
+    train(Data(), epochs=2, checkpoint=path, resume=True, settings=saved)
+    for settings, message in (
+        ({**saved, "seed": 1}, r"run\.safetensors: .* seed was 0, and is 1 now; give"),
+        ({"seed": 0, "tokens": "acb"}, "tokens was .'a', 'b'., and is 'acb' now"),
+        ({"seed": 0, "tokens": [*"acb"]}, r"s: tokens\[1\] was 'b', and is 'c' now"),
+        ({"seed": 0, "tokens": [*"abc"]}, r"tokens\[2\] was None, and is 'c' now"),
+        (None, "saved with settings"),
+        ({"seed": {1}}, "settings must be .* JSON"),
+    ):
+        with pytest.raises(ArgumentError, match=message):
+            train(Data(), checkpoint=path, resume=True, settings=settings)
+    train(Data(), epochs=1, checkpoint=path)
+    with pytest.raises(ArgumentError, match="saved without settings"):
+        train(Data(), checkpoint=path, resume=True, settings=saved)
+
+
 def test_a_checkpoint_is_written_whole(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
