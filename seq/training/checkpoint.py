@@ -38,13 +38,16 @@ def load(path: FilePath) -> dict[str, Any]:
 
 
 def _pack(tree: Any, name: str, arrays: Arrays) -> Any:
-    """The tree with each array replaced by the name of its place."""
+    """The tree with each array replaced by the name of its place.
+
+    Not by np.ascontiguousarray: of an array of shape () it makes one of shape (1,).
+    """
     match tree:
         case Tensor():
-            arrays[name] = np.ascontiguousarray(tree.detach().numpy())
+            arrays[name] = np.asarray(tree.detach().numpy(), order="C")
             return {TENSOR: name}
         case np.ndarray():
-            arrays[name] = np.ascontiguousarray(tree)
+            arrays[name] = np.asarray(tree, order="C")
             return {ARRAY: name}
         case Mapping():
             return {str(k): _pack(v, f"{name}/{k}", arrays) for k, v in tree.items()}

@@ -121,6 +121,33 @@ def test_an_interrupted_run_goes_on_to_the_same_bits(
     assert weights(again) == weights(model)
 
 
+def test_a_parameter_and_a_state_without_dimensions_go_on(tmp_path: Path) -> None:
+    class Scalar(nn.Module):
+        def __init__(self) -> None:
+            self.a = nn.Parameter(mg.tensor(0.5))
+
+        def loss(self, batch: Any, state: Any = None) -> Loss:
+            assert state is None or state.shape == ()
+            error = self.a * batch[0] - 1.0
+            return Loss((error * error).sum(), 30, self.a.sum())
+
+    found = []
+    for steps, resume in ((10, False), (4, False), (10, True)):
+        model = Scalar()
+        fit(
+            model,
+            Data(),
+            optim.Adam(model.parameters(), lr=0.1),
+            steps=steps,  # 4: within an epoch, so that there is a state
+            carry=True,
+            checkpoint=tmp_path / "run.safetensors",
+            resume=resume,
+            progress=False,
+        )
+        found.append(weights(model))
+    assert found[0] == found[2] != found[1]
+
+
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 @pytest.mark.parametrize("schedule", SCHEDULES)
 @pytest.mark.parametrize("carry", [True, False])
@@ -371,7 +398,9 @@ def test_any_state_is_saved(tmp_path: Path) -> None:
     path = tmp_path / "tree.safetensors"
     generator = np.random.Generator(np.random.MT19937(0))
     tree = {
-        "tensor": mg.randn(2, 3, generator=0),
+        "tensor": mg.randn(2, 3, generator=0).T,
+        "scalar": mg.tensor(2.5),
+        "scalars": [np.array(3)],
         "list": [1, None, 0.1, float("inf"), {"deep": np.arange(3)}],
         "state": generator.bit_generator.state,
         "big": np.random.default_rng(0).bit_generator.state,
@@ -382,6 +411,7 @@ def test_any_state_is_saved(tmp_path: Path) -> None:
     assert found["list"][:4] == tree["list"][:4]
     assert found["list"][4]["deep"].tolist() == [0, 1, 2]
     assert found["tensor"].tolist() == tree["tensor"].tolist()
+    assert found["scalar"].tolist() == 2.5 and found["scalars"][0].shape == ()
     other = np.random.Generator(np.random.MT19937(1))
     other.bit_generator.state = found["state"]
     assert other.random() == generator.random()
