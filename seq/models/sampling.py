@@ -31,9 +31,11 @@ def sample(
 
     At each step y⟨t⟩ is drawn from ŷ⟨t⟩ = softmax(scores / temperature), among the
     top_k likeliest tokens if it is given, and is x⟨t+1⟩; a text ends with <EOS>, which
-    is not a part of it. temperature: below 1 the likely becomes likelier; at 0 the
-    likeliest is taken. unknown: whether <UNK> may be drawn. The texts begin with the
-    prompt. With the same generator or seed they are the same.
+    is not a part of it, if the model is one of lines. In a running text <EOS> is a
+    newline as any other; it is never drawn if a newline is a token itself. temperature:
+    below 1 the likely becomes likelier; at 0 the likeliest is taken. unknown: whether
+    <UNK> may be drawn. The texts begin with the prompt. With the same generator or seed
+    they are the same.
 
     Raises ArgumentError for bad arguments.
     """
@@ -49,12 +51,14 @@ def sample(
     bias = model.head.state_dict()["bias"].numpy().copy()
     if not unknown:
         bias[UNK - 1] = -np.inf
+    if not model.lines and "\n" in model.vocabulary.tokens:
+        bias[EOS - 1] = -np.inf
     noise = _noise(n, bias, temperature, rng.generator(generator))
     drawn = _draw(model, numbers, bias, top_k, length, noise)
     texts = []
     for column in drawn.T:
         ends = np.flatnonzero(column == EOS)
-        kept = column[: ends[0]] if len(ends) else column
+        kept = column[: ends[0]] if model.lines and len(ends) else column
         texts.append(model.vocabulary.decode(np.concatenate([numbers, kept])))
     return texts
 
@@ -69,7 +73,7 @@ def _draw(
 ) -> Array:
     """The numbers drawn after the prompt, (at most `length`, n): until all have ended.
 
-    What stands in a column after its <EOS> means nothing.
+    What stands in a column after its <EOS> means nothing, if the model is one of lines.
     """
     added = next(noise)
     n = len(added)
@@ -89,7 +93,7 @@ def _draw(
             worst = np.partition(biased, -top_k, -1)[:, -top_k, None]
             scores[biased < worst] = -np.inf
         drawn[t] = classes = (scores + added).argmax(-1)
-        if EOS - 1 in classes.tolist():
+        if model.lines and EOS - 1 in classes.tolist():
             ended |= classes == EOS - 1
             if ended.all():
                 return drawn[: t + 1] + 1
