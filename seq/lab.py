@@ -19,12 +19,12 @@ Array = np.ndarray[Any, Any]
 
 GATES: dict[str, dict[str, Callable[[Tensor], Tensor]]] = {
     "lstm": dict.fromkeys("ifo", mg.sigmoid),
-    "lstm_coupled": dict.fromkeys("io", mg.sigmoid),
+    "lstm_coupled": {"i": mg.detach, "o": mg.sigmoid},
     "gru": dict.fromkeys("rz", mg.detach),
     "mgu": dict.fromkeys("f", mg.detach),
 }
 """By cell: the names of its gates, and what makes a gate of the name's value. An LSTM
-has the sums under these names, the GRU their sigmoids."""
+has the sums under these names, the GRU their sigmoids, the coupled LSTM one of each."""
 
 CLOSED, OPEN = 0.1, 0.9
 """A gate below or above is saturated."""
@@ -181,8 +181,14 @@ def first_nonfinite(layer: Recurrent, x: Any, hx: Any = None) -> Place | None:
     """The first NaN or infinity in a layer, in the order in which it is computed.
 
     Of all that the cell's equations give a name to, in the order of the equations;
-    None if all is finite. `minigrad.detect_anomaly()` names the op and the line.
+    None if all is finite. `minigrad.detect_anomaly()` names the op and the line. layer:
+    time first; x: (T, B, input_size).
     """
+    if layer.batch_first:
+        raise ArgumentError(
+            "first_nonfinite needs a layer with time first: make it without "
+            f"batch_first, and pass x.transpose(0, 1); got {layer!r}"
+        )
     x = x if isinstance(x, Tensor) else mg.tensor(x)
     names = _observable(layer, x[:1])
     with mg.no_grad(), np.errstate(all="ignore"):

@@ -95,11 +95,23 @@ def test_the_grus_gates_are_gates_already() -> None:
     assert np.array_equal(values, internals["z"].detach().numpy().reshape(-1, HIDDEN))
 
 
+def test_of_the_coupled_lstm_one_name_is_a_gate_and_one_a_sum() -> None:
+    layer = seq.Recurrent(seq.CELLS["lstm_coupled"], SIZE, HIDDEN, generator=0)
+    for parameter in layer.parameters():
+        init.zeros_(parameter)
+    bias = np.repeat([-9.0, 0.0, 9.0], HIDDEN)  # of i, g, o
+    layer.bias_ih_l0.assign(bias.astype(np.float32))
+    found = gate_saturation(layer, inputs().float())
+    assert np.all(found["i"].closed == 1) and np.all(found["o"].open == 1)
+
+
 def test_a_cell_without_known_gates_needs_them_named() -> None:
     with pytest.raises(ArgumentError, match="which names of cell 'rnn_tanh' are gates"):
         gate_saturation(make("RNN"), inputs())
     with pytest.raises(ArgumentError, match="one direction"):
         gradient_norms(make("GRU", bidirectional=True), inputs())
+    with pytest.raises(ArgumentError, match="first_nonfinite needs a layer with time"):
+        first_nonfinite(make("GRU", batch_first=True), inputs())
 
 
 def exploding() -> tuple[Classifier, mg.optim.SGD]:
