@@ -59,6 +59,8 @@ def padded_batches(
         y = [np.asarray(y) for _, y in pairs]
         if not steps:
             return Batch(x, lengths, np.stack(y))
+        if y[0].dtype.kind == "u":  # it can't hold IGNORE
+            y = [array.astype(np.int64) for array in y]
         return Batch(x, lengths, pad(y, IGNORE if y[0].dtype.kind == "i" else 0)[0])
 
     pairs = list(zip(inputs, targets, strict=True))

@@ -198,7 +198,8 @@ def test_what_does_not_fit_is_named() -> None:
 def test_batches_are_padded_and_of_like_lengths() -> None:
     x = [np.full((n, 2), n, np.float32) for n in (3, 1, 3, 0, 3)]
     labels = [np.full(n + 1, n) for n in (3, 1, 3, 0, 3)]
-    for targets, padding in (labels, IGNORE), (x, 0):
+    small = [array.astype(np.uint8) for array in labels]
+    for targets, padding in (labels, IGNORE), (small, IGNORE), (x, 0):
         found = list(padded_batches(x, targets, 2, seed=1).epoch(0))
         assert sorted(len(batch.lengths) for batch in found) == [1, 2, 2]
         for batch in found:
