@@ -29,7 +29,7 @@ KEPT += ["layers", "dropout", "batch", "window", "lr", "clip"]
 
 def train(options: Namespace) -> None:
     """Read the text, train, write the model, say how good it is, show samples."""
-    out = options.out or Path(_stem(options.file)).with_suffix(".safetensors")
+    out = options.out or Path(f"{_stem(options.file)}.safetensors")
     _check_out(out, options.file)
     with source(options.file) as file:
         corpus = read_corpus(

@@ -161,6 +161,16 @@ def test_it_never_writes_over_the_text(run: Callable[..., Run]) -> None:
     assert path.read_text("utf-8") == "abc\n"
 
 
+def test_names_with_more_than_one_dot_stay_apart(run: Callable[..., Run]) -> None:
+    for version in ("v1", "v2"):
+        Path(f"names.{version}.txt").write_text("\n".join(NAMES), "utf-8")
+        done = run("train", f"names.{version}.txt", *TINY)
+        model, its_run = (f"names.{version}.{end}safetensors" for end in ("", "run."))
+        assert f"model: {model}; its run: {its_run}\n" in done.out, done.err
+    assert run("plot", "names.v1.safetensors").out == "names.v1.png\n"
+    assert not Path("names.safetensors").exists()
+
+
 def test_windows_line_ends(run: Callable[..., Run]) -> None:
     Path("text.txt").write_bytes("\r\n".join(NAMES).encode())
     assert run("train", "text.txt", *TINY).status == 0
