@@ -1,6 +1,8 @@
 """A language model: what comes next, given all that came before."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, Self
 
 import numpy as np
@@ -165,28 +167,32 @@ class LanguageModel(nn.Module):
         """The model of a file that `save` wrote; nothing in the file is ever run.
 
         cell: the model's, if it is one of your own. Raises FileFormatError for another
-        file, ArgumentError for an unknown cell, MissingExtraError and OSError.
+        file, ArgumentError if the cell is not the model's, MissingExtraError and
+        OSError.
         """
         arrays, metadata = read_arrays(path)
         if KEY not in metadata:
             raise FileFormatError(f"{path} holds no language model")
-        try:
+        with _described(path):
             found = json.loads(metadata[KEY])
             found["vocabulary"] = Vocabulary.from_json(found["vocabulary"])
-            found["cell"] = cell or found["cell"]
             found["dtype"] = np.dtype(found["dtype"])
+            own = found.pop("own_cell", None)  # older files don't say
+            name = found["cell"]
+        if cell is not None or own:
+            found["cell"] = _same_cell(path, cell, name, own)
+        with _described(path):
             model = cls(**found)
             model.load_state_dict(arrays)
-        except (KeyError, TypeError, ValueError, RuntimeError) as error:
-            raise FileFormatError(f"{path} holds no language model: {error}") from error
         return model.eval()
 
     def _description(self) -> dict[str, Any]:
-        """The arguments of __init__, made of what JSON can hold."""
+        """The arguments of __init__ and own_cell, made of what JSON can hold."""
         layer = self.recurrent
         return {
             "vocabulary": self.vocabulary.to_json(),
             "cell": layer.cell.name,
+            "own_cell": _is_own(layer.cell),
             "hidden_size": layer.hidden_size,
             "num_layers": layer.num_layers,
             "embedding_size": self.embedding and self.embedding.embedding_dim,
@@ -194,6 +200,42 @@ class LanguageModel(nn.Module):
             "lines": self.lines,
             "dtype": str(self.head.weight.dtype),
         }
+
+
+@contextmanager
+def _described(path: FilePath) -> Iterator[None]:
+    """Say of what goes wrong that the file holds no model, whatever it is."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+        raise FileFormatError(f"{path} holds no language model: {error}") from error
+
+
+def _same_cell(path: FilePath, cell: Cell | None, name: str, own: bool | None) -> Cell:
+    """The cell given; ArgumentError if it can't be what the model was trained with."""
+    if cell is None:
+        raise ArgumentError(
+            f"the model in {path} is of a cell {name!r} that is not built in: load it "
+            "in Python, with LanguageModel.load(path, cell=...)"
+        )
+    cell = cell_named(cell)
+    if cell.name != name:
+        raise ArgumentError(
+            f"the model in {path} is of the cell {name!r}, but cell is {cell.name!r}"
+        )
+    if own is not None and own != _is_own(cell):
+        whose = ("built-in", "own") if _is_own(cell) else ("own", "built-in")
+        raise ArgumentError(
+            f"the model in {path} is of the {whose[0]} cell {name!r}, but cell is the "
+            f"{whose[1]} one"
+        )
+    return cell
+
+
+def _is_own(cell: Cell) -> bool:
+    from seq import CELLS
+
+    return CELLS.get(cell.name) is not cell
 
 
 def cell_named(cell: str | Cell) -> Cell:

@@ -14,7 +14,7 @@ import minigrad as mg
 import seq
 from conformance.policy import FLOAT64_RTOL, float32_limit, relative_error
 from minigrad.errors import ArgumentError
-from seq.cells import mgu
+from seq.cells import gru_reset_before, mgu
 from seq.errors import FileFormatError
 from seq.files import read_arrays, write_arrays
 from seq.models.language_model import KEY, LanguageModel
@@ -212,9 +212,42 @@ def test_saved_and_loaded(tmp_path: Path, cell: Any, embedding: int | None) -> N
     assert repr(again) == repr(model)
     text = "abc"
     assert again.log_probability(text) == model.log_probability(text)
-    if cell is own:
-        with pytest.raises(FileFormatError, match=r"cell must be one of .* got 'own'"):
-            LanguageModel.load(path)
+
+
+def test_the_equations_of_a_saved_model_are_its_own(tmp_path: Path) -> None:
+    """Cells that have the same parameters can't be told apart by the weights."""
+    path = tmp_path / "model.safetensors"
+    named = seq.Cell(gru_reset_before.fn)
+    named.name = "gru"  # a user's, but named as the built-in one
+    gru = seq.CELLS["gru"]
+    for saved, cell, message in (
+        (own, None, r"model\.safetensors is of a cell 'own' .* load it in Python"),
+        (own, gru, "is of the cell 'own', but cell is 'gru'"),
+        (named, None, "'gru' that is not built in"),
+        (named, gru, "is of the own cell 'gru', but cell is the built-in one"),
+        (gru, named, "is of the built-in cell 'gru', but cell is the own one"),
+        (gru, gru_reset_before, "is of the cell 'gru', but cell is 'gru_reset_before'"),
+    ):
+        make(saved).save(path)
+        with pytest.raises(ArgumentError, match=message):
+            LanguageModel.load(path, cell=cell)
+    make(named).save(path)
+    again = LanguageModel.load(path, cell=named)
+    assert again.log_probability("abc") == make(named).log_probability("abc")
+
+
+def test_a_file_that_does_not_say_whose_its_cell_is(tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    for saved, cell in ((mgu, None), (mgu, mgu), (own, own)):
+        make(saved).save(path)
+        arrays, metadata = read_arrays(path)
+        described = json.loads(metadata[KEY])
+        del described["own_cell"]
+        write_arrays(path, arrays, {KEY: json.dumps(described)})
+        again = LanguageModel.load(path, cell=cell)
+        assert again.log_probability("abc") == make(saved).log_probability("abc")
+    with pytest.raises(FileFormatError, match=r"cell must be one of .* got 'own'"):
+        LanguageModel.load(path)
 
 
 def test_a_file_that_holds_no_model(tmp_path: Path) -> None:
