@@ -122,7 +122,10 @@ def plot(options: Namespace) -> None:
     if not path.name.endswith(".run.safetensors"):
         path = run_path(path)
     out = options.out or options.model.with_suffix(".png")
-    history_of(checkpoint.load(path)).draw(out, "loss per token")
+    found = checkpoint.load(path)
+    with checkpoint.understood(path):
+        history = history_of(found)
+    history.draw(out, "loss per token")
     print(out)
 
 

@@ -14,7 +14,7 @@ from minigrad.errors import ArgumentError
 from seq.boundary import Lengths, State, as_tensor
 from seq.cell import Cell
 from seq.errors import FileFormatError
-from seq.files import FilePath, read_arrays, write_arrays
+from seq.files import Arrays, FilePath, read_arrays, write_arrays
 from seq.recurrent import Recurrent
 from seq.text.batches import TextBatch, text_batch
 from seq.text.vocabulary import EOS, PAD, Vocabulary
@@ -179,6 +179,7 @@ class LanguageModel(nn.Module):
             found["dtype"] = np.dtype(found["dtype"])
             own = found.pop("own_cell", None)  # older files don't say
             name = found["cell"]
+            _check_sizes(found, arrays)
         if cell is not None or own:
             found["cell"] = _same_cell(path, cell, name, own)
         with _described(path):
@@ -207,8 +208,20 @@ def _described(path: FilePath) -> Iterator[None]:
     """Say of what goes wrong that the file holds no model, whatever it is."""
     try:
         yield
-    except (KeyError, TypeError, ValueError, RuntimeError) as error:
+    except (KeyError, TypeError, ValueError, RuntimeError, MemoryError) as error:
         raise FileFormatError(f"{path} holds no language model: {error}") from error
+
+
+def _check_sizes(found: dict[str, Any], arrays: Arrays) -> None:
+    """Refuse sizes that the weights can't have, before memory is taken for them."""
+    largest = max((max(array.shape, default=1) for array in arrays.values()), default=0)
+    limits = {"hidden_size": largest, "embedding_size": largest}
+    for name, limit in {**limits, "num_layers": len(arrays)}.items():
+        size = found[name]  # of another type: __init__ says so
+        if isinstance(size, int) and size > limit:
+            raise FileFormatError(
+                f"{name} is {size}, but by its weights at most {limit}"
+            )
 
 
 def _same_cell(path: FilePath, cell: Cell | None, name: str, own: bool | None) -> Cell:

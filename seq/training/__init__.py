@@ -84,7 +84,7 @@ def fit(
     run = Run(model, as_batches(batches), optimizer, schedule, options, settings)
     if resume and checkpoint is not None:
         found = saved.load(checkpoint)
-        with located(str(checkpoint)):
+        with saved.understood(checkpoint), located(str(checkpoint)):
             run.load_state_dict(found)
     run.go(checkpoint, progress)
     return run.history

@@ -1,12 +1,14 @@
 """What a run needs to go on, as one file: arrays by name, and JSON for all the rest."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
 from minigrad import Tensor
+from minigrad.errors import MinigradError
 from seq.errors import FileFormatError
 from seq.files import Arrays, FilePath, read_arrays, write_arrays
 
@@ -30,11 +32,25 @@ def load(path: FilePath) -> dict[str, Any]:
     arrays, metadata = read_arrays(path)
     if KEY not in metadata:
         raise FileFormatError(f"{path} is no checkpoint: it has weights, but no run")
-    try:
-        tree: dict[str, Any] = _unpack(json.loads(metadata[KEY]), arrays)
-    except (ValueError, KeyError) as error:
-        raise FileFormatError(f"{path} is no whole checkpoint: {error!r}") from error
+    with understood(path):
+        tree = _unpack(json.loads(metadata[KEY]), arrays)
+        if not isinstance(tree, dict):
+            raise TypeError(f"expected an object, got {tree!r}")
     return tree
+
+
+@contextmanager
+def understood(path: FilePath) -> Iterator[None]:
+    """FileFormatError for what goes wrong because a file holds what it shouldn't.
+
+    An error that was raised on purpose stays what it is.
+    """
+    try:
+        yield
+    except MinigradError:
+        raise
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        raise FileFormatError(f"{path} is no whole checkpoint: {error!r}") from error
 
 
 def _pack(tree: Any, name: str, arrays: Arrays) -> Any:

@@ -1,6 +1,7 @@
 """A run of `seq.training.fit`: all that changes on the way, and what is saved of it."""
 
 import json
+import operator
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import zip_longest
@@ -143,7 +144,7 @@ class Run:
             generator.bit_generator.state = state
         self.state = _as_tuples(saved["state"])
         self.best = saved["best"]
-        self.epoch, self.index, self.round_epoch = saved["place"]
+        self.epoch, self.index, self.round_epoch = map(operator.index, saved["place"])
         self.history = history_of(saved)
 
     def _check_settings(self, saved: dict[str, Any] | None) -> None:

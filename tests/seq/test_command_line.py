@@ -16,6 +16,7 @@ import pytest
 import minigrad
 from seq.__main__ import main
 from seq.models.language_model import LanguageModel
+from seq.training import checkpoint
 
 NAMES = [a + b for a in ("an", "be", "cor", "da") for b in ("na", "la", "ris", "vid")]
 TINY = ["--hidden", "8", "--epochs", "2", "--batch", "4"]
@@ -215,6 +216,9 @@ def test_bad_models(run: Callable[..., Run], names: Path) -> None:
         Path("bad.run.safetensors").write_bytes(b"not at all")
         done = run(command, "bad.safetensors", data=b"")
         assert done.status == 1 and "no whole safetensors file" in done.err
+    checkpoint.save("bad.run.safetensors", {"rounds": [[1, 2]]})
+    done = run("plot", "bad.safetensors")
+    assert done.status == 1 and "bad.run.safetensors is no whole check" in done.err
     assert run("train", "names.txt", *TINY).status == 0
     done = run("sample", "names.run.safetensors")
     assert done.status == 1 and "holds no language model" in done.err

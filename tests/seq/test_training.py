@@ -1,5 +1,6 @@
 """The training loop: what it does, and that an interruption leaves no trace."""
 
+import json
 import os
 import re
 import signal
@@ -23,6 +24,7 @@ from minigrad.errors import (
 )
 from minigrad.optim.lr_scheduler import ReduceLROnPlateau, StepLR
 from seq.errors import FileFormatError
+from seq.files import read_arrays, write_arrays
 from seq.training import Loss, checkpoint, evaluate, fit
 from seq.training.history import History, Round
 
@@ -355,6 +357,32 @@ def test_a_checkpoint_of_another_run(tmp_path: Path) -> None:
         path.write_bytes(broken)
         with pytest.raises(FileFormatError, match=r"run\.safetensors"):
             train(Data(), checkpoint=path, resume=True)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        [1],
+        None,
+        {"rounds": [[1, 2]]},
+        {"rounds": 3},
+        {"place": [0]},
+        {"place": ["a", 0, 0]},
+        {"totals": "many"},
+        {"totals": {"$array": "none"}},
+        {"generators": [{"bit_generator": "PCG64"}] * 2},
+        {"optimizer": {"state": 3}},
+    ],
+)
+def test_a_checkpoint_with_wrong_contents(tmp_path: Path, changed: Any) -> None:
+    path = tmp_path / "run.safetensors"
+    train(Data(), epochs=1, checkpoint=path)
+    arrays, metadata = read_arrays(path)
+    saved = json.loads(metadata[checkpoint.KEY])
+    changed = {**saved, **changed} if isinstance(changed, dict) else changed
+    write_arrays(path, arrays, {checkpoint.KEY: json.dumps(changed)})
+    with pytest.raises(FileFormatError, match=r"run\.safetensors is no whole check"):
+        train(Data(), checkpoint=path, resume=True)
 
 
 def test_a_run_with_other_settings_is_not_gone_on_with(tmp_path: Path) -> None:
