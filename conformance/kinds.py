@@ -124,10 +124,12 @@ def kind_of(name: str) -> Kind:
 
 def kind_of_cell(cell: Any, data: Mapping[str, Draw]) -> Kind:
     """A user's cell, held against its own source; `data` draws what it is given."""
+    projected = any(size[-1] == "P" for shape in cell.shapes.values() for size in shape)
     return Kind(
         name=cell.name,
         parameters={torch_name(n): " ".join(s) for n, s in cell.params.items()},
         carry={name: " ".join(cell.shapes[name]) for name in cell.carry},
+        options={"proj_size": SIZES["P"]} if projected else {},
         cell=cell,
         source=True,
         output=cell.output_size(SIZES),

@@ -34,6 +34,21 @@ def wide(x: "I", h: "H", *, w_ih: "H I"):
 
 
 @cell
+def projected(x: "I", h: "P", *, w_ih: "H I", w_hh: "H P", w_hr: "P H"):
+    return tanh(x @ w_ih.T + h @ w_hh.T) @ w_hr.T
+
+
+@cell
+def idle(x: "I", h: "H", *, w_ih: "H I", w_hh: "H H", extra: "H"):
+    return tanh(x @ w_ih.T + h @ w_hh.T)
+
+
+@cell
+def stunned(x: "I", h: "H", *, w_ih: "H I", w_hh: "H H"):
+    return tanh(x @ w_ih.T + (h @ w_hh.T).detach())
+
+
+@cell
 def deaf(x: "I", h: "H", *, w_ih: "H I", w_hh: "H H"):
     return tanh(x @ w_ih.T + h.detach() @ w_hh.T)
 
@@ -55,6 +70,19 @@ def test_a_cell_with_data():
 
 def test_a_cell_whose_output_is_not_its_state():
     assert check(wide).cell == "wide"
+
+
+def test_a_cell_with_a_projection():
+    assert "projected: " in str(check(projected))
+
+
+def test_a_cell_with_a_parameter_that_it_does_not_use():
+    assert "idle: " in str(check(idle))
+
+
+def test_a_parameter_that_gets_no_gradient_is_found_by_differences():
+    with pytest.raises(AssertionError, match=r"weight_hh_l0\n.* is detached"):
+        check(stunned, case="stunned/L1/T7/f64")
 
 
 def test_a_cell_that_torch_gets_wrong_too_is_found_by_differences():
