@@ -170,9 +170,9 @@ def _live_checks(own: OwnLayer, case: LayerCase) -> list[Check]:
     found: list[Check] = [reference_agrees, laws.parameters_are_torchs]
     found += [laws.padding_is_inert, _related(own, case, RELATIONS)]
     found += [laws.differences_agree, laws.tangents_are_adjoint]
+    found += [laws.evaluation_drops_nothing]
     if own.tape is MINIGRAD:
-        found += [laws.backward_accumulates, laws.evaluation_drops_nothing]
-        found += [laws.drawn_masks_are_differentiated]
+        found += [laws.backward_accumulates, laws.drawn_masks_are_differentiated]
     return found
 
 

@@ -101,6 +101,16 @@ def test_a_layer_that_is_made_has_its_sizes_and_keeps_its_weights(layer, like):
         assert parameter.detach().numpy().dtype == before[name].dtype
 
 
+def test_a_torch_layer_that_drops_in_evaluation_is_found():
+    class Always(torch.nn.GRU):
+        def train(self, mode=True):
+            return super().train(True)
+
+    (case,) = (c for c in case_ids(Always, GRU) if "drop" in c and c.endswith("f64"))
+    assert check_layer(torch.nn.GRU, GRU, case).cases == 1
+    assert "value in eval mode" in failure(Always, case)
+
+
 def test_float32_is_held_to_pytorchs_own_error():
     case = "gru/L1/T7/f32"
     summary = check_layer(Plain, GRU, case)
