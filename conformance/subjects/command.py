@@ -29,7 +29,10 @@ WIDTH = 136  # what the tables need
 
 
 def main(options: argparse.Namespace) -> int:
-    """Run the cases that the filter leaves; 1 for a failure, 2 for bad usage."""
+    """Run the cases that the filter leaves.
+
+    The exit status is 1 for a failure, 2 for bad usage and if no case could be run.
+    """
     try:
         cases = [c for c in portable() if re.search(options.filter, c.id)]
     except re.error as error:
@@ -60,6 +63,11 @@ def main(options: argparse.Namespace) -> int:
         found["outcomes"] = [as_dict(outcome) for outcome in outcomes]
         if options.json:
             write_whole(options.json, json.dumps(found, indent=1))
+    if not any(outcome.results for outcome in outcomes):
+        return _refuse(
+            f"no case could be run on {options.subject}: nothing was checked; let its "
+            "refuses() return '' for what it can do, or widen --filter"
+        )
     return 0 if report.passed else 1
 
 

@@ -16,6 +16,11 @@ class Raises(Right):
         raise RuntimeError("no kernel for this device")
 
 
+class Unwilling(Right):
+    def refuses(self, case):
+        return "not today"
+
+
 class Spoilt(Right):
     """Changes an answer's arrays."""
 

@@ -204,6 +204,14 @@ def test_the_command_shows_what_fails_as_code(capsys):
     assert "FAILED gru/L1/T7/f64: value output: error inf" in printed.getvalue()
 
 
+def test_the_command_does_not_pass_what_did_not_run(capsys):
+    name = "subjects_bad:Unwilling"
+    assert main(["--subject", name, "--filter", "^gru/L1/T7"]) == 2
+    out, error = capsys.readouterr()
+    assert "2 cases unsupported: not today" in out
+    assert f"no case could be run on {name}" in error
+
+
 def test_the_command_lists_its_cases(capsys):
     assert main(["--subject", "torch", "--list", "--filter", "^lstm/"]) == 0
     assert len(capsys.readouterr().out.split()) == 20
