@@ -219,8 +219,11 @@ def whole_words(chunks: Iterable[str]) -> Iterator[str]:
 
 @contextmanager
 def rewindable(file: BinaryIO) -> Iterator[BinaryIO]:
-    """A file that can be read twice: a copy, if it can't be as standard input can't."""
-    if file.seekable():
+    """What is left of a file, to be read twice: a copy, if that takes one.
+
+    Standard input may not be seekable, or, if it is, may have been read in part.
+    """
+    if file.seekable() and file.tell() == 0:
         yield file
         return
     with tempfile.TemporaryFile() as copy:

@@ -190,6 +190,14 @@ def test_standard_input_is_kept_to_be_read_again() -> None:
         assert decoded(read_corpus(file, held_out=0))[0] == "ab\ncd\n"
 
 
+def test_of_a_file_that_was_begun_only_the_rest_is_read() -> None:
+    """As after `read line` in a shell, before `python -m seq train -`."""
+    begun = io.BytesIO(b"a title\nab\ncd\n")
+    begun.readline()
+    with rewindable(begun) as file:
+        assert decoded(read_corpus(file, held_out=0))[0] == "ab\ncd\n"
+
+
 def test_how_much_was_read_is_told() -> None:
     told: list[int] = []
     chunks: Iterator[str] = read_chunks(io.BytesIO(b"abc" * 10), tick=told.append)
