@@ -30,16 +30,19 @@ from seq.training import evaluate, fit
 BATCH, WINDOW, CLIP = 32, 64, 1.0
 STEPS = {"char": 1250, "word": 1000}  # of the full form
 QUICK = 100_000  # bytes
+NAME = "tinyshakespeare.txt"
 
 
 def source(file: Path | None) -> Any:
     """The file to read, and what it is."""
-    if file is None and "MINIGRAD_DATA" in os.environ:
-        file = Path(os.environ["MINIGRAD_DATA"], "tinyshakespeare.txt")
+    folder = os.environ.get("MINIGRAD_DATA")
+    if file is None and folder and Path(folder, NAME).is_file():
+        file = Path(folder, NAME)
     if file is not None:
         print(f"text in {file}")
         return file
-    print("generated sentences: no FILE was given, and there is no MINIGRAD_DATA")
+    missing = f"{NAME} in {folder}" if folder else "MINIGRAD_DATA"
+    print(f"generated sentences: no FILE was given, and there is no {missing}")
     return io.BytesIO("\n".join(sentences(3000)).encode())
 
 

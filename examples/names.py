@@ -2,9 +2,10 @@
 
     python examples/names.py [FILE] [--full] [--steps N] [--picture names.png]
 
-FILE has a name a line; without it, dinos.txt in the directory MINIGRAD_DATA; without
-that, generated names. A fifth is held out: half of it says when to stop, the other half
-gives the numbers. --full trains until the loss of the first half no longer falls.
+FILE has a name a line; without it, dinos.txt or names_makemore.txt in the directory
+MINIGRAD_DATA; without them, generated names. A fifth is held out: half of it says when
+to stop, the other half gives the numbers. --full trains until the loss of the first
+half no longer falls.
 """
 
 import argparse
@@ -27,15 +28,20 @@ from seq.text.ngram import NGram
 from seq.text.vocabulary import EOS
 from seq.training import evaluate, fit
 
+FILES = ("dinos.txt", "names_makemore.txt")
+
 
 def source(file: Path | None) -> Any:
     """The file to read, and what it is."""
-    if file is None and "MINIGRAD_DATA" in os.environ:
-        file = Path(os.environ["MINIGRAD_DATA"], "dinos.txt")
+    folder = os.environ.get("MINIGRAD_DATA")
+    if file is None and folder:
+        paths = (Path(folder, name) for name in FILES)
+        file = next((path for path in paths if path.is_file()), None)
     if file is not None:
         print(f"names in {file}")
         return file
-    print("generated names: no FILE was given, and there is no MINIGRAD_DATA")
+    missing = f"{' or '.join(FILES)} in {folder}" if folder else "MINIGRAD_DATA"
+    print(f"generated names: no FILE was given, and there is no {missing}")
     return io.BytesIO("\n".join(names(1500)).encode())
 
 

@@ -23,6 +23,17 @@ def test_the_curves_lie_on_each_other(
     assert picture.read_bytes().startswith(b"\x89PNG")
 
 
+def test_a_folder_without_the_text(
+    run_example: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MINIGRAD_DATA", str(tmp_path))
+    words = ("--steps", 2, "--picture", tmp_path / "a.png")
+    done = run_example("language_model.py", *words)
+    assert done.returncode == 0, done.stderr
+    first = done.stdout.partition("\n")[0]
+    assert first.startswith("generated sentences: ") and f" in {tmp_path}" in first
+
+
 def test_without_torch(run_example: Any, tmp_path: Path) -> None:
     (tmp_path / "torch.py").write_text("raise ModuleNotFoundError('no torch here')")
     path = tmp_path / "text.txt"
