@@ -283,15 +283,13 @@ class Recurrent(CellModule):
     ) -> tuple[Tensor, State]:
         """Outputs and last states, as the caller's layout has them."""
         output = boundary.from_time_major(x, batched, self.batch_first)
-        h_n = tuple(
-            mg.stack(states)
-            if len(states) > 1
-            else states[0].reshape(1, *states[0].shape)
-            for states in zip(*carries, strict=True)
-        )
+        if len(carries) == 1:
+            h_n = [state.reshape(1, *state.shape) for state in carries[0]]
+        else:
+            h_n = [mg.stack(states) for states in zip(*carries, strict=True)]
         if not batched:
-            h_n = tuple(state.squeeze(1) for state in h_n)
-        return output, h_n if len(h_n) > 1 else h_n[0]
+            h_n = [state.squeeze(1) for state in h_n]
+        return output, tuple(h_n) if len(h_n) > 1 else h_n[0]
 
     def _check_stackable(self) -> None:
         """States and data are stacked along the layers: their sizes must not change."""
