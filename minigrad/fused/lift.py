@@ -47,12 +47,10 @@ class Lifted:
 
     def is_current(self) -> bool:
         """Whether all that the step refers to is still what it was."""
-        if self._changing:
-            return False
-        for names, name, value in self._found:  # a generator takes twice as long
-            if names.get(name) is not value:
-                return False
-        return True
+        changed = self._changing
+        for names, name, value in self._found:  # with a generator it takes twice as long
+            changed = changed or names.get(name) is not value
+        return not changed
 
     def _walk(self, value: Any, name: str) -> tuple[Hashable, Rebuild]:
         """The key of a value, and how to make it again with other tensors."""
