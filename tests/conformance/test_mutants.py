@@ -71,7 +71,7 @@ def test_planting_leaves_no_trace() -> None:
     with (
         mutated_op(OPS["tanh"], forward=lambda x: x),
         mutated_function(
-            mg.nn.utils, "clip_grad_value_", [("grad, -clip", "grad, 0 * clip")]
+            mg.nn.utils, "clip_grad_value_", [("grad, -limit", "grad, 0 * limit")]
         ),
         plain_machine(),
     ):
