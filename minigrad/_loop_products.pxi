@@ -17,8 +17,8 @@ cdef class Packed:
 # What was packed of weights that can't change, by where they are and how they lie: of an
 # LSTM on 32 steps of one row, with 32 units, packing took a tenth of the forward.
 cdef enum:
-    MOST_PACKED = 1 << 20  # bytes of one
-    ALL_PACKED = 1 << 22  # and of all
+    MOST_PACKED = 1048576  # bytes of one
+    ALL_PACKED = 4194304  # and of all
 cdef dict _kept = {}
 cdef size_t _kept_bytes = 0
 
