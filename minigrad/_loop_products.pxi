@@ -28,6 +28,7 @@ cdef class _Kept:
     cdef object owner  # a weak reference: what is at the same place later is another
     cdef Packed packed
     cdef Py_ssize_t column  # from column to column
+    cdef size_t size  # bytes
 
     cdef bint fits(self, object owner, cnp.ndarray array, const minigrad_kernels *kernels):
         return (
@@ -60,13 +61,16 @@ def pack(weight):
         raise ShapeError(f"pack: a weight has two dimensions, not shape {weight.shape}")
     cdef object owner = _fixed(array)
     if owner is None:
-        return _packed(array, kernels)
+        return _packed_now(array, kernels)
     cdef tuple key = (<size_t>cnp.PyArray_DATA(array), cnp.PyArray_STRIDE(array, 0))
     kept = _kept.get(key)
     if kept is not None and kept.fits(owner, array, kernels):
         return kept.packed
-    packed = _packed(array, kernels)
+    packed = _packed_now(array, kernels)
     size = cnp.PyArray_NBYTES(array)
+    if kept is not None:  # of what was there before
+        _kept_bytes -= kept.size
+        del _kept[key]
     if size <= MOST_PACKED:
         if _kept_bytes + size > ALL_PACKED:
             _kept.clear()
@@ -74,12 +78,13 @@ def pack(weight):
         kept = _Kept.__new__(_Kept)
         kept.owner = PyWeakref_NewRef(owner, None)
         kept.packed, kept.column = packed, cnp.PyArray_STRIDE(array, 1)
+        kept.size = size
         _kept[key] = kept
         _kept_bytes += size
     return packed
 
 
-cdef Packed _packed(cnp.ndarray array, const minigrad_kernels *kernels):
+cdef Packed _packed_now(cnp.ndarray array, const minigrad_kernels *kernels):
     cdef Packed packed = Packed.__new__(Packed)
     cdef Py_ssize_t item = cnp.PyArray_ITEMSIZE(array), row, column, panels
     if array.strides[0] % item or array.strides[1] % item:
