@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 from ._loop_py import (
     ALONG,
@@ -30,6 +31,29 @@ ARITIES = {
     **dict.fromkeys([*BINARY.split(), "mulrest", "rstd", "standardize"], 2),
     **dict.fromkeys(["where", "muladd", "add3", "standardize_grad"], 3),
 }
+
+
+NOTHING = [-1, 0]
+"""The place and the column of what there is not."""
+
+
+class Phase(NamedTuple):
+    """A phase: of rows, segments first to last; or a product, terms first to last.
+
+    hand: the numbers of a row that a phase of rows has at hand; streams: those that it
+    reads or writes. out, column, width: where a product goes; added: the place and the
+    column of rows and of two vectors that are added to it.
+    """
+
+    rowwise: bool
+    first: int
+    last: int
+    hand: int = 0
+    streams: Sequence[int] = ()
+    out: int = 0
+    column: int = 0
+    width: int = 0
+    added: Sequence[tuple[int, int]] = ()
 
 
 def need(holds: bool, message: str) -> None:
@@ -63,9 +87,7 @@ class Reader:
         need(0 <= self.n_registers < 2**16, f"{self.n_registers} registers")
         self.code = [int(number) for number in code]
         self.at = 0
-        self.phases: list[
-            tuple[bool, int, int, int, int, int, int, list[int], list[int]]
-        ] = []
+        self.phases: list[Phase] = []
         self.segments: list[tuple[int, bool, int, int]] = []
         self.instructions: list[tuple[int, list[Place | None]]] = []
         self.terms: list[tuple[int, int, int, int]] = []
@@ -77,7 +99,7 @@ class Reader:
             if kind == ROWWISE:
                 self.rowwise()
             else:
-                self.product(self.take(6) if kind == PRODUCT_SUM else [-1] * 6)
+                self.product(self.take(6) if kind == PRODUCT_SUM else NOTHING * 3)
 
     def take(self, n: int) -> list[int]:
         """The next n numbers of the code."""
@@ -121,26 +143,30 @@ class Reader:
                 f"weight {weight} of two sizes",
             )
             self.terms.append((left, weight, start, inner))
-        self.added(more, out, column, width)
+        places = list(zip(more[::2], more[1::2], strict=True))
+        for i, (place, start) in enumerate(places):
+            if place != NOTHING[0]:
+                self.added(i, place, start, out, column, width)
         last = len(self.terms)
-        self.phases.append((False, first, last, 0, out, column, width, [], more))
+        self.phases.append(
+            Phase(False, first, last, out=out, column=column, width=width, added=places)
+        )
 
-    def added(self, more: list[int], out: int, column: int, width: int) -> None:
-        """Check what is added to a product."""
-        for i, (place, start) in enumerate(zip(more[::2], more[1::2], strict=True)):
-            if place == -1:
-                continue
-            self.buffer(place, start, width, False)
-            kind = self.kinds[place]
-            need(kind != LOCAL, "a local buffer lives within a phase of rows")
-            need(
-                (kind == VECTOR) == (i > 0),
-                f"rows are added to a product, then vectors: not buffer {place}",
-            )
-            need(
-                place != out or start + width <= column or column + width <= start,
-                f"a product writes the columns of buffer {out} that are added to it",
-            )
+    def added(
+        self, i: int, place: int, start: int, out: int, column: int, width: int
+    ) -> None:
+        """Check what is added to a product: rows first, then vectors."""
+        self.buffer(place, start, width, False)
+        kind = self.kinds[place]
+        need(kind != LOCAL, "a local buffer lives within a phase of rows")
+        need(
+            (kind == VECTOR) == (i > 0),
+            f"rows are added to a product, then vectors: not buffer {place}",
+        )
+        need(
+            place != out or start + width <= column or column + width <= start,
+            f"a product writes the columns of buffer {out} that are added to it",
+        )
 
     def rowwise(self) -> None:
         """A phase of rows."""
@@ -158,10 +184,9 @@ class Reader:
         # Of a row: the widest register, and what is at hand of it.
         hand = sum(self.widths[b] for b in {b for b, _ in self.local})
         hand += widest * len(self.used)
+        last, hand = len(self.segments), max(hand, widest)
         streams = sorted(self.streams)
-        self.phases.append(
-            (True, first, len(self.segments), max(hand, widest), 0, 0, 0, streams, [])
-        )
+        self.phases.append(Phase(True, first, last, hand, streams=streams))
 
     def segment(self) -> None:
         """A segment of a phase of rows."""

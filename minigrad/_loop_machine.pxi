@@ -86,25 +86,24 @@ cdef class Machine:
             self.terms[i].column, self.terms[i].inner = term[2] * item, term[3]
             self.widest_inner = max(self.widest_inner, self.terms[i].inner)
         for i, phase in enumerate(read.phases):
-            rowwise, first, last, hand, out, column, width, streams, more = phase
-            rows = max(1, HAND // item // hand) if hand else 0
-            self.phases[i].rowwise = rowwise
-            self.phases[i].first, self.phases[i].last = first, last
-            self.phases[i].rows = rows
-            self.phases[i].out = out
-            self.phases[i].column, self.phases[i].width = column * item, width
-            for j in range(0, len(more), 2):
-                self.phases[i].added[j // 2] = more[j]
-                self.phases[i].added_column[j // 2] = more[j + 1] * item
+            rows = max(1, HAND // item // phase.hand) if phase.hand else 0
+            self.phases[i].rowwise = phase.rowwise
+            self.phases[i].first, self.phases[i].last = phase.first, phase.last
+            self.phases[i].rows, self.phases[i].out = rows, phase.out
+            self.phases[i].column, self.phases[i].width = phase.column * item, phase.width
+            for j, (place, column) in enumerate(phase.added):
+                self.phases[i].added[j] = place
+                self.phases[i].added_column[j] = column * item
             self.phases[i].stream = n_streams
-            self.phases[i].last_stream = n_streams + len(streams)
-            for b in streams:
+            for b in phase.streams:
                 self.streams[n_streams] = b
                 n_streams += 1
-            if not rowwise:
-                self.work += 2.0 * width * sum([t[3] for t in read.terms[first:last]])
+            self.phases[i].last_stream = n_streams
+            if not phase.rowwise:
+                terms = read.terms[phase.first:phase.last]
+                self.work += 2.0 * phase.width * sum([term[3] for term in terms])
                 continue
-            for j in range(first, last):
+            for j in range(phase.first, phase.last):
                 width, whole, begin, end = read.segments[j]
                 tile = width if whole else min(<Py_ssize_t>width, TILE // item)
                 self.segments[j] = Segment(width, tile, begin, end)

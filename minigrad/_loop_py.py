@@ -305,7 +305,7 @@ class Machine:
 
         for phase in code:
             if phase != ROWWISE:
-                more = take(6) if phase == PRODUCT_SUM else [-1] * 6
+                more = take(6) if phase == PRODUCT_SUM else [-1, 0] * 3
                 out, column, width, n = take(4)
                 total: Any = 0
                 for left, start, inner, weight in (take(4) for _ in range(n)):

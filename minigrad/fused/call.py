@@ -62,11 +62,11 @@ def plan_of(lifted: Lifted, carry: State, xs: State, reverse: bool) -> Plan:
     def step(carry: Any, x: Any, tensors: Any) -> Any:
         return lifted.rebind(tensors)(carry, x)
 
-    given = step, carries, inputs, lifted.tensors, tuples
+    run = runner(step, carries, inputs, lifted.tensors, tuples)
 
     def make() -> Plan:
         t = inputs[0].shape[0] - 1 if reverse else 0
-        result, program = trace_step(*given, batch)
+        result, program = trace_step(run, batch)
         new, y = pair(result, t)
         stand_ins = tuple(ops.zeros_like(c[:1]).expand(batch, -1) for c in carries)
         check_alike("carry", stand_ins if tuples[0] else stand_ins[0], new, t)
@@ -80,7 +80,7 @@ def plan_of(lifted: Lifted, carry: State, xs: State, reverse: bool) -> Plan:
     def look(plan: Plan) -> bool:
         """Whether it is the plan for these examples: the step may ask how many."""
         if plan.batch is None and plan.reason is None and rows not in plan.alike:
-            plan.alike[rows] = is_alike(plan.traced, runner(*given), rows)
+            plan.alike[rows] = is_alike(plan.traced, run, rows)
         return plan.fits(rows)
 
     plan = plans.find(key, make)

@@ -41,20 +41,11 @@ class Traced:
     batch: int | None = None
 
 
-def trace_step(
-    step: Callable[..., tuple[Any, Any]],
-    carry: tuple[Tensor, ...],
-    xs: tuple[Tensor, ...],
-    lifted: Sequence[Tensor],
-    tuples: tuple[bool, bool],
-    batch: int,
-) -> tuple[Any, Callable[[], Traced]]:
-    """Run step(carry, x, lifted) on stand-ins: (what it returned, make the program).
+def trace_step(run: Runner, batch: int) -> tuple[Any, Callable[[], Traced]]:
+    """Run a step for so many examples: (what it returned, make the program).
 
-    tuples: whether the carry and x are given as tuples. batch: of the stand-ins. The
-    step is run on one more, too: what then differs depends on the number of examples.
+    It is run for one more, too: what then differs depends on the number of examples.
     """
-    run = runner(step, carry, xs, lifted, tuples)
     result, leaves = run(batch)
 
     def make() -> Traced:
@@ -72,7 +63,10 @@ def runner(
     lifted: Sequence[Tensor],
     tuples: tuple[bool, bool],
 ) -> Runner:
-    """The step on stand-ins for so many examples; see `trace_step`."""
+    """step(carry, x, lifted) on stand-ins for these, of any number of examples.
+
+    tuples: whether the carry and x are given as tuples.
+    """
 
     def run(batch: int) -> tuple[Any, list[Any]]:
         leaves = [_leaf((batch, *c.shape[1:]), c.dtype) for c in carry]
