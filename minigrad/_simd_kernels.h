@@ -57,6 +57,7 @@ static const minigrad_kernels NAME(kernels) = {
 #undef LOG_2
 #undef LOG_2_REST
 #undef TAKE_TURNS
+#undef OPERANDS
 #undef EACH
 #undef EACH_ALONE
 #undef MEET

@@ -9,6 +9,11 @@
 #define TAKE_TURNS
 #endif
 
+/* Vectors of the operands, from a column on. */
+#define OPERANDS(at) \
+    VECTOR a = NAME(load)(x + (at)), b = NAME(load)(y + (at)), c = NAME(load)(z + (at)); \
+    (void)b, (void)c;
+
 /* An opcode that makes a vector of up to three: a, b and c, two at a time, as one has to wait
    for its own results. The last vector of a row may share columns with the one before: it is
    made first, as its operands may stand where the result goes. */
@@ -31,31 +36,23 @@
                 continue; \
             } \
             if (rest) { \
-                VECTOR a = NAME(load)(x + last), b = NAME(load)(y + last); \
-                VECTOR c = NAME(load)(z + last); \
-                (void)b, (void)c; \
+                OPERANDS(last) \
                 end = expression; \
             } \
             ptrdiff_t i = 0; \
             for (VECTOR one, two; i <= last - LANES; i += 2 * LANES) { \
                 { \
-                    VECTOR a = NAME(load)(x + i), b = NAME(load)(y + i); \
-                    VECTOR c = NAME(load)(z + i); \
-                    (void)b, (void)c; \
+                    OPERANDS(i) \
                     one = expression; \
                 } \
                 { \
-                    VECTOR a = NAME(load)(x + i + LANES), b = NAME(load)(y + i + LANES); \
-                    VECTOR c = NAME(load)(z + i + LANES); \
-                    (void)b, (void)c; \
+                    OPERANDS(i + LANES) \
                     two = expression; \
                 } \
                 NAME(store)(out + i, one), NAME(store)(out + i + LANES, two); \
             } \
             if (i <= last) { \
-                VECTOR a = NAME(load)(x + i), b = NAME(load)(y + i); \
-                VECTOR c = NAME(load)(z + i); \
-                (void)b, (void)c; \
+                OPERANDS(i) \
                 NAME(store)(out + i, expression); \
             } \
             if (rest) { \
