@@ -343,7 +343,8 @@ def scaled(h):
 scaled.factor = 2.0
 FACTORS = {"factor": 2.0}
 look_up = FACTORS.get
-frozen = nn.Linear(N, N, bias=False, generator=0).requires_grad_(False)
+frozen = nn.Linear(N, N, bias=False, dtype=mg.float64, generator=0)
+frozen.requires_grad_(False)
 
 
 @pytest.mark.parametrize(
@@ -352,7 +353,7 @@ frozen = nn.Linear(N, N, bias=False, generator=0).requires_grad_(False)
         (lambda h: h * Settings.factor, lambda: setattr(Settings, "factor", 3.0)),
         (scaled, lambda: setattr(scaled, "factor", 3.0)),
         (lambda h: h * look_up("factor"), lambda: FACTORS.update(factor=3.0)),
-        (lambda h: frozen(h), lambda: frozen.weight.assign(np.eye(N, dtype="f4"))),
+        (lambda h: frozen(h), lambda: frozen.weight.assign(np.eye(N))),
     ],
     ids=["class", "function", "method", "module"],
 )
@@ -361,14 +362,14 @@ def test_what_changes_where_it_cannot_be_seen_is_read_at_each_call(reads, change
         h = reads(h) + x
         return h, h
 
-    xs, h_0 = mg.ones(T, B, N), mg.ones(B, N)
+    xs, h_0 = mg.ones(T, B, N, dtype=mg.float64), mg.ones(B, N, dtype=mg.float64)
     before = mg.scan(step, h_0, xs)[0]
     change()
     found = mg.scan(step, h_0, xs)[0]
     with mg.eager_loops():
         expected = mg.scan(step, h_0, xs)[0]
-    assert relative_error(found.numpy(), expected.numpy()) < 1e-6
-    assert relative_error(found.numpy(), before.numpy()) > 1e-3
+    assert relative_error(found, expected) <= FLOAT64_RTOL
+    assert relative_error(found, before) > FLOAT64_RTOL
 
 
 @pytest.mark.parametrize("order", [(1, 4, 12, 1, 4), (12, 4, 1, 12), (4, 1, 12, 11)])

@@ -183,6 +183,20 @@ def test_what_waits_in_other_sizes_makes_room():
     del second, keep
 
 
+def test_more_blocks_than_there_are_places_for_are_freed():
+    arrays = [empty((LEAST + 4096 * i,), np.bool_) for i in range(600)]
+    used, *_ = held()
+    arrays.clear()
+    after, waiting, most = held()
+    assert after < used and waiting <= most
+    found = [empty((LEAST + 4096 * i,), np.bool_) for i in range(600)]
+    for i, array in enumerate(found):
+        array[:] = i % 2
+    assert [int(a.sum()) for a in found] == [
+        i % 2 * a.size for i, a in enumerate(found)
+    ]
+
+
 def test_arrays_in_a_cycle_are_given_back():
     gc.collect()
     used = held()[0]
