@@ -1,8 +1,8 @@
 /* Of `_simd.h`: opcodes, which make rows of rows. */
 
 /* tanh of two vectors at a time takes 0.34 ns a number if their instructions take turns, and
-   0.37 if one follows the other: more than the machine looks ahead. Loops that only add up
-   what they load lose a quarter by it. */
+   0.37 if one follows the other: more than the machine looks ahead. Not for all that is
+   compiled: the largest of 512x512 numbers takes 13 us without it, and 15 with it. */
 #if BYTES == 64 && !defined(__clang__)
 #define TAKE_TURNS __attribute__((optimize("schedule-insns")))
 #else
