@@ -88,6 +88,7 @@ class TensorCore:
 
     def _replace(self, data: Array) -> None:
         """Put a new array in place of the old one, which old graphs keep."""
+        data.flags.writeable = False
         self._data = data
 
     @property
@@ -109,6 +110,23 @@ class TensorCore:
     def requires_grad(self) -> bool:
         """Whether what is computed from it is recorded."""
         return self._node is not None
+
+    @property
+    def grad(self) -> Any:
+        """The gradient that backward() accumulated in a leaf."""
+        node = self._node
+        return None if node is None or node.op is not None else node.grad
+
+    @grad.setter
+    def grad(self, value: Any) -> None:
+        node = self._node
+        if value is not None or (node is not None and node.op is not None):
+            self._check_grad(value)
+        if node is not None:
+            node.grad = value
+
+    def _check_grad(self, value: Any) -> None:
+        raise NotImplementedError
 
 
 def _operator(name: str, reflected: bool = False) -> Any:

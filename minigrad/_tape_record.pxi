@@ -182,7 +182,7 @@ cpdef object apply(OpCore op, tuple args):
     cdef Py_ssize_t i, n = PyTuple_GET_SIZE(args)
     cdef Py_ssize_t first_param = n - op.n_params if op.variadic else n
     cdef const unsigned char *kinds = op.kinds
-    cdef bint tracked = False, agree = True
+    cdef bint tracked = False, agree = True, to_float = op.floating
     cdef int what, kind = -1, now
     cdef TensorCore tensor
     cdef object value, result
@@ -198,17 +198,16 @@ cpdef object apply(OpCore op, tuple args):
             tracked = tracked or tensor._node is not None
             if what & PROMOTING:
                 now = cnp.PyArray_TYPE(<cnp.ndarray>tensor._data)
-                agree = agree and (kind == -1 or kind == now) and (
-                    now == cnp.NPY_FLOAT or now == cnp.NPY_DOUBLE
-                )
+                agree = agree and (kind == -1 or kind == now)
                 kind = now
         elif what & IMMEDIATE and type(value) in _NUMBERS:
             _put(raw, i, value)
+            to_float = to_float or type(value) is float
         else:
             return _converted(op, args)
     if kind == -1 and op.promoting:  # numbers alone
         return _converted(op, args)
-    if not agree:
+    if not agree or to_float and kind not in (-1, cnp.NPY_FLOAT, cnp.NPY_DOUBLE):
         changed = list(raw)
         op.reconcile(changed)
         raw = tuple(changed)

@@ -39,6 +39,7 @@ cdef class TensorCore:
         self._data = _no_numbers  # a class that forgets its base's __init__ has an array, too
 
     def _replace(self, data):
+        cnp.PyArray_CLEARFLAGS(<cnp.ndarray?>data, cnp.NPY_ARRAY_WRITEABLE)
         self._data = data
 
     @property
@@ -60,6 +61,20 @@ cdef class TensorCore:
     def requires_grad(self):
         """Whether what is computed from it is recorded."""
         return self._node is not None
+
+    @property
+    def grad(self):
+        """The gradient that backward() accumulated in a leaf."""
+        cdef Node node = self._node
+        return None if node is None or node.op is not None else node.grad
+
+    @grad.setter
+    def grad(self, value):
+        cdef Node node = self._node
+        if value is not None or (node is not None and node.op is not None):
+            self._check_grad(value)
+        if node is not None:
+            node.grad = value
 
     def __add__(self, other):
         return _operate(_add, self, other, other)

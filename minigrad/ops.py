@@ -102,8 +102,10 @@ def restore(g: Any, x: Any, dim: Any, keepdim: bool) -> Any:
     """A reduction's cotangent, with the reduced dims back as ones."""
     if keepdim or x.ndim == 0:
         return g
+    if dim is None:
+        return reshape(g, (1,) * x.ndim)
     axes = axes_of(dim, x.ndim)
-    return reshape(g, tuple(1 if i in axes else n for i, n in enumerate(x.shape)))
+    return reshape(g, tuple([1 if i in axes else n for i, n in enumerate(x.shape)]))
 
 
 def numpy_axes(x: Array, dim: Any) -> tuple[int, ...]:

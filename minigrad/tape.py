@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -44,11 +45,11 @@ def grad(
     >>> mg.grad(dx, x)
     (tensor(18.),)
     """
-    outputs = _listed(outputs)
-    inputs = _listed(inputs)
+    outputs = listed(outputs)
+    inputs = listed(inputs)
     if not inputs:
         raise ArgumentError("grad: give an input to differentiate by")
-    seeds = [None] * len(outputs) if grad_outputs is None else _listed(grad_outputs)
+    seeds = [None] * len(outputs) if grad_outputs is None else listed(grad_outputs)
     for i, x in enumerate(inputs):
         if not isinstance(x, TensorCore):
             check_tensor(x, f"grad: input {i}")
@@ -76,11 +77,10 @@ def backward(
 ) -> None:
     """Add the gradient of the outputs to `.grad` of every leaf, all of them or none."""
     found = _walked(outputs, cotangents, None, retain_graph, create_graph)
-    with pass_mode(create_graph):
-        totals = [
-            (node, g if node.grad is None else node.grad + g) for node, g in found
-        ]
-    for node, total in totals:
+    if any([node.grad is not None for node, _ in found]):
+        with pass_mode(create_graph):
+            found = [(n, g if n.grad is None else n.grad + g) for n, g in found]
+    for node, total in found:
         node.grad = total
 
 
@@ -99,7 +99,7 @@ def check_tensor(value: Any, name: str) -> None:
         raise DTypeError(f"{name} must be a Tensor, not {type(value).__name__}")
 
 
-def _listed(value: Any) -> list[Any]:
+def listed(value: Any) -> list[Any]:
     """One tensor, or any iterable of them, such as `module.parameters()`."""
     if type(value) is list:  # asking an abstract class takes a microsecond
         return [*value]
@@ -139,9 +139,12 @@ def _seed(y: Any, g: Any, recorded: bool) -> Any:
                 f"the gradient of an output of shape {y.shape} needs a cotangent of "
                 "that shape; only a scalar has one by default"
             )
-        return wrap(np.ones(y.shape, y.dtype))
+        return wrap(_ones(y.shape, y.dtype))
     check_cotangent(g, y, "the cotangent of an output")
     return g if recorded else wrap(g._data)
+
+
+_ones = lru_cache(16)(np.ones)  # nobody writes to a Tensor's array
 
 
 def hooked(node: Node, slot: int, g: Any, recorded: bool) -> Any:

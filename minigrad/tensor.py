@@ -190,24 +190,12 @@ class Tensor(_backend.TensorCore):
         """Whether it was given, not computed."""
         return self._node is None or self._node.op is None
 
-    @property
-    def grad(self) -> Tensor | None:
-        """The gradient that backward() accumulated in a leaf."""
-        node = self._node
-        if node is None or node.op is not None:
-            return None
-        found: Tensor | None = node.grad
-        return found
-
-    @grad.setter
-    def grad(self, value: Tensor | None) -> None:
-        if value is None and self._node is None:
-            return
+    def _check_grad(self, value: Tensor | None) -> None:
+        """Refuse a `grad` that is set where there is none, or that doesn't fit."""
         if self._node is None or not self.is_leaf:
             raise GraphError("only a leaf that requires grad has a gradient to set")
         if value is not None:
             tape.check_cotangent(value, self, "grad")
-        self._node.grad = value
 
     def backward(
         self,

@@ -9,8 +9,10 @@ import numpy as np
 from .._backend import kernels, wrap
 from ..convert import look
 from ..errors import ArgumentError
-from ..tape import check_tensor
+from ..tape import check_tensor, listed
 from ..tensor import Tensor
+
+LARGEST = float(np.finfo(np.float32).max)
 
 
 def clip_grad_norm_(
@@ -67,12 +69,12 @@ def _check_limit(name: str, value: Any) -> None:
 
 def _grads(parameters: Tensor | Iterable[Tensor]) -> list[tuple[Any, np.ndarray]]:
     """The nodes of leaves that have a gradient, each once, and the gradients."""
-    if not isinstance(parameters, Iterable):
-        raise ArgumentError(f"parameters must be Tensors, got {parameters!r}")
-    tensors = [parameters] if isinstance(parameters, Tensor) else list(parameters)
-    for tensor in tensors:
+    found = {}
+    for tensor in listed(parameters):
         check_tensor(tensor, "each parameter")
-    found = {t._node: look(g) for t in tensors if (g := t.grad) is not None}
+        grad = tensor.grad
+        if grad is not None:
+            found[tensor._node] = look(grad)
     return list(found.items())
 
 
@@ -93,6 +95,9 @@ def _total_norm(grads: list[np.ndarray], order: float) -> np.floating:
         with np.errstate(all="ignore"):
             norms = [np.linalg.norm(x, order) for x in flat]
             norm = float(np.linalg.norm(norms, order))
-    double = any(grad.dtype == np.float64 for grad in grads)
+    if np.float64 in [grad.dtype for grad in grads]:
+        return np.float64(norm)
+    if norm <= LARGEST:  # what follows takes a microsecond more
+        return np.float32(norm)
     with np.errstate(over="ignore"):
-        return np.float64(norm) if double else np.float32(norm)
+        return np.float32(norm)

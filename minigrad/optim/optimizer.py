@@ -94,14 +94,12 @@ class Optimizer:
             for parameter, grad, group in work:
                 value = parameter._data
                 grad = -grad if group["maximize"] else grad
-                state = self.state.get(parameter)
-                if state is None:
+                if (state := self.state.get(parameter)) is None:
                     state = self.state[parameter] = {}
-                if state:
+                elif state:
                     _cast(state, value.dtype)
-                updated = np.asarray(self._update(value, grad, state, group))
-                updated.setflags(write=False)  # half the time of flags.writeable
-                parameter._replace(updated)
+                updated = self._update(value, grad, state, group)
+                parameter._replace(np.asarray(updated))
 
     def state_dict(self) -> dict[str, Any]:
         """What a run needs to go on: a snapshot, in PyTorch's structure.

@@ -126,7 +126,7 @@ class LanguageModel(nn.Module):
     def loss(self, batch: TextBatch, state: State | None = None) -> Loss:
         """L = Σ_t L⟨t⟩, summed over the batch too, and the number of tokens."""
         losses, state = self.token_losses(batch, state)
-        n = batch.targets.numpy().size if batch.lengths is None else batch.lengths.sum()
+        n = batch.targets.numel() if batch.lengths is None else batch.lengths.sum()
         return Loss(losses.sum(), int(n), state)
 
     def log_probability(self, text: str) -> float:

@@ -113,7 +113,7 @@ nn.utils.clip_grad_norm_([W], 1.0, norm_type=0)
 nn.utils.clip_grad_norm_([W], "a")
     ArgumentError: max_norm must be a number >= 0, got 'a'
 nn.utils.clip_grad_norm_(3, 1.0)
-    ArgumentError: parameters must be Tensors, got 3
+    DTypeError: each parameter must be a Tensor, not int
 nn.utils.clip_grad_norm_([3], 1.0)
     DTypeError: each parameter must be a Tensor, not int
 nn.utils.clip_grad_value_([W], -1.0)
