@@ -148,7 +148,7 @@ def pack(weight: Array) -> Array:
 
 def product(x: Array, packed: Array, width: int) -> Array:
     """x (..., K) times a packed weight: (..., width)."""
-    return x @ packed
+    return np.ascontiguousarray(x) @ packed
 
 
 GRAM_ROWS = 256

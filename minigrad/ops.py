@@ -945,10 +945,9 @@ def _product(x: Array, y: Array) -> Array:
     """
     if x.dtype.kind == "f" and x.size * y.shape[1] > 1 << 18:
         loop = _backend.loop
-        if x.flags.c_contiguous:
-            return loop.product(x, loop.pack(y), y.shape[1])
-        if x.flags.f_contiguous:
+        if x.flags.f_contiguous and not x.flags.c_contiguous:
             return loop.gram(x.T, y)
+        return loop.product(x, loop.pack(y), y.shape[1])
     return np.matmul(x, y)
 
 
