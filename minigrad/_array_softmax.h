@@ -1,16 +1,17 @@
 /* A part of `_array.h`: softmax and its kin. */
 
-/* What is subtracted before exp: the largest, unless that is infinite or NaN. */
-INLINE REAL NAME(top)(const REAL *x, ptrdiff_t n)
+/* What is subtracted before exp: the largest. An infinite one makes NaN of a softmax, as it
+   is to be, but not of a logsumexp: that is infinite, too, and 0 is subtracted. */
+INLINE REAL NAME(top)(const REAL *x, ptrdiff_t n, int finite)
 {
     REAL odd, top = NAME(largest)(x, n, &odd);
-    return top - top == 0 ? top : 0;
+    return !finite || top - top == 0 ? top : 0;
 }
 
 /* Up to WIDE columns of n numbers: what is subtracted from each before exp, and the sum of
    those; exp itself goes to exps, if that is not NULL. */
 INLINE void NAME(columns_sum)(
-    const REAL *x, ptrdiff_t n, ptrdiff_t inner, ptrdiff_t width, VECTOR *top,
+    const REAL *x, ptrdiff_t n, ptrdiff_t inner, ptrdiff_t width, int finite, VECTOR *top,
     VECTOR *sum, REAL *exps)
 {
     for (ptrdiff_t r = 0; r < n; r++) {
@@ -21,7 +22,7 @@ INLINE void NAME(columns_sum)(
             *at = r ? NAME(most)(next, *at) : next;
         }
     }
-    for (ptrdiff_t i = 0; i < 8; i++) {
+    for (ptrdiff_t i = 0; finite && i < 8; i++) {
         top[i] = NAME(pick)(top[i] - top[i] == 0, top[i], (VECTOR){0});
     }
     VECTOR part[8] = {{0}};
@@ -49,7 +50,7 @@ static void NAME(softmax)(
     REAL *y = to;
     if (inner == 1) {
         for (ptrdiff_t o = 0; o < outer; o++, x += n, y += n) {
-            VECTOR top = NAME(all)(NAME(top)(x, n)), sums = {0};
+            VECTOR top = NAME(all)(NAME(top)(x, n, 0)), sums = {0};
             EACH_PART(n)
             {
                 VECTOR e = NAME(exp)(NAME(some)(x + i, k, -INFINITY) - top);
@@ -65,7 +66,7 @@ static void NAME(softmax)(
         for (ptrdiff_t j = 0; j < inner; j += WIDE) {
             ptrdiff_t width = inner - j < WIDE ? inner - j : WIDE;
             VECTOR top[8] = {{0}}, sum[8] = {{0}};
-            NAME(columns_sum)(x + j, n, inner, width, top, sum, y + j);
+            NAME(columns_sum)(x + j, n, inner, width, 0, top, sum, y + j);
             for (ptrdiff_t i = 0; i < 8; i++) {
                 sum[i] = 1 / sum[i];
             }
@@ -95,7 +96,7 @@ INLINE void NAME(log_sum)(
     REAL *y = to;
     if (inner == 1) {
         for (ptrdiff_t o = 0; o < outer; o++, x += n) {
-            VECTOR top = NAME(all)(NAME(top)(x, n)), sums = {0};
+            VECTOR top = NAME(all)(NAME(top)(x, n, !whole)), sums = {0};
             EACH_PART(n) sums += NAME(exp)(NAME(some)(x + i, k, -INFINITY) - top);
             REAL rest = (REAL)log((double)NAME(total)(sums));
             if (!whole) {
@@ -112,7 +113,7 @@ INLINE void NAME(log_sum)(
         for (ptrdiff_t j = 0; j < inner; j += WIDE) {
             ptrdiff_t width = inner - j < WIDE ? inner - j : WIDE;
             VECTOR top[8] = {{0}}, sum[8] = {{0}};
-            NAME(columns_sum)(x + j, n, inner, width, top, sum, 0);
+            NAME(columns_sum)(x + j, n, inner, width, !whole, top, sum, 0);
             EACH_PART(width) sum[i / LANES] = NAME(log_each)(sum[i / LANES]);
             for (ptrdiff_t r = 0; whole && r < n; r++) {
                 ptrdiff_t at = r * inner + j;
@@ -209,7 +210,7 @@ static void NAME(label_loss)(
     for (ptrdiff_t r = 0; r < rows; r++, x += n) {
         REAL loss = 0;
         if (labels[r] != ignored) {
-            VECTOR top = NAME(all)(NAME(top)(x, n)), sums = {0};
+            VECTOR top = NAME(all)(NAME(top)(x, n, 0)), sums = {0};
             EACH_PART(n) sums += NAME(exp)(NAME(some)(x + i, k, -INFINITY) - top);
             loss = (REAL)log((double)NAME(total)(sums)) - (x[labels[r]] - top[0]);
         }
@@ -231,20 +232,19 @@ static void NAME(label_loss_grad)(
     const REAL *g = cotangent, *x = from;
     REAL *out = to;
     for (ptrdiff_t r = 0; r < rows; r++, x += n, out += n, g += step) {
-        if (labels[r] == ignored) {
-            memset(out, 0, n * sizeof(REAL));
-            continue;
-        }
-        VECTOR top = NAME(all)(NAME(top)(x, n)), sums = {0};
+        VECTOR top = NAME(all)(NAME(top)(x, n, 0)), sums = {0};
         EACH_PART(n)
         {
             VECTOR e = NAME(exp)(NAME(some)(x + i, k, -INFINITY) - top);
             sums += e;
             NAME(put)(out + i, k, e);
         }
-        const REAL share = (REAL)((double)*g / count);
+        const int counts = labels[r] != ignored;
+        const REAL share = counts ? (REAL)((double)*g / count) : 0;
         VECTOR scale = NAME(all)(share / NAME(total)(sums));
         EACH_PART(n) NAME(put)(out + i, k, NAME(some)(out + i, k, 0) * scale);
-        out[labels[r]] -= share;
+        if (counts) {
+            out[labels[r]] -= share;
+        }
     }
 }

@@ -249,31 +249,32 @@ def cumsum(x: Array, axes: Axes) -> Array:
     return np.asarray(total.astype(np.float32) if wide else total)
 
 
-def _shifted(x: Array, axes: Axes) -> tuple[Array, Array]:
-    """e ** (x - max), which can't overflow, and the max."""
+def _shifted(x: Array, axes: Axes, finite: bool) -> tuple[Array, Array]:
+    """e ** (x - max), and the max: 0 for it, if it is to be finite and is not."""
     if not x.size:
         return x, np.zeros((1,) * x.ndim, x.dtype)
     top = np.max(x, axis=axes, keepdims=True)
-    top = np.where(np.isfinite(top), top, x.dtype.type(0))
+    if finite:
+        top = np.where(np.isfinite(top), top, x.dtype.type(0))
     return exp(np.asarray(x - top)), top
 
 
 def logsumexp(x: Array, axes: Axes, keepdims: bool) -> Array:
     """log(sum(exp(x))), without overflow."""
-    exps, top = _shifted(x, axes)
+    exps, top = _shifted(x, axes, True)
     total = np.log(np.sum(exps, axis=axes, keepdims=True)) + top
     return np.asarray(total if keepdims else np.squeeze(total, axes))
 
 
 def softmax(x: Array, axes: Axes) -> Array:
     """exp(x) / sum(exp(x)), without overflow."""
-    exps, _ = _shifted(x, axes)
+    exps, _ = _shifted(x, axes, False)
     return np.asarray(exps / np.sum(exps, axis=axes, keepdims=True))
 
 
 def log_softmax(x: Array, axes: Axes) -> Array:
     """log(softmax(x)), accurate where the softmax is almost zero."""
-    exps, top = _shifted(x, axes)
+    exps, top = _shifted(x, axes, False)
     return np.asarray(x - top - np.log(np.sum(exps, axis=axes, keepdims=True)))
 
 

@@ -293,10 +293,10 @@ class Items:
         if name in REDUCTIONS:
             return self.emit(name, x)
         top = self.emit("amax", x)
-        finite = self.emit("lt", self.emit("abs", top), math.inf)
-        shifted = self.emit("sub", x, self.emit("where", finite, top, 0.0))
-        if name == "logsumexp":
+        if name == "logsumexp":  # which an infinity makes infinite, not NaN
+            finite = self.emit("lt", self.emit("abs", top), math.inf)
             top = self.emit("where", finite, top, 0.0)
+        shifted = self.emit("sub", x, top)
         exps = self.emit("exp", shifted)
         total = self.emit("sum", exps)
         if name == "softmax":
