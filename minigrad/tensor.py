@@ -90,6 +90,10 @@ class Tensor(_backend.TensorCore):
             facts.append("requires_grad=True" if self.is_leaf else self._made_by())
         return f"tensor({', '.join(facts)})"
 
+    def __format__(self, spec: str) -> str:
+        """As PyTorch: without dims it is its number, f"{loss:.2f}"."""
+        return super().__format__(spec) if self.ndim else format(self.item(), spec)
+
     def _made_by(self) -> str:
         assert self._node is not None
         return f"grad_fn={self._node.op.name}"

@@ -108,7 +108,7 @@ LOOP = [
     ),
     Mutant(
         "backward: a second pass overwrites",
-        edits=(("node.grad + g)", "g)"),),
+        edits=(("n.grad + g)", "g)"),),
         owner=mg.tape,
         function="backward",
         shipped="gradients that differ between two calls (tensorflow#26331)",

@@ -99,6 +99,14 @@ def test_repr(make, text):
     assert repr(make()) == text
 
 
+def test_what_has_no_dims_is_formatted_as_its_number():
+    loss = mg.tensor(1.25, requires_grad=True)
+    assert f"{loss:.1f} {loss} {mg.tensor(7):04d}" == "1.2 1.25 0007"
+    assert f"{mg.ones(1)}" == "tensor([1.])"
+    with pytest.raises(TypeError, match="format"):
+        f"{mg.ones(2):.2f}"
+
+
 def test_a_tensor_is_a_key_and_is_compared_by_element():
     x, y = mg.ones(2), mg.ones(2)
     assert {x: 1}[x] == 1 and y not in {x: 1}
