@@ -1,5 +1,6 @@
 """The compiled machine and its plain twin run any code alike, and refuse bad code."""
 
+import itertools
 import os
 import signal
 import threading
@@ -10,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from conformance.policy import EXACT, exact_error
 from minigrad import _loop, _loop_py
 from minigrad._loop_py import (
     LOCAL,
@@ -216,6 +218,34 @@ def test_any_program_runs_as_in_the_twin(program, dtype, reverse):
             # Of what the numbers came from, too: a sum may cancel.
             scale = max(1, abs(y).max()) * 600
             assert abs(x - y).max() <= TOLERANCE[dtype] * scale
+
+
+@pytest.mark.parametrize("dtype", TOLERANCE)
+@pytest.mark.parametrize("module", [_loop, _loop_py], ids=["compiled", "plain"])
+@pytest.mark.parametrize(
+    "added", [*itertools.product([True, False], repeat=3)], ids=str
+)
+@pytest.mark.parametrize("n", [1, 2, 3, 4, 400])
+def test_what_is_added_to_a_product_is_added_in_one_order(n, added, module, dtype):
+    """(rows + vector) + product + vector, to the last bit, by each kind of tile."""
+    rng = np.random.default_rng(0)
+
+    def run(code):
+        out = np.empty((n, width), dtype)
+        machine = module.Machine(np.dtype(dtype), kinds, widths, [False] * 5, code, 0)
+        machine.run([out, x, *more], [module.pack(w)], np.array([n]), False)
+        return out
+
+    kinds = [ROWS, STREAM, STREAM, VECTOR, VECTOR]
+    for inner, width in ((5, 8), (300, 45), (70, 130)):
+        widths = [width, inner, width + 1, width + 2, width + 3]
+        shapes = [(n, inner), *zip((n, 1, 1), widths[2:], strict=True), (inner, width)]
+        x, *more, w = (rng.standard_normal(s).astype(dtype) for s in shapes)
+        code = [0, 0, width, 1, 1, 0, inner, 0]
+        places = [(b, b - 1) if there else NOTHING for b, there in enumerate(added, 2)]
+        found = run([PRODUCT_SUM, *itertools.chain(*places), *code])
+        a, b, c = (v[:, -width:] * there for v, there in zip(more, added, strict=True))
+        assert exact_error(found, (a + b) + run([PRODUCT, *code]) + c) == EXACT
 
 
 @pytest.fixture(autouse=True)
