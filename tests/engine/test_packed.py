@@ -23,14 +23,29 @@ def test_a_weight_that_cannot_change_is_packed_once():
     packed, turned = pack(w), pack(w.T)
     assert pack(w) is packed and pack(w[:]) is packed and pack(w.T) is turned
     assert (packed.inner, packed.width) == (turned.width, turned.inner) == (40, 30)
-    for part in (w[:20], w[:, :20], w[::2], w.view(np.int32).view(np.float32)[:, ::2]):
-        x = fixed(5, len(part), seed=1)
+
+
+def test_what_lies_otherwise_at_the_same_place_is_another():
+    w, wide = fixed(40, 30), fixed(40, 30, dtype=np.float64)
+    seen = w.view(np.int32).view(np.float32)
+    for kept, part in (
+        (w, w[:20]),
+        (w, w[:, :20]),
+        (w[:20], w[::2]),
+        (w[:, :15], w[:, ::2]),
+        (seen[:, :15], seen[:, ::2]),
+        (wide, wide.view(np.float32)[:, ::2]),
+    ):
+        pack(kept)
+        x = fixed(5, len(part), seed=1, dtype=part.dtype)
         expected = product(x, pack(part.copy()), part.shape[1])
         assert exact_error(product(x, pack(part), part.shape[1]), expected) == EXACT
 
 
-def foreign():
-    array = np.frombuffer(bytearray(fixed(4, 4).tobytes()), np.float32).reshape(4, 4)
+def foreign(flat_is_writeable=True):
+    flat = np.frombuffer(bytearray(fixed(4, 4).tobytes()), np.float32)
+    flat.flags.writeable = flat_is_writeable
+    array = flat.reshape(4, 4)
     array.flags.writeable = False
     return array
 
@@ -42,7 +57,10 @@ def seen():
     return view
 
 
-@pytest.mark.parametrize("make", [lambda: np.ones((4, 4), "f4"), foreign, seen])
+@pytest.mark.parametrize(
+    "make",
+    [lambda: np.ones((4, 4), "f4"), foreign, lambda: foreign(False), seen],
+)
 def test_what_somebody_may_write_to_is_packed_anew(make):
     array = make()
     assert pack(array) is not pack(array)
