@@ -1,7 +1,9 @@
 """Memory that is used again: never while somebody looks at it, never too much of it."""
 
 import gc
+import mmap
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -195,6 +197,21 @@ def test_more_blocks_than_there_are_places_for_are_freed():
     assert [int(a.sum()) for a in found] == [
         i % 2 * a.size for i, a in enumerate(found)
     ]
+
+
+STATM = Path("/proc/self/statm")
+
+
+@pytest.mark.skipif(not STATM.exists(), reason="no /proc here")
+def test_what_does_not_wait_is_given_back_to_the_system():
+    n = max(held()[2] // (24 * LEAST), 150)
+    mapped = []
+    for i in range(12):  # as much each time, so that none of the others may wait
+        count, size = (3 * n, 8) if i % 2 else (2 * n, 12)
+        arrays = [empty((size * LEAST,), np.bool_) for _ in range(count)]
+        del arrays
+        mapped.append(int(STATM.read_text().split()[0]) * mmap.PAGESIZE)
+    assert mapped[-1] - mapped[1] < 24 * n * LEAST
 
 
 def test_arrays_in_a_cycle_are_given_back():
