@@ -217,3 +217,48 @@ def test_what_is_added_where_a_product_is_made_has_the_same_bits(
         with without("sums in products"):
             expected = layer(x)[0]
     assert same([found], [expected])
+
+
+SUMS = {
+    "p + a": lambda p, q, a, b: p + a,
+    "a + p": lambda p, q, a, b: a + p,
+    "q + p": lambda p, q, a, b: q + p,
+    "p + p": lambda p, q, a, b: p + p,
+    "p + p + a": lambda p, q, a, b: p + p + a,
+    "q + p + q": lambda p, q, a, b: q + p + q,
+    "q + a + p": lambda p, q, a, b: q + a + p,
+    "a + q + p": lambda p, q, a, b: a + q + p,
+    "q + p + a": lambda p, q, a, b: q + p + a,
+    "p + a + q": lambda p, q, a, b: p + a + q,
+    "q + a + p + b": lambda p, q, a, b: q + a + p + b,
+    "p + a + b + 2 a": lambda p, q, a, b: p + a + b + 2 * a,
+    "p + a + q + b": lambda p, q, a, b: p + a + q + b,
+    "q + a + (p + b)": lambda p, q, a, b: q + a + (p + b),
+    "(p + a) (p + b)": lambda p, q, a, b: (p + a) * (p + b),
+    "a - p": lambda p, q, a, b: a - p,
+    "q b + p": lambda p, q, a, b: q * b + p,
+    "tanh(q) + p": lambda p, q, a, b: mg.tanh(q) + p,
+    "a part": lambda p, q, a, b: mg.cat([p[:, 4:] + a[4:], q[:, 8:]], -1),
+}
+
+
+@pytest.mark.parametrize("combined", [True, False], ids=["combined", "one by one"])
+@pytest.mark.parametrize("returned", [True, False], ids=["returned", "alone"])
+@pytest.mark.parametrize("total", SUMS.values(), ids=SUMS)
+def test_any_sum_with_a_product_has_the_same_bits(total, returned, combined):
+    def step(carry, x):
+        h, k = carry
+        p, q = h @ w, k @ u
+        h = mg.tanh(total(p, q, a, b)) + x
+        return (h, mg.tanh(q)), p if returned else h
+
+    def run():
+        return mg.scan(step, tuple(hs), xs)[1]
+
+    n = 12
+    hs, xs = mg.randn(2, 9, n, generator=0), mg.randn(4, 9, n, generator=1)
+    (w, u), (a, b) = mg.randn(2, n, n, generator=2), mg.randn(2, n, generator=3)
+    with without(*(() if combined else ["combined opcodes"])):
+        found = run()
+        with without("sums in products"):
+            assert same([found], [run()])
