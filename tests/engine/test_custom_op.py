@@ -146,6 +146,17 @@ def test_a_forward_that_makes_other_floats_is_refused():
             return x * np.float64(2.0)
 
 
+def test_a_forward_may_make_what_is_no_float_and_float64_of_float64():
+    def parted(x: Array) -> tuple[Array, Array]:
+        return x * np.float32(2.0), x > 0
+
+    def wide(x: Array) -> Array:
+        return x * np.float64(2.0)
+
+    define(parted, [sample(floats(2, 3))], x=lambda gs, ys, x: 2.0 * gs[0])
+    define(wide, [sample(np.ones(3))], x=lambda g, y, x: 2.0 * g)
+
+
 @pytest.mark.parametrize("watched", [False, True])
 def test_a_vjp_that_gives_other_floats_is_refused(watched):
     @mg.custom_op([sample(floats(2, 3))], {"x": lambda g, y, x: (g * 2.0).to(g.dtype)})

@@ -344,6 +344,7 @@ def test_std_of_numbers_whose_squares_float32_has_not(scale, dim):
         (lambda x: mg.softmax(x[0, 0, 0], 4), "out of range"),
         (lambda x: x[0, 0, 0].amax(2), "out of range"),
         (lambda x: mg.cumsum(x, (0, 1)), "must be an int"),
+        (lambda x: mg.softmax(x, (0, 1)), "must be an int"),
         (lambda x: mg.log_softmax(x, (0, 1)), "must be an int"),
     ],
 )
