@@ -264,6 +264,10 @@ def test_ctrl_c_and_resume_are_the_run_without_them(
         (["--text"], "--text was False, and is True now"),
         (["--dropout", 0.5], "--dropout was 0.0, and is 0.5 now"),
         (["--embedding", 3], "--embedding was 0, and is 3 now"),
+        (["--level", "word", "--min-count", 2], "--level was 'char', .*; --min-count"),
+        (["--max-size", 50], "--max-size was None, and is 50 now"),
+        (["--cell", "gru", "--hidden", 9], "--cell was 'lstm', .*; --hidden was 8, "),
+        (["--layers", 2, "--window", 9], "--layers was 1, .* 2 now; --window was "),
     ],
 )
 def test_resume_refuses_other_options(
@@ -278,18 +282,22 @@ def test_resume_refuses_other_options(
 
 
 @pytest.mark.parametrize(
-    ("more", "message"),
+    ("text", "message"),
     [
-        ("zoe zzzzzz", r"vocabulary\[\d+\] was '.', and is 'z' now"),
-        ("anna", r"tokens to learn from was \d+, and is \d+ now"),
+        ([*NAMES, "zoe zzzzzz"], r"vocabulary\[\d+\] was '.', and is 'z' now"),
+        ([*NAMES, "anna"], r"tokens to learn from was \d+, and is \d+ now"),
+        (
+            [name[::-1] for name in NAMES],
+            r"settings: checksum of the tokens was \d+, and is \d+ now",
+        ),
     ],
 )
-def test_resume_refuses_a_text_that_has_grown(
-    run: Callable[..., Run], names: Path, more: str, message: str
+def test_resume_refuses_another_text(
+    run: Callable[..., Run], names: Path, text: list[str], message: str
 ) -> None:
     """Its tokens would have other numbers, and its lines other places."""
     assert run("train", "names.txt", *TINY).status == 0
-    names.write_text("\n".join([*NAMES, more]), "utf-8")
+    names.write_text("\n".join(text), "utf-8")
     done = run("train", "names.txt", *TINY, "--resume")
     assert done.status == 1 and re.search(message, done.err), done.err
 
