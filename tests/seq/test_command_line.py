@@ -30,6 +30,14 @@ class Run(SimpleNamespace):
     err: str
 
 
+class Pipe(io.BytesIO):
+    def seekable(self) -> bool:
+        return False
+
+    def seek(self, *_: int) -> int:
+        raise io.UnsupportedOperation("seek")
+
+
 @pytest.fixture
 def run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
@@ -39,7 +47,7 @@ def run(
 
     def command(*argv: object, data: bytes | None = None) -> Run:
         if data is not None:
-            stdin = SimpleNamespace(buffer=io.BytesIO(data))
+            stdin = SimpleNamespace(buffer=Pipe(data))
             monkeypatch.setattr(sys, "stdin", stdin)
         capfd.readouterr()
         try:
