@@ -72,7 +72,7 @@ def _sum_of(items: Items, item: Item) -> Item | None:
     """The sum that alone reads a product, if there is one."""
     value = item.out.value
     readers = items.readers(value)
-    if value.home is not None or value.buffer is not None or len(readers) != 1:
+    if value.home is not None or len(readers) != 1:
         return None
     (reader,) = readers
     whole = [a for a in reader.reads if a.value is value]
