@@ -12,6 +12,7 @@ import itertools
 import math
 import operator
 from collections.abc import Callable, Sequence
+from types import EllipsisType, NoneType
 from typing import Any
 
 import numpy as np
@@ -1605,7 +1606,9 @@ def put(x: Array, index: Any, shape: Sequence[int]) -> Array:
     """Zeros of `shape` with x added at the index: the adjoint of getitem."""
     out = np.zeros(shape, x.dtype)
     parts = index if isinstance(index, tuple) else (index,)
-    arrays = [np.asarray(p) for p in parts if isinstance(p, np.ndarray | list)]
+    # Anything else is one to numpy: a tuple or a range may name an element twice, too.
+    plain = (int, np.integer, np.bool_, slice, EllipsisType, NoneType)
+    arrays = [np.asarray(part) for part in parts if not isinstance(part, plain)]
     if all(array.dtype == np.bool_ for array in arrays):
         out[index] = x
     elif len(parts) == 1 and out.ndim and arrays[0].dtype.kind == "i":
