@@ -667,13 +667,13 @@ ties = sample(floats(4, at=(1.0, -1.0)), floats(4, at=(1.0, -1.0)), kink=True)
     quick=_backend.quick("maximum"),
 )
 def maximum(x: Array, y: Array) -> Array:
-    """The larger of the two; equal ones share the gradient."""
+    """The larger of the two; equal ones share the gradient, beside a NaN it passes."""
     return np.maximum(x, y)
 
 
 maximum.vjp(
-    x=lambda g, z, x, y: where(eq(x, y), g / 2, where(gt(x, y), g, 0.0)),
-    y=lambda g, z, x, y: where(eq(x, y), g / 2, where(gt(y, x), g, 0.0)),
+    x=lambda g, z, x, y: where(eq(x, y), g / 2, where(lt(x, y), 0.0, g)),
+    y=lambda g, z, x, y: where(eq(x, y), g / 2, where(lt(y, x), 0.0, g)),
 )
 
 
@@ -685,13 +685,13 @@ maximum.vjp(
     quick=_backend.quick("minimum"),
 )
 def minimum(x: Array, y: Array) -> Array:
-    """The smaller of the two; equal ones share the gradient."""
+    """The smaller of the two; equal ones share the gradient, beside a NaN it passes."""
     return np.minimum(x, y)
 
 
 minimum.vjp(
-    x=lambda g, z, x, y: where(eq(x, y), g / 2, where(lt(x, y), g, 0.0)),
-    y=lambda g, z, x, y: where(eq(x, y), g / 2, where(lt(y, x), g, 0.0)),
+    x=lambda g, z, x, y: where(eq(x, y), g / 2, where(gt(x, y), 0.0, g)),
+    y=lambda g, z, x, y: where(eq(x, y), g / 2, where(gt(y, x), 0.0, g)),
 )
 
 
@@ -1040,8 +1040,9 @@ def amin(
 
 def _extreme_vjp(g: Any, y: Any, x: Any, dim: Any, keepdim: bool) -> Any:
     chosen = eq(x, restore(y, x, dim, keepdim))
-    count = sum(chosen, axes_of(dim, x.ndim), True)
-    return where(chosen, restore(g, x, dim, keepdim) / count, 0.0)
+    share = restore(g, x, dim, keepdim) / sum(chosen, axes_of(dim, x.ndim), True)
+    # Of a NaN nothing is chosen: the share is infinite, and 0 times that a NaN.
+    return where(chosen, share, share * 0.0)
 
 
 amax.vjp(x=_extreme_vjp)

@@ -353,6 +353,32 @@ def test_dims_that_are_none_are_refused(call, message):
         call(mg.ones(2, 3, 4))
 
 
+@pytest.mark.parametrize("name", ["maximum", "minimum"])
+def test_a_nan_lets_the_gradient_of_an_extreme_of_two_pass_as_in_torch(name):
+    pair = [np.array(v) for v in ([np.nan, 1.0, np.nan, 1.0], [1.0, np.nan, np.nan, 2])]
+
+    def run(library, leaves):
+        getattr(library, name)(*leaves).sum().backward()
+        return np.array([np.asarray(leaf.grad) for leaf in leaves])
+
+    ours = run(mg, [mg.tensor(v, requires_grad=True) for v in pair])
+    theirs = run(torch, [torch.tensor(v, requires_grad=True) for v in pair])
+    np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.mark.parametrize("name", ["amax", "amin"])
+@pytest.mark.parametrize("keepdim", [False, True])
+def test_the_gradient_of_an_extreme_that_is_nan_is_nan_as_in_torch(name, keepdim):
+    x = np.array([[1.0, np.nan, 3.0], [3.0, 1.0, 3.0]])
+
+    def run(library):
+        leaf = library.tensor(x, requires_grad=True)
+        getattr(library, name)(leaf, 1, keepdim).sum().backward()
+        return np.asarray(leaf.grad)
+
+    np.testing.assert_array_equal(run(mg), run(torch))
+
+
 def test_rand_never_gives_1():
     class Almost(np.random.Generator):
         def random(self, shape):
