@@ -1389,8 +1389,8 @@ sum_to.vjp(x=lambda g, y, x, size: expand(g, x.shape))
     ],
 )
 def flip(x: Array, dims: Sequence[int]) -> Array:
-    """The order reversed along each of `dims`."""
-    axes = numpy_axes(x, dims)
+    """The order reversed along each of `dims`; of none, if there are none."""
+    axes = numpy_axes(x, dims) if dims not in ((), []) else ()
     backwards, whole = slice(None, None, -1), slice(None)
     return x[tuple(backwards if i in axes else whole for i in range(x.ndim))]
 

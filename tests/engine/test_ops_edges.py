@@ -379,6 +379,14 @@ def test_the_gradient_of_an_extreme_that_is_nan_is_nan_as_in_torch(name, keepdim
     np.testing.assert_array_equal(run(mg), run(torch))
 
 
+def test_a_flip_along_no_dim_is_none():
+    x = mg.tensor([[1.0, 2.0], [3.0, 4.0]], requires_grad=True)
+    assert mg.flip(x, []).tolist() == x.tolist()
+    y = mg.flip(x, ())
+    (y * mg.tensor([[1.0, 2.0], [3.0, 4.0]])).sum().backward()
+    assert y.tolist() == x.tolist() == x.grad.tolist()
+
+
 def test_rand_never_gives_1():
     class Almost(np.random.Generator):
         def random(self, shape):
