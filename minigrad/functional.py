@@ -160,11 +160,14 @@ def unsqueeze(x: Array, dim: int) -> Any:
     ],
 )
 def chunk(input: Array, chunks: int, dim: int = 0) -> Any:
-    """At most `chunks` pieces of one size; the last may be smaller."""
+    """At most `chunks` pieces of one size; the last may be smaller.
+
+    Of a dim of size 0 there are `chunks`, of size 0.
+    """
     if chunks < 1:
         raise ArgumentError(f"chunk: expected at least one chunk, not {chunks}")
     n = ops.size_of(input, dim)
-    return ops.split(input, -(-n // chunks) or 1, dim)
+    return ops.split(input, -(-n // chunks) if n else (0,) * chunks, dim)
 
 
 # -- regularisation ------------------------------------------------------------------

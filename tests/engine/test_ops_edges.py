@@ -387,6 +387,13 @@ def test_a_flip_along_no_dim_is_none():
     assert y.tolist() == x.tolist() == x.grad.tolist()
 
 
+def test_chunks_of_nothing_are_as_many_as_asked_for():
+    x = mg.ones(2, 0)
+    ours = [piece.shape for piece in mg.chunk(x, 4, 1)]
+    assert ours == [tuple(p.shape) for p in torch.chunk(torch.ones(2, 0), 4, 1)]
+    assert len(mg.chunk(x.to("int64"), 3, -1)) == 3
+
+
 def test_rand_never_gives_1():
     class Almost(np.random.Generator):
         def random(self, shape):
