@@ -86,7 +86,8 @@ def check_layer(layer: Any, like: str, case: str | None = None) -> Summary:
     configuration and sizes, in evaluation. case: one of `case_ids(layer, like)`.
 
     Proved: what `check` lists, as far as it can be asked for; of a layer on PyTorch's
-    tensors not what joins minigrad's. Without PyTorch, against the golden vectors.
+    tensors not what joins minigrad's; and that it is the same under `no_grad`. Without
+    PyTorch, against the golden vectors.
 
     Raises an AssertionError that says what differed, where and by how much, and
     ArgumentError for what is no layer. A layer that raises NotImplementedError can't do

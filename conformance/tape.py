@@ -7,6 +7,7 @@ same few lines. Another subject needs no more than the methods of `Run`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,11 +22,12 @@ Tensors = dict[str, Any]
 
 @dataclass(frozen=True)
 class Tape:
-    """How an implementation makes and reads tensors, and how it differentiates."""
+    """How an implementation makes and reads tensors, and whether it differentiates."""
 
     tensor: Callable[[Array, bool], Any]
     read: Callable[[Any], Array]
     grad: Callable[..., tuple[Any, ...]]
+    no_grad: Callable[[], AbstractContextManager[Any]]
 
     def leaves(self, arrays: Mapping[str, Array]) -> Tensors:
         """A tensor that is differentiated, for each array."""
@@ -60,13 +62,22 @@ def _torch_grad(*args: Any, **options: Any) -> tuple[Any, ...]:
     return torch.autograd.grad(*args, **options)
 
 
-MINIGRAD = Tape(lambda a, grad: mg.Tensor(a, requires_grad=grad), _read, mg.grad)
-STRIDED = Tape(_strided, _read, mg.grad)
+def _torch_no_grad() -> Any:
+    import torch
+
+    return torch.no_grad()
+
+
+MINIGRAD = Tape(
+    lambda a, grad: mg.Tensor(a, requires_grad=grad), _read, mg.grad, mg.no_grad
+)
+STRIDED = Tape(_strided, _read, mg.grad, mg.no_grad)
 TORCH = Tape(
     _torch_tensor,
     # Some of PyTorch's zeros have no storage, and are numpy's only by force.
     lambda tensor: tensor.numpy(force=True),
     _torch_grad,
+    _torch_no_grad,
 )
 
 

@@ -96,6 +96,22 @@ def evaluation_drops_nothing(
             yield judge.close(f"{what} in eval mode", name, array, expected[what][name])
 
 
+def recording_changes_nothing(
+    judge: Judge, case: LayerCase, kind: Kind, data: Data, subject: Any
+) -> Iterator[Result]:
+    """Where nothing is recorded, as when it is used, the layer computes the same."""
+    if case.dtype != "float64":
+        return
+    recorded = run(case, kind, data, subject)
+    layer = build(case, kind, data, subject)
+    tape = recorded.tape
+    inputs = {name: tape.tensor(array, False) for name, array in data.inputs.items()}
+    with tape.no_grad():
+        done = Run(tape, inputs, call(layer, inputs, case, kind, data))
+    for name, array in done.values.items():
+        yield judge.related(f"no_grad: {name}", array, recorded.values[name])
+
+
 def backward_accumulates(
     judge: Judge, case: LayerCase, kind: Kind, data: Data, subject: Any
 ) -> Iterator[Result]:
