@@ -16,6 +16,13 @@ from . import NEEDED, installed, require
 
 WIDTH = 136  # what the tables need
 SHOWN = 5  # failures that are printed in full
+CHOICES = ("golden", "mutants", "subject", "full", "filter", "list", "json", "report")
+READ = {  # what each of the other ways to run reads; a run of the checks reads all
+    "record": (),
+    "record --mutants": ("mutants", "filter", "list"),
+    "--mutants": ("mutants", "filter", "list", "json"),
+    "--subject": ("subject", "filter", "list", "json", "report"),
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -27,6 +34,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         from .golden.command import main as run_golden
 
         return run_golden(parser, options)
+    _check_read(parser, options)
     try:
         require((*NEEDED, "safetensors") if recording else NEEDED)
     except MissingExtraError as error:
@@ -95,6 +103,18 @@ def make_parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _check_read(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
+    """Leave with a message if an option would say nothing: record writes all anew."""
+    words = ["record"] if options.command == "record" else []
+    words += ["--mutants"] if options.mutants else []
+    way = " ".join(words) or ("--subject" if options.subject else "")
+    if not way:
+        return
+    for name in CHOICES:
+        if getattr(options, name) and name not in READ[way]:
+            parser.error(f"{way} doesn't read --{name}")
+
+
 def _selected(
     parser: argparse.ArgumentParser, options: argparse.Namespace
 ) -> list[str]:
@@ -132,8 +152,6 @@ def _mutants(parser: argparse.ArgumentParser, options: argparse.Namespace) -> in
 
     from .mutants import adequacy
 
-    if options.report:
-        parser.error("--report is of a run of the checks, not of --mutants")
     names = adequacy.selected(_pattern(parser, options))
     if not names:
         parser.error(f"--filter {options.filter!r} matches nothing; see --list")

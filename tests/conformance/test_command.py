@@ -27,9 +27,19 @@ def test_list_and_filter(capsys):
         (["--json", "/no/such/place/out.json"], "there is no directory"),
         (["--jobs", "0"], "must be at least 1"),
         (["measure"], "invalid choice"),
+        (["record", "--list"], "record doesn't read --list"),
+        (["record", "--filter", "^mgu"], "record doesn't read --filter"),
+        (["record", "--golden"], "record doesn't read --golden"),
+        (["record", "--mutants", "--json", "o.json"], "--mutants doesn't read --json"),
+        (["--mutants", "--subject", "torch"], "--mutants doesn't read --subject"),
+        (["--subject", "torch", "--full"], "--subject doesn't read --full"),
     ],
 )
-def test_bad_usage_exits_with_2_and_says_why(arguments, message, capsys):
+def test_bad_usage_exits_with_2_and_says_why(arguments, message, capsys, monkeypatch):
+    for name in ("_mutants", "_run"):  # what must not be reached
+        monkeypatch.setattr(f"conformance.__main__.{name}", None)
+    monkeypatch.setattr("conformance.golden.record.record", None)
+    monkeypatch.setattr("conformance.subjects.command.main", None)
     with pytest.raises(SystemExit) as raised:
         main(arguments)
     assert raised.value.code == 2

@@ -146,7 +146,7 @@ def test_the_bugs_are_listed(capsys) -> None:
     ("options", "message"),
     [
         (["--filter", "no such bug"], "matches nothing; see --list"),
-        (["--report", "out.html"], "not of --mutants"),
+        (["--report", "out.html"], "--mutants doesn't read --report"),
     ],
 )
 def test_bad_usage(options, message, capsys) -> None:
