@@ -33,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
     except BrokenPipeError:  # whoever read our output has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except (MinigradError, OSError) as error:
+    except (MinigradError, OSError, MemoryError) as error:
         print(f"python -m seq: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt as error:

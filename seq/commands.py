@@ -216,7 +216,7 @@ def _score_lines(model: LanguageModel, corpus: Corpus) -> float:
 
 
 def _stem(name: str) -> str:
-    return "text" if name == "-" else Path(name).stem
+    return "text" if name == "-" else Path(name).absolute().stem
 
 
 def _check_out(out: Path, file: str) -> None:

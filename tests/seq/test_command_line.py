@@ -216,6 +216,17 @@ def test_bad_usage(run: Callable[..., Run], argv: list[str], message: str) -> No
     assert done.status == 2 and message in done.err
 
 
+def test_a_directory_is_no_text(run: Callable[..., Run]) -> None:
+    done = run("train", ".")
+    assert done.status == 1 and "Is a directory: '.'" in done.err
+
+
+def test_a_model_that_memory_has_no_room_for(run: Callable[..., Run]) -> None:
+    Path("text.txt").write_bytes(b"abc")
+    done = run("train", "text.txt", "--hidden", str(1 << 40))
+    assert done.status == 1 and "python -m seq: Unable to allocate" in done.err
+
+
 def test_bad_models(run: Callable[..., Run], names: Path) -> None:
     for command in ("sample", "score", "plot"):
         done = run(command, "none.safetensors", data=b"")
