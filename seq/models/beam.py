@@ -30,13 +30,17 @@ class Hypothesis(NamedTuple):
 def greedy(
     step: Step, state: Any, batch: int, *, start: int, end: int, limit: int
 ) -> list[Hypothesis]:
-    """At each step the token that is the most probable there, for each of the batch."""
+    """At each step the token that is the most probable there, for each of the batch.
+
+    Raises ArgumentError for a limit below 1, and for an end that is none of the tokens.
+    """
     check_int("limit", limit, 1)
     tokens = np.full(batch, start)
     written: list[list[int]] = [[] for _ in range(batch)]
     scores, ended = np.zeros(batch), np.zeros(batch, np.bool_)
     for _ in range(limit):
         log_probs, state = step(tokens, state)
+        _check_end(end, log_probs.shape[1])
         tokens = log_probs.argmax(1)
         for i in np.flatnonzero(~ended):
             scores[i] += float(log_probs[i, tokens[i]])
@@ -68,7 +72,8 @@ def beam_search(
     before; an output that has ended stays as it is. A beam of 1 is `greedy`; one as
     wide as there are outputs finds the best of all. The order is by
     log p / length ** length_power, the end counted as one: 0 prefers short outputs.
-    Raises ArgumentError for a beam or a limit below 1.
+    Raises ArgumentError for a beam or a limit below 1, and for an end that is none of
+    the tokens.
     """
     check_int("beam", beam, 1)
     check_int("limit", limit, 1)
@@ -84,8 +89,7 @@ def beam_search(
         log_probs, state = step(tokens.reshape(-1), state)
         ways = np.array(log_probs, np.float64).reshape(batch, beam, -1)
         n_tokens = ways.shape[-1]
-        if not 0 <= end < n_tokens:
-            raise ArgumentError(f"end must be one of {n_tokens} tokens, got {end}")
+        _check_end(end, n_tokens)
         ways[ended] = -np.inf
         ways[ended, end] = 0.0
         totals = (scores[..., None] + ways).reshape(batch, -1)
@@ -107,6 +111,11 @@ def beam_search(
         ]
         for i in range(batch)
     ]
+
+
+def _check_end(end: int, n_tokens: int) -> None:
+    if not 0 <= end < n_tokens:
+        raise ArgumentError(f"end must be one of {n_tokens} tokens, got {end}")
 
 
 def _hypothesis(written: Array, score: Any, length: Any, ended: Any) -> Hypothesis:

@@ -123,6 +123,8 @@ def test_a_bad_beam_or_end_is_named() -> None:
         search(beam=1, limit=0)
     with pytest.raises(ArgumentError, match="end must be one of 3 tokens, got 7"):
         search(beam=1, end=7)
+    with pytest.raises(ArgumentError, match="end must be one of 3 tokens, got 7"):
+        greedy(step, begin(), BATCH, start=START, end=7, limit=LIMIT)
 
 
 @pytest.mark.parametrize("kind", ["RNN", "GRU", "LSTM"])
