@@ -150,6 +150,8 @@ def chorales(path: str | Path) -> dict[str, list[Array]]:
         found = json.loads(read_text(path))
     except json.JSONDecodeError as error:
         raise malformed(path, error.lineno, f"is no JSON: {error.msg}") from None
+    except (RecursionError, ValueError) as error:  # too deep, or too long a number
+        raise DataError(f"{path} is no JSON that can be read: {error}") from None
     names = ("train", "valid", "test")
     parts: list[Any] = [None]
     if isinstance(found, dict):

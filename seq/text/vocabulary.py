@@ -152,7 +152,7 @@ class Vocabulary:
             data = file.read()
         try:
             return cls.from_json(json.loads(data.decode("utf-8")))
-        except ValueError as error:
+        except (RecursionError, ValueError) as error:
             raise FileFormatError(f"{path} holds no vocabulary: {error}") from error
 
     def to_json(self) -> dict[str, Any]:

@@ -49,7 +49,13 @@ def understood(path: FilePath) -> Iterator[None]:
         yield
     except MinigradError:
         raise
-    except (AttributeError, LookupError, TypeError, ValueError) as error:
+    except (
+        AttributeError,
+        LookupError,
+        RecursionError,
+        TypeError,
+        ValueError,
+    ) as error:
         raise FileFormatError(f"{path} is no whole checkpoint: {error!r}") from error
 
 

@@ -160,6 +160,8 @@ GOOD_FRAME = " ".join(["0.5"] * 12)
             "line 1 must be 12 finite",
         ),
         (data.chorales, '{"train": [\n', "line 2 is no JSON"),
+        (data.chorales, "[" * 100_000, "is no JSON that can"),
+        (data.chorales, "9" * 5_000, "is no JSON that can"),
         (data.chorales, '{"train": []}', "must hold train, valid and test"),
         (data.chorales, "[1]", "must hold train, valid and test"),
         (

@@ -150,6 +150,13 @@ def test_a_checkpoint_with_wrong_contents(tmp_path: Path, changed: Any) -> None:
         train(Data(), checkpoint=path, resume=True)
 
 
+def test_a_checkpoint_that_is_too_deep(tmp_path: Path) -> None:
+    path = tmp_path / "run.safetensors"
+    write_arrays(path, {}, {checkpoint.KEY: "[" * 100_000})
+    with pytest.raises(FileFormatError, match=r"run\.safetensors is no whole check"):
+        checkpoint.load(path)
+
+
 def test_a_run_with_other_settings_is_not_gone_on_with(tmp_path: Path) -> None:
     path = tmp_path / "run.safetensors"
     saved = {"seed": 0, "tokens": ("a", "b")}

@@ -106,6 +106,7 @@ def test_a_save_that_fails_leaves_the_old_file(tmp_path: Path) -> None:
         "",
         "[]",
         "{",
+        "[" * 100_000,
         json.dumps({"level": "char"}),
         json.dumps({"level": "char", "tokens": [1]}),
         json.dumps({"level": "byte", "tokens": []}),
