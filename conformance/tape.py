@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -45,6 +45,15 @@ def _strided(array: Array, requires_grad: bool) -> Any:
     return MINIGRAD.tensor(array.swapaxes(0, 1), requires_grad).transpose(0, 1)
 
 
+def _strided_torch(array: Array, requires_grad: bool) -> Any:
+    """The same, as a leaf."""
+    if array.ndim < 2:
+        return _torch_tensor(array, requires_grad)
+    turned = np.ascontiguousarray(array.swapaxes(0, 1))  # torch keeps an array's order
+    view = _torch_tensor(turned, False).transpose(0, 1)
+    return view.requires_grad_(requires_grad)
+
+
 def _read(tensor: Any) -> Array:
     array: Array = tensor.detach().numpy()
     return array
@@ -71,7 +80,6 @@ def _torch_no_grad() -> Any:
 MINIGRAD = Tape(
     lambda a, grad: mg.Tensor(a, requires_grad=grad), _read, mg.grad, mg.no_grad
 )
-STRIDED = Tape(_strided, _read, mg.grad, mg.no_grad)
 TORCH = Tape(
     _torch_tensor,
     # Some of PyTorch's zeros have no storage, and are numpy's only by force.
@@ -79,6 +87,11 @@ TORCH = Tape(
     _torch_grad,
     _torch_no_grad,
 )
+STRIDED = {
+    MINIGRAD: replace(MINIGRAD, tensor=_strided),
+    TORCH: replace(TORCH, tensor=_strided_torch),
+}
+"""The same, of tensors that aren't contiguous."""
 
 
 @dataclass(frozen=True)

@@ -151,7 +151,7 @@ def run_subject(case: CellCase, arrays: Arrays, subject: Any) -> Run:
     layer = make(SIZES["I"], SIZES["H"], **options, dtype=case.dtype)
     parameters = {n: a for n, a in arrays.items() if n in case.kind.parameters}
     layer.load_state_dict(parameters)
-    tape = STRIDED if case.strided else MINIGRAD
+    tape = STRIDED[MINIGRAD] if case.strided else MINIGRAD
     inputs = tape.leaves({n: a for n, a in arrays.items() if n not in parameters})
     leaves = {**inputs, **dict(layer.named_parameters())}
     return _run(case, tape, leaves, layer(leaves["x"], _state(case, leaves)))

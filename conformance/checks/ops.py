@@ -162,7 +162,7 @@ def _run(op: Op, call: Any, tape: Tape, arguments: Any, other: Any) -> Run:
 
 def run_subject(case: OpCase, arguments: Any) -> Run:
     """The sample on the op under test."""
-    tape = STRIDED if case.strided else MINIGRAD
+    tape = STRIDED[MINIGRAD] if case.strided else MINIGRAD
 
     def other(value: Any) -> Any:
         return tape.tensor(value, False) if isinstance(value, np.ndarray) else value

@@ -36,7 +36,8 @@ def run(
     """The case on the subject; `forward` is another way to the same outputs."""
     layer = build(case, kind, data, subject, generator)
     # A subject on other tensors than minigrad's says so.
-    tape = getattr(subject, "tape", STRIDED if case.strided else MINIGRAD)
+    tape = getattr(subject, "tape", MINIGRAD)
+    tape = STRIDED[tape] if case.strided else tape
     inputs = tape.leaves(data.inputs)
     parameters = dict(layer.named_parameters())
     leaves = {**inputs, **{name: parameters[name] for name in data.parameters}}

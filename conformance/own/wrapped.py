@@ -44,7 +44,7 @@ class OwnLayer:
 
     def can(self, case: LayerCase) -> bool:
         """Whether the layer takes what the case needs."""
-        if case.kind not in self.kinds or (case.strided and self.tape is TORCH):
+        if case.kind not in self.kinds:
             return False
         drawn = 0 < case.dropout < 1
         needed = _changed({**case.options, **self.kinds[case.kind].options})
