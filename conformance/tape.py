@@ -33,8 +33,12 @@ class Tape:
         """A tensor that is differentiated, for each array."""
         return {name: self.tensor(array, True) for name, array in arrays.items()}
 
+    def constants(self, arrays: Mapping[str, Array]) -> Tensors:
+        """A tensor that isn't, for each array."""
+        return {name: self.tensor(array, False) for name, array in arrays.items()}
+
     def constant(self, array: Any, like: Any) -> Any:
-        """A tensor that isn't, in the dtype of another one."""
+        """One tensor that isn't, in the dtype of another one."""
         return self.tensor(np.asarray(array, self.read(like).dtype), False)
 
 

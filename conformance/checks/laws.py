@@ -105,11 +105,25 @@ def recording_changes_nothing(
     recorded = run(case, kind, data, subject)
     layer = build(case, kind, data, subject)
     tape = recorded.tape
-    inputs = {name: tape.tensor(array, False) for name, array in data.inputs.items()}
+    inputs = tape.constants(data.inputs)
     with tape.no_grad():
         done = Run(tape, inputs, call(layer, inputs, case, kind, data))
     for name, array in done.values.items():
         yield judge.related(f"no_grad: {name}", array, recorded.values[name])
+
+
+def results_stay(
+    judge: Judge, case: LayerCase, kind: Kind, data: Data, subject: Any
+) -> Iterator[Result]:
+    """What a call returned is not written over by the next one."""
+    layer = build(case, kind, data, subject)
+    tape = run(case, kind, data, subject).tape
+    leaves = tape.leaves(data.inputs)
+    done = Run(tape, leaves, call(layer, leaves, case, kind, data))
+    before = done.values
+    call(layer, {**leaves, "x": leaves["x"] * 2.0}, case, kind, data)
+    for name, array in done.values.items():
+        yield judge.equal(f"after the next call: {name}", array, before[name])
 
 
 def backward_accumulates(
@@ -118,8 +132,8 @@ def backward_accumulates(
     """backward() is grad(), and backward() twice is the double."""
     done = run(case, kind, data, subject)
     once = done.gradients(data.cotangents)
-    pairs = [(done.outputs[n], mg.Tensor(g)) for n, g in data.cotangents.items()]
-    total = sum((y * g).sum() for y, g in pairs)
+    seeds = done.tape.constants(data.cotangents)
+    total = sum((done.outputs[name] * seed).sum() for name, seed in seeds.items())
     for _ in range(2):
         total.backward(retain_graph=True)
     for name in data.parameters:

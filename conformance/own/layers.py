@@ -171,8 +171,9 @@ def _live_checks(own: OwnLayer, case: LayerCase) -> list[Check]:
     found += [laws.padding_is_inert, _related(own, case, RELATIONS)]
     found += [laws.differences_agree, laws.tangents_are_adjoint]
     found += [laws.recording_changes_nothing, laws.evaluation_drops_nothing]
+    found += [laws.backward_accumulates, laws.results_stay]
     if own.tape is MINIGRAD:
-        found += [laws.backward_accumulates, laws.drawn_masks_are_differentiated]
+        found += [laws.drawn_masks_are_differentiated]
     return found
 
 
@@ -184,7 +185,7 @@ def _recorded_checks(
     found: list[Check] = [checks.recording_agrees(vector)]
     found += [laws.padding_is_inert, _related(own, case, checks.OTHERS)]
     found += [checks.no_state_is_zeros, laws.backward_accumulates]
-    found += [laws.recording_changes_nothing]
+    found += [laws.recording_changes_nothing, laws.results_stay]
     return [*found, checks.evaluation_drops_nothing]
 
 

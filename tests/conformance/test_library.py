@@ -1,6 +1,5 @@
 """conformance.check_layer: a layer of one's own, held to PyTorch's."""
 
-import re
 import subprocess
 import sys
 import textwrap
@@ -154,34 +153,6 @@ class Detached(Plain):
         return super().forward(x, hx if hx is None else hx.detach())
 
 
-class Quick(Plain):
-    """Wrong where nothing is recorded, where a layer may take another way."""
-
-    def forward(self, x, hx=None):
-        output, h_n = super().forward(x, hx)
-        return output * (1 if output.requires_grad else 2), h_n
-
-
-class QuickTorch(Torch):
-    def forward(self, x, hx=None):
-        output, h_n = super().forward(x, hx)
-        return output * (1 if torch.is_grad_enabled() else 2), h_n
-
-
-class Contiguous(Plain):
-    """Wrong of an input that isn't contiguous."""
-
-    def forward(self, x, hx=None):
-        output, h_n = super().forward(x, hx)
-        return output * (1 if x.detach().numpy().flags.c_contiguous else 2), h_n
-
-
-class ContiguousTorch(Torch):
-    def forward(self, x, hx=None):
-        output, h_n = super().forward(x, hx)
-        return output * (1 if x.is_contiguous() else 2), h_n
-
-
 class Wide(Torch):
     def forward(self, x, hx=None):
         output, h_n = super().forward(x, hx)
@@ -261,19 +232,6 @@ def test_a_message_explains_itself(layer, words):
     assert f"check_layer({layer.__name__}, like='torch.nn.GRU', case='{PLAIN}')" in text
     for word in words:
         assert word in text
-
-
-@pytest.mark.parametrize("layer", [Quick, QuickTorch])
-def test_a_layer_that_is_wrong_where_nothing_is_recorded_is_found(layer):
-    text = failure(layer)
-    assert "1 of " in text and "no_grad: output: error 1, limit 1e-12" in text
-
-
-@pytest.mark.parametrize("layer", [Contiguous, ContiguousTorch])
-def test_a_layer_that_takes_its_input_to_be_contiguous_is_found(layer, monkeypatch):
-    monkeypatch.setattr(cells, "STRENGTH", 2)
-    ids = [c for c in case_ids(layer, GRU) if re.search("T[27].*/strided/f64", c)]
-    assert f"{ids[0]}: value output: error 1, limit 1e-12" in failure(layer, ids[0])
 
 
 def test_a_gradient_alone_is_wrong():
