@@ -347,7 +347,7 @@ reciprocal.vjp(x=lambda g, y, x: -(g * y) * y)
 )
 def sign(x: Array) -> Array:
     """-1, 0 or 1; 0 of a NaN, as in PyTorch."""
-    return kernels.sign(x)
+    return x if x.dtype == np.bool_ else kernels.sign(x)
 
 
 sign.vjp(x=lambda g, y, x: zeros_like(g))

@@ -394,6 +394,11 @@ def test_chunks_of_nothing_are_as_many_as_asked_for():
     assert len(mg.chunk(x.to("int64"), 3, -1)) == 3
 
 
+def test_the_sign_of_bools_is_themselves_as_in_torch():
+    x = [True, False]
+    assert mg.sign(mg.tensor(x)).tolist() == torch.sign(torch.tensor(x)).tolist() == x
+
+
 def test_rand_never_gives_1():
     class Almost(np.random.Generator):
         def random(self, shape):
