@@ -163,6 +163,11 @@ def check_lengths(lengths: Any, frame: Frame) -> np.ndarray[Any, Any] | None:
     """Lengths as int64 (B,), one an example, each in 0..T; one int if unbatched."""
     if lengths is None:
         return None
+    if not frame.batched and np.ndim(lengths):
+        raise ShapeError(
+            "lengths must be one int, as the input has no batch; "
+            f"it is {np.shape(lengths)}"
+        )
     given = lengths if frame.batched else [lengths]
     return checked_lengths(given, frame.sizes["T"], frame.sizes["B"])
 

@@ -179,7 +179,7 @@ def test_bad_lengths(lengths: Any, error: type[Exception], match: str) -> None:
 
 def test_lengths_without_a_batch_are_one_int() -> None:
     layer = seq.GRU(3, 4)
-    with pytest.raises(ShapeError, match=r"lengths must be \(1,\)"):
+    with pytest.raises(ShapeError, match=r"must be one int, .* no batch; it is \(1,\)"):
         layer(X[:, 0], lengths=[5])
     with pytest.raises(IndexRangeError, match=r"lengths\[0\] is 6"):
         layer(X[:, 0], lengths=6)
