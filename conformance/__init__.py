@@ -64,8 +64,9 @@ def check(
     Not proved: that the equations are those of the paper you had in mind. For that,
     compare with an implementation that somebody else wrote.
 
-    Raises an AssertionError that names the case and the worst number, and
-    MissingExtraError without PyTorch. Returns a summary, which prints as a sentence.
+    Raises an AssertionError that names the case and the worst number, ArgumentError for
+    what is no cell or none of its data, and MissingExtraError without PyTorch. Returns
+    a summary, which prints as a sentence.
     """
     require()
     from .own import cells

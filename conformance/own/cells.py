@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import seq
-from minigrad.errors import ArgumentError
+from minigrad.errors import ArgumentError, describe
+from seq.cell import Cell
 
 from .. import policy
 from ..cases import LayerCase, covering
@@ -57,6 +58,13 @@ def check(
     case: str | None = None,
 ) -> Summary:
     """See `conformance.check`."""
+    if not isinstance(cell, Cell):
+        raise ArgumentError(
+            f"check() takes what seq.cell makes, not {describe(cell)}; check_layer() "
+            "takes a layer"
+        )
+    for name in set(data or {}).difference(cell.data):
+        raise ArgumentError(f"{cell.name} takes no data called {name!r}")
     kind = kind_of_cell(cell, data or {})
     every = own_cases(cell, kind)
     chosen = [c for c in every if case in (None, c.id)]

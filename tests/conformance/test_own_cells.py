@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 
 import minigrad as mg
+import seq
 from conformance import check
 from conformance.own import cells
 from minigrad import relu, sigmoid, tanh
+from minigrad.errors import ArgumentError
 from seq import cell
 
 
@@ -104,3 +106,16 @@ def test_a_cell_that_counts_its_calls_is_found():
 
     with pytest.raises(AssertionError, match="counting/L1/T7/f64"):
         check(counting)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((seq.GRU,), "takes what seq.cell makes"),
+        ((3,), "takes what seq.cell makes, not 3"),
+        ((seq.CELLS["mgu"], {"mask": None}), "mgu takes no data called 'mask'"),
+    ],
+)
+def test_what_is_no_cell_and_no_data_of_it_is_refused(arguments, message):
+    with pytest.raises(ArgumentError, match=message):
+        check(*arguments)
