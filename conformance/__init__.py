@@ -9,7 +9,7 @@ import importlib
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from minigrad.errors import MissingExtraError
+from minigrad.errors import ArgumentError, MissingExtraError
 
 if TYPE_CHECKING:
     from .data import Data
@@ -122,7 +122,8 @@ def run(
     """Run one case by its id, and print the results of a check, or of all of them.
 
     subject: the name of another implementation to run it, in a process of its own,
-    which is given so many seconds for each run.
+    which is given so many seconds for each run. Raises ArgumentError for a case or a
+    check that there isn't.
     """
     require()
     if subject:
@@ -136,8 +137,15 @@ def run(
 
     table = units(full=True)
     name = case if case in table else case.partition("/")[0]
-    for result in table[name]():
-        if result.case == case and check in (None, result.check):
+    results = table[name]() if name in table else []
+    found = [result for result in results if result.case == case]
+    if not found:
+        raise ArgumentError(f"no case is called {case!r}; --list shows the names")
+    known = dict.fromkeys(result.check for result in found)
+    if check not in (None, *known):
+        raise ArgumentError(f"{case} has no check {check!r}; it has {', '.join(known)}")
+    for result in found:
+        if check in (None, result.check):
             print(result)
 
 

@@ -1,6 +1,7 @@
 """python -m seq: train a language model on a text of yours, and sample from it."""
 
 import argparse
+import math
 import os
 import sys
 from collections.abc import Sequence
@@ -89,9 +90,9 @@ def _add_train(train: argparse.ArgumentParser) -> None:
         type=natural,
         help="size of a token's vector; 0: one-hot, the default for up to 256 tokens",
     )
-    _add(train, "dropout", float, 0.0, "of the layers' outputs")
-    _add(train, "lr", float, 0.003, "learning rate of Adam")
-    _add(train, "clip", float, 1.0, "largest norm of the gradient")
+    _add(train, "dropout", share, 0.0, "of the layers' outputs")
+    _add(train, "lr", above_zero, 0.003, "learning rate of Adam")
+    _add(train, "clip", above_zero, 1.0, "largest norm of the gradient")
     _add(train, "held-out", float, 0.1, "share of the text that is not trained on")
     _add(train, "encoding", str, "utf-8", "of the text")
     _add(train, "seed", natural, 0, "of all that is drawn")
@@ -145,6 +146,22 @@ def natural(text: str) -> int:
     number = int(text)
     if number < 0:
         raise argparse.ArgumentTypeError(f"{text} is below 0")
+    return number
+
+
+def above_zero(text: str) -> float:
+    """A finite number above 0: with none, nothing would be learned."""
+    number = float(text)
+    if not 0 < number < math.inf:
+        raise argparse.ArgumentTypeError(f"{text} is not a number above 0")
+    return number
+
+
+def share(text: str) -> float:
+    """A number from 0 to below 1."""
+    number = float(text)
+    if not 0 <= number < 1:
+        raise argparse.ArgumentTypeError(f"{text} is not from 0 to below 1")
     return number
 
 

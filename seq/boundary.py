@@ -72,9 +72,10 @@ def as_tensor(what: str, value: Any) -> Tensor:
 def check_dtype(what: str, tensor: Tensor, dtype: np.dtype[Any]) -> None:
     """Raise DTypeError unless the tensor has the dtype of the parameters."""
     if tensor.dtype != dtype:
+        other = f" or module.to({tensor.dtype})" if tensor.dtype.kind == "f" else ""
         raise DTypeError(
-            f"{what} is {tensor.dtype} but the parameters are {dtype}; convert one of "
-            f"them: tensor.to({dtype}) or module.to({tensor.dtype})"
+            f"{what} is {tensor.dtype} but the parameters are {dtype}; convert with "
+            f"tensor.to({dtype}){other}"
         )
 
 

@@ -78,24 +78,24 @@ def promoters(path: str | Path) -> Labelled:
     Towell, Shavlik & Noordewier (1990); "UCI Molecular Biology, Promoter Gene
     Sequences". Bases are given in capitals.
     """
-    return _bases(path, ["-", "+"], 57, 1)
+    return _bases(path, ["-", "+"], 57, titled=False)
 
 
 def splice_junctions(path: str | Path) -> Labelled:
-    """Lines of EI, IE or N, a name and 60 bases, after a line of titles.
+    """Lines of EI, IE or N, a name and 60 bases; before them a line of titles, or none.
 
     Noordewier, Towell & Shavlik (1991): whether the middle is where an exon ends (EI),
     starts (IE), or neither. D, N, R and S stand for bases that are not known.
     """
-    return _bases(path, ["EI", "IE", "N"], 60, 2)
+    return _bases(path, ["EI", "IE", "N"], 60, titled=True)
 
 
-def _bases(path: str | Path, classes: list[str], length: int, first: int) -> Labelled:
+def _bases(path: str | Path, classes: list[str], length: int, titled: bool) -> Labelled:
     strings, labels = [], []
     for number, line in numbered_lines(path):
-        if number < first:
-            continue
         fields = [field.strip() for field in line.split(",")]
+        if titled and number == 1 and fields[0] not in classes:
+            continue
         if len(fields) != 3 or fields[0] not in classes:
             kinds = ", ".join(classes)
             raise malformed(path, number, f"must be one of {kinds}, a name and bases")

@@ -55,12 +55,14 @@ class NGram:
         return found
 
     def loss(self, sequences: Iterable[Array]) -> float:
-        """-log P per token, of all the sequences."""
+        """-log P per token, of all the sequences; ArgumentError if there is none."""
         total, count = 0.0, 0
         for sequence in sequences:
             for gram in _grams(sequence, self.n):
                 total -= np.log(self._probability(gram))
                 count += 1
+        if not count:
+            raise ArgumentError("there is no token to take the loss of")
         return float(total / count)
 
     def _probability(self, gram: tuple[int, ...]) -> float:

@@ -10,6 +10,7 @@ import pytest
 
 from conformance import case_data, policy, record, run, suite
 from conformance.__main__ import main
+from minigrad.errors import ArgumentError
 from minigrad.op import OPS
 
 
@@ -117,6 +118,19 @@ def test_run_prints_one_check_or_all(capsys):
     assert capsys.readouterr().out.startswith("passed mg.relu/0/f64: value output")
     run("gru_cell/f64")
     assert len(capsys.readouterr().out.splitlines()) > 5
+
+
+@pytest.mark.parametrize(
+    ("case", "check", "message"),
+    [
+        ("nope", None, "no case is called 'nope'"),
+        ("mg.relu/7/f64", None, "no case is called 'mg.relu/7/f64'"),
+        ("mg.relu/0/f64", "speed", "has no check 'speed'; it has value output, "),
+    ],
+)
+def test_run_refuses_what_there_is_not(case, check, message):
+    with pytest.raises(ArgumentError, match=message):
+        run(case, check)
 
 
 def test_case_data():

@@ -207,7 +207,7 @@ seq.LSTM(2, 2)(mg.ones(3, 1, 4))
 seq.LSTM(2, 2)("a")
     DTypeError: LSTM: input must be a Tensor or a numpy array, got str; make it a
 seq.LSTM(2, 2)(mg.ones(3, 1, 2, dtype=mg.float64))
-    DTypeError: LSTM: input is float64 but the parameters are float32; convert one of
+    DTypeError: LSTM: input is float64 but the parameters are float32; convert with
 seq.LSTM(2, 2)(mg.ones(3, 1, 2), mg.ones(1, 1, 2))
     ArgumentError: LSTM: hx must be a tuple (h, c), got Tensor
 seq.GRU(2, 2)(mg.ones(3, 1, 2), mg.ones(1, 2, 2))

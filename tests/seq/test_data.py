@@ -99,10 +99,11 @@ def test_dna(put: Put) -> None:
     found = data.promoters(put(f"+,S10,\t\t{'tacg' * 14}t\n-, 12,{'a' * 57}\n"))
     assert found.examples == ["TACG" * 14 + "T", "A" * 57]
     assert found.labels.tolist() == [1, 0]
-    lines = f"label,name,sequence\nIE,  X,   {'ACGT' * 15}\nN, Y,{'D' * 60}\n"
-    found = data.splice_junctions(put(lines))
-    assert found.examples == ["ACGT" * 15, "D" * 60]
-    assert found.labels.tolist() == [1, 2]
+    for titles in ("label,name,sequence\n", ""):
+        lines = f"{titles}IE,  X,   {'ACGT' * 15}\nN, Y,{'D' * 60}\n"
+        found = data.splice_junctions(put(lines))
+        assert found.examples == ["ACGT" * 15, "D" * 60]
+        assert found.labels.tolist() == [1, 2]
 
 
 @pytest.mark.parametrize("end", ["\n", " \r\n \r\n", "1.0 " * 12 + "\n"])

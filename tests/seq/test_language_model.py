@@ -298,5 +298,7 @@ def test_n_grams_are_distributions() -> None:
         assert longer.shorter(n).loss(lines) == model.loss(lines)
     with pytest.raises(ArgumentError, match="n must be"):
         NGram(0, 3)
+    with pytest.raises(ArgumentError, match="no token"):
+        NGram(1, 3).loss([np.zeros(0, int)])
     with pytest.raises(ArgumentError, match="up to 3 tokens in a row"):
         model.shorter(4)
