@@ -86,6 +86,15 @@ def test_planting_leaves_no_trace() -> None:
     assert _backend.PURE or _backend.loop.SIMD != "numpy"
 
 
+def test_an_op_is_called_as_before_though_nobody_has_asked_how() -> None:
+    op = OPS["softmax"]
+    known = op.signature
+    del op.signature
+    with mutated_op(op, forward=lambda *args: args[0]):
+        assert op.signature == known
+    assert op.signature == known
+
+
 def test_an_edit_that_matches_nothing_is_an_error() -> None:
     with pytest.raises(ValueError, match="stands 0 times"):
         edited("a = 1\n", [("b", "c")])
