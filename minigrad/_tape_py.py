@@ -111,6 +111,10 @@ class TensorCore:
         """Whether what is computed from it is recorded."""
         return self._node is not None
 
+    @requires_grad.setter
+    def requires_grad(self, value: bool) -> None:
+        self.requires_grad_(value)
+
     @property
     def grad(self) -> Any:
         """The gradient that backward() accumulated in a leaf."""
@@ -126,6 +130,9 @@ class TensorCore:
             node.grad = value
 
     def _check_grad(self, value: Any) -> None:
+        raise NotImplementedError
+
+    def requires_grad_(self, requires_grad: bool = True) -> Any:
         raise NotImplementedError
 
 

@@ -62,6 +62,10 @@ cdef class TensorCore:
         """Whether what is computed from it is recorded."""
         return self._node is not None
 
+    @requires_grad.setter
+    def requires_grad(self, value):
+        self.requires_grad_(value)
+
     @property
     def grad(self):
         """The gradient that backward() accumulated in a leaf."""

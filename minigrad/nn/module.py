@@ -13,6 +13,7 @@ from ..errors import (
     MissingMethodError,
     ShapeError,
     StateDictError,
+    describe,
 )
 from ..tensor import Tensor
 
@@ -82,6 +83,18 @@ class Module:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self.forward(*args, **kwargs)
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        # Any other value in a Parameter's place would leave it untrained, in silence.
+        if isinstance(self.__dict__.get(name), Parameter) and not (
+            value is None or isinstance(value, Parameter | Module)
+        ):
+            raise DTypeError(
+                f"{type(self).__name__}.{name} is a Parameter, which can't be replaced "
+                f"by {describe(value)}; give it new values with {name}.assign(...), or "
+                "make a Parameter of them"
+            )
+        super().__setattr__(name, value)
 
     def named_children(self) -> Iterator[tuple[str, "Module"]]:
         """The modules held directly, each once, with their names."""

@@ -12,6 +12,7 @@ from minigrad import nn
 from minigrad.errors import (
     ArgumentError,
     DTypeError,
+    GraphError,
     MissingMethodError,
     StateDictError,
 )
@@ -103,6 +104,20 @@ def test_an_attribute_is_registered_while_it_is_there():
     assert list(net.parameters()) == []
     with pytest.raises(AttributeError, match="d"):
         _ = net.d
+
+
+@pytest.mark.parametrize("value", [mg.ones(1, 2), np.ones((1, 2)), 3.0])
+def test_what_replaces_a_parameter_is_one(value):
+    net = nn.Linear(2, 1)
+    weight = net.weight
+    with pytest.raises(DTypeError, match=r"Linear.weight is a Parameter.*assign\("):
+        net.weight = value
+    assert net.weight is weight
+    net.weight = nn.Parameter(mg.ones(1, 2))
+    net.bias = None
+    assert [name for name, _ in net.named_parameters()] == ["weight"]
+    net.weight = nn.Linear(2, 1)
+    assert len(list(net.parameters())) == 2
 
 
 # -- Module: state ---------------------------------------------------------------------
@@ -237,6 +252,12 @@ def test_zero_grad_and_requires_grad():
     net.bias.requires_grad_(False)
     net.zero_grad()
     assert net.weight.grad is None and net.bias.grad is None
+    net.weight.requires_grad = False
+    assert not net.weight.requires_grad
+    net.weight.requires_grad = True
+    assert net.weight.requires_grad
+    with pytest.raises(GraphError, match=r"detach\(\)"):
+        (net.weight * 2).requires_grad = False
     assert net.requires_grad_(False) is net
     assert not net(mg.ones(1, 2)).requires_grad
     net.requires_grad_()
