@@ -10,13 +10,15 @@ import sys
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, TypeVar, overload
 
 from . import _backend
-from .errors import GraphError
+from .errors import GraphError, check_callable
 
 PACKAGE = os.path.dirname(__file__) + os.sep
 _in_step: ContextVar[bool] = ContextVar("in_step", default=False)
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 OFF, ON, TRACE = 0, 1, 2  # record nothing; what has a gradient; everything
 
@@ -42,6 +44,8 @@ class GradMode:
         _backend.set_mode(self.before.pop())
 
     def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        check_callable(function, "what is decorated")
+
         @functools.wraps(function)
         def inside(*args: Any, **kwargs: Any) -> Any:
             with GradMode(self.mode):
@@ -68,17 +72,38 @@ class GradMode:
                 resume = functools.partial(generator.throw, error)
 
 
-def no_grad() -> GradMode:
-    """Record nothing inside: `with no_grad():`, or as a decorator.
+@overload
+def no_grad() -> GradMode: ...
+
+
+@overload
+def no_grad(function: F) -> F: ...
+
+
+def no_grad(function: Any = None) -> Any:
+    """Record nothing inside: `with no_grad():`, or as a decorator, `@no_grad` too.
 
     Raises GraphError inside a trace, which must see everything.
     """
-    return GradMode(OFF)
+    return _guard(OFF, function)
 
 
-def enable_grad() -> GradMode:
+@overload
+def enable_grad() -> GradMode: ...
+
+
+@overload
+def enable_grad(function: F) -> F: ...
+
+
+def enable_grad(function: Any = None) -> Any:
     """Record again, inside a no_grad()."""
-    return GradMode(ON)
+    return _guard(ON, function)
+
+
+def _guard(mode: int, function: Any) -> Any:
+    guard = GradMode(mode)
+    return guard if function is None else guard(function)
 
 
 def is_grad_enabled() -> bool:

@@ -7,7 +7,7 @@ import pytest
 
 import minigrad as mg
 from minigrad import nn, optim
-from minigrad.errors import GraphError
+from minigrad.errors import ArgumentError, GraphError
 
 X = mg.ones(2, requires_grad=True)
 
@@ -58,6 +58,22 @@ def test_as_a_decorator():
         off(fail=True)
     assert records()
     assert mg.enable_grad()(off)() is False
+
+
+def test_as_a_decorator_without_parentheses():
+    @mg.no_grad
+    def off(value):
+        return records(), value
+
+    @mg.enable_grad
+    def on():
+        return records()
+
+    assert off(3) == (False, 3) and records()
+    with mg.no_grad():
+        assert on()
+    with pytest.raises(ArgumentError, match="must be a function, not True"):
+        mg.no_grad(True)
     with mg.no_grad():
         assert mg.enable_grad()(records)() is True
 
