@@ -66,6 +66,13 @@ def describe(value: Any) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
+def type_name(value: Any) -> str:
+    """The name of its type; of another library's Tensor, with the library's."""
+    kind = type(value)
+    named_alike = kind.__name__ in ("Tensor", "Parameter")
+    return f"{kind.__module__}.{kind.__name__}" if named_alike else kind.__name__
+
+
 def check_callable(value: Any, name: str) -> None:
     """Refuse what is not a function."""
     if not callable(value):

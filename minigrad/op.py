@@ -13,6 +13,7 @@ from . import _backend
 from .errors import (
     ArgumentError,
     DTypeError,
+    type_name,
 )
 from .mode import refuse_in_step
 from .samples import BadSample, Sample
@@ -210,7 +211,7 @@ class Op(_backend.OpCore):
             name = "an item" if self.variadic else self.params[position]
             raise DTypeError(
                 f"{self.name}: {name} must be a Tensor, a numpy array or a number, "
-                f"not {type(value).__name__}; make it a Tensor first"
+                f"not {type_name(value)}; make it a Tensor first"
             )
         return Tensor(value)
 

@@ -11,7 +11,7 @@ import numpy as np
 from . import _backend, anomaly, ops
 from ._backend import Node, TensorCore, wrap
 from ._tape_walk_py import Slot, reachable, was_freed
-from .errors import ArgumentError, DTypeError, GraphError, ShapeError
+from .errors import ArgumentError, DTypeError, GraphError, ShapeError, type_name
 from .mode import is_tracing, pass_mode
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def check_cotangent(g: Any, y: Tensor, name: str) -> None:
 def check_tensor(value: Any, name: str) -> None:
     """Refuse what is not a Tensor."""
     if not isinstance(value, TensorCore):
-        raise DTypeError(f"{name} must be a Tensor, not {type(value).__name__}")
+        raise DTypeError(f"{name} must be a Tensor, not {type_name(value)}")
 
 
 def listed(value: Any) -> list[Any]:

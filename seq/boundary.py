@@ -9,7 +9,7 @@ import numpy as np
 
 import minigrad as mg
 from minigrad import Tensor
-from minigrad.errors import ArgumentError, DTypeError, ShapeError
+from minigrad.errors import ArgumentError, DTypeError, ShapeError, type_name
 from minigrad.loops import checked_lengths
 from seq.cell import Cell
 from seq.errors import located
@@ -64,7 +64,7 @@ def as_tensor(what: str, value: Any) -> Tensor:
         with located(what):
             return Tensor(value)
     raise DTypeError(
-        f"{what} must be a Tensor or a numpy array, got {type(value).__name__}; "
+        f"{what} must be a Tensor or a numpy array, got {type_name(value)}; "
         "make it a Tensor with minigrad.tensor(...)"
     )
 

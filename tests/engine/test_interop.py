@@ -7,6 +7,7 @@ import pytest
 import torch
 
 import minigrad as mg
+import seq
 from minigrad.errors import DTypeError, GraphError
 
 OPERATORS = [
@@ -163,3 +164,17 @@ def test_from_dlpack_shares_memory_unless_a_copy_is_asked_for(source):
 def test_what_from_dlpack_refuses(source, error, match):
     with pytest.raises(error, match=match):
         mg.from_dlpack(source)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda x: mg.tanh(x),
+        lambda x: mg.scan(lambda h, x: (h, x), x, mg.ones(3, 1)),
+        lambda x: seq.GRU(1, 1)(x),
+    ],
+    ids=["an op", "scan", "a layer"],
+)
+def test_torchs_tensor_is_named_as_torchs(call):
+    with pytest.raises(DTypeError, match=r"must be a Tensor.* torch\.Tensor"):
+        call(torch.ones(3, 1))
