@@ -39,25 +39,29 @@ def encode(strings):
     return np.array([[BASES.index(base) for base in string] for string in strings])
 
 
-def places(strings):
-    """Each base with its place, the features of the baseline."""
-    return [list(enumerate(string)) for string in strings]
+def places(strings, sizes=(1,)):
+    """So many bases with their place, the features of the baselines."""
+    return [
+        [(t, s[t : t + n]) for n in sizes for t in range(len(s) - n + 1)]
+        for s in strings
+    ]
 
 
 class AtPlace(nn.Module):
-    """x⟨t⟩ = e(base at t): windows are aligned, so the place says much.
+    """x⟨t⟩ = e(what is at t): windows are aligned, so the place says much.
 
     spread: of the initial values. From small ones, a base says little of a place until
     there are examples of it; large ones are noise, by which examples are known again.
     """
 
-    def __init__(self, length, size, spread):
-        self.table = nn.Embedding(len(BASES) * length, size)
+    def __init__(self, kinds, length, size, spread):
+        self.kinds = kinds
+        self.table = nn.Embedding(kinds * length, size)
         self.table.weight.assign(spread * self.table.weight.detach().numpy())
 
     def forward(self, x):
         t = np.arange(x.shape[0])[:, None]
-        return self.table(x + mg.tensor(t * len(BASES)))
+        return self.table(x + mg.tensor(t * self.kinds))
 
 
 class Placed(nn.Module):
@@ -65,10 +69,23 @@ class Placed(nn.Module):
 
     def __init__(self, length, size):
         self.base = nn.Embedding(len(BASES), size)
-        self.placed = AtPlace(length, size, 0.3)
+        self.placed = AtPlace(len(BASES), length, size, 0.3)
 
     def forward(self, x):
         return self.base(x) + self.placed(x)
+
+
+class PairsAtPlace(nn.Module):
+    """x⟨t⟩ = e(base at t) + e(bases at t and t + 1), as signals are words of bases."""
+
+    def __init__(self, length, size, spread):
+        n = len(BASES)
+        self.bases = AtPlace(n, length, size, spread)
+        self.pairs = AtPlace(n * n, length, size, spread)
+
+    def forward(self, x):
+        after = mg.cat([x[1:], x[-1:]])
+        return self.bases(x) + self.pairs(len(BASES) * x + after)
 
 
 def splice(splices, options):
@@ -102,7 +119,7 @@ def splice(splices, options):
     return history
 
 
-SETTINGS = [("max", 0.1), ("max", 1.0), ("mean", 0.1), ("last", 0.1)]
+SETTINGS = [("max", 0.1), ("max", 0.3), ("max", 1.0), ("mean", 0.1)]
 """What is made of the steps, and the spread of the table at first."""
 
 
@@ -113,7 +130,7 @@ def votes(setting, x, y, new, options, n):
     for seed in range(n):
         mg.manual_seed(seed)
         layer = seq.GRU(16, 16, bidirectional=True)
-        inputs = AtPlace(57, 16, spread)
+        inputs = PairsAtPlace(57, 16, spread)
         model = Classifier(layer, 2, inputs=inputs, pool=pool, dropout=0.5)
         batches = padded_batches(x, y, len(x))
         experiment.train(model, batches, options, epochs=60, progress=False)
@@ -146,9 +163,12 @@ def parts(n, how_many):
 def left_out(promoters, options):
     """The errors on strings that are left out; no choice has seen the string."""
     x, y = encode(promoters.examples), promoters.labels
-    bags = places(promoters.examples)
+    plain = {
+        "naive Bayes of bases": places(promoters.examples),
+        "naive Bayes of bases and pairs": places(promoters.examples, (1, 2)),
+    }
     everyone = np.arange(len(y))
-    bayes, network = y.copy(), y.copy()
+    said = {name: y.copy() for name in (*plain, "bidirectional GRUs")}
     for tenth in parts(len(y), 10):
         setting = SETTINGS[0]
         if options.full:
@@ -157,14 +177,13 @@ def left_out(promoters, options):
             print(f"  a tenth of the promoters: pool and spread {setting}", flush=True)
         for out in tenth[:, None] if options.full else [tenth]:
             rest = np.delete(everyone, out)
-            plain = NaiveBayes([bags[i] for i in rest], y[rest])
-            bayes[out] = plain.predict([bags[i] for i in out])
+            for name, bags in plain.items():
+                bayes = NaiveBayes([bags[i] for i in rest], y[rest])
+                said[name][out] = bayes.predict([bags[i] for i in out])
             n = 8 if options.full else 3
-            network[out] = votes(setting, x[rest], y[rest], x[out], options, n) > 0.5
-    errors = {
-        "naive Bayes of bases": (bayes != y).sum(),
-        "bidirectional GRUs": (network != y).sum(),
-    }
+            p = votes(setting, x[rest], y[rest], x[out], options, n)
+            said["bidirectional GRUs"][out] = p > 0.5
+    errors = {name: (labels != y).sum() for name, labels in said.items()}
     at_a_time = "one" if options.full else "a tenth"
     experiment.report(
         f"promoters: errors in {len(y)}, left out {at_a_time} at a time", errors, "d"
