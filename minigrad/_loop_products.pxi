@@ -68,9 +68,9 @@ def pack(weight):
         return kept.packed
     packed = _packed_now(array, kernels)
     size = cnp.PyArray_NBYTES(array)
-    if kept is not None:  # of what was there before
+    kept = _kept.pop(key, None)  # looked up anew: other threads ran while it was packed
+    if kept is not None:
         _kept_bytes -= kept.size
-        del _kept[key]
     if size <= MOST_PACKED:
         if _kept_bytes + size > ALL_PACKED:
             _kept.clear()

@@ -1,5 +1,7 @@
 """What was packed of a weight is kept while nobody can write there, and no longer."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 from minigrad._loop import pack, product
@@ -98,6 +100,19 @@ def test_what_takes_the_place_of_another_counts_for_it():
     for columns in range(400, 440):
         pack(w[:, :columns])
     assert pack(keep) is packed
+
+
+def test_threads_may_pack_the_same_weights():
+    weights = [fixed(500, 500, seed=i) for i in range(6)]
+
+    def run(columns):
+        for i in range(50):
+            for w in weights:  # more than are kept: they push each other out
+                assert pack(w[:, : columns + i % 2]).width == columns + i % 2
+        return True
+
+    with ThreadPoolExecutor(4) as threads:
+        assert all(threads.map(run, range(400, 440, 10)))
 
 
 def test_a_layer_reads_the_weights_that_it_has():
