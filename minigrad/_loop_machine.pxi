@@ -169,7 +169,7 @@ cdef class Machine:
         if not run.most:
             return
         parts = _parts(run.most, run.total * self.work)
-        run.start(run.shares(parts) if parts > 1 else [0, run.most])
+        run.start(shares(sizes, parts) if parts > 1 else [0, run.most])
 
     def prepare(self, arrays, weights, Py_ssize_t rows):
         cdef Steps steps = Steps.__new__(Steps)

@@ -1,5 +1,17 @@
 # Of `_loop.pyx`: a machine's runs, and single steps.
 
+def shares(sizes, Py_ssize_t parts):
+    """Cut the rows, of which so many run at each step, into parts with as many to run.
+
+    Where the parts begin, and the last one ends.
+    """
+    most = sizes.max()
+    ended = np.cumsum(np.bincount(sizes, minlength=most + 1))[:most]
+    run = np.cumsum(len(sizes) - ended)  # up to each row, with it
+    cuts = np.searchsorted(run, [run[-1] * i / parts for i in range(1, parts)]) + 1
+    return sorted({0, *cuts.tolist(), most})
+
+
 @cython.final
 cdef class _Run(_Job):
     """A run of a machine on arrays; its parts are ranges of rows."""
@@ -112,15 +124,6 @@ cdef class _Run(_Job):
                 )
             self.weights[i] = packed.data
         return 0
-
-    cdef list shares(self, Py_ssize_t parts):
-        """Cut the rows so that each thread has as many steps of rows to run."""
-        sizes = self.arrays[2]
-        ends = np.bincount(sizes, minlength=self.most + 1)
-        # A row runs in the steps that have more rows than stand before it.
-        before = np.cumsum(self.n_steps - np.cumsum(ends)[: self.most])
-        cuts = [before[self.most - 1] * i / parts for i in range(1, parts)]
-        return sorted({0, *np.searchsorted(before, cuts).tolist(), self.most})
 
     cdef size_t scratch(self, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
         # The places of all, then what this thread has of its own, then a product's.

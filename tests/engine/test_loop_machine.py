@@ -248,6 +248,19 @@ def test_what_is_added_to_a_product_is_added_in_one_order(n, added, module, dtyp
         assert exact_error(found, (a + b) + run([PRODUCT, *code]) + c) == EXACT
 
 
+@pytest.mark.parametrize("parts", [2, 3, 8])
+@pytest.mark.parametrize(
+    "sizes", [[32] * 5, [64, 64, 20, 3], [7, 7, 2], [3], [2, 0]], ids=str
+)
+def test_threads_have_as_much_to_run(sizes, parts):
+    cuts = _loop.shares(np.array(sizes), parts)
+    assert cuts[0] == 0 and cuts[-1] == max(sizes)
+    steps = [sum(size > row for size in sizes) for row in range(max(sizes))]
+    shares = [sum(steps[a:b]) for a, b in itertools.pairwise(cuts)]
+    assert min(shares) > 0
+    assert max(shares) < sum(steps) / parts + max(steps)
+
+
 @pytest.fixture(autouse=True)
 def number_of_threads():
     n = _loop.get_num_threads()
