@@ -124,7 +124,7 @@ cdef enum:
     LEFTS = 16
     # Streams that are fetched ahead, and how many bytes of each at most.
     SPANS = 64
-    ENOUGH = 65536
+    ENOUGH = 131072
     # Operations of one product or sum: what a thread must have to do before it pays, and
     # what is done between two looks for Ctrl-C, under 1 ms. 4 million take 40 us, where
     # a division costs 0.3 us, and 12 if threads sleep; with five times as many a small RNN

@@ -148,8 +148,9 @@ class Reader:
             if place != NOTHING[0]:
                 self.added(i, place, start, out, column, width)
         last = len(self.terms)
+        streams = [b for b, _ in places if b >= 0 and self.kinds[b] == STREAM]
         self.phases.append(
-            Phase(False, first, last, out=out, column=column, width=width, added=places)
+            Phase(False, first, last, 0, streams, out, column, width, places)
         )
 
     def added(

@@ -157,7 +157,7 @@ cdef class _Run(_Job):
         self, Machine machine, minigrad_ahead *ahead, minigrad_span *spans, Py_ssize_t p,
         Py_ssize_t i, Py_ssize_t first, Py_ssize_t last,
     ) noexcept nogil:
-        """The streams from phase p to the next product, in this step or the one after."""
+        """The streams after phase p, up to the next product and with it, a step further on."""
         cdef Phase *phase
         cdef Py_ssize_t s, t, b, rows, size
         ahead.span = ahead.end = spans
@@ -167,7 +167,7 @@ cdef class _Run(_Job):
             if p == machine.n_phases:
                 p, i = 0, i + 1
             phase = &machine.phases[p]
-            if not phase.rowwise or i == self.n_steps:
+            if i == self.n_steps:
                 return
             t = self.n_steps - 1 - i if self.reverse else i
             rows = max(0, min(<Py_ssize_t>self.sizes[t], last) - first)
@@ -178,6 +178,8 @@ cdef class _Run(_Job):
                     ahead, spans + SPANS,
                     self.data[b] + (self.starts[t] + first) * machine.row[b], size, 0, 1,
                 )
+            if not phase.rowwise:
+                return
 
     cdef void steps(
         self, Machine machine, Py_ssize_t first, Py_ssize_t last, bint breathe, char **at,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .._loop_py import VECTOR
+from .._loop_py import STREAM, VECTOR
 from .items import Item, Items, Operand
 
 
@@ -85,7 +85,7 @@ def _places(
 ) -> list[Operand | None] | None:
     """Where the other operands of a sum stand among what is added; None if nowhere."""
     vectors = [_is_vector(items, a) for a in others]
-    if not all(v or _is_at_hand(a) for v, a in zip(vectors, others, strict=True)):
+    if not all(v or _is_stored(items, a) for v, a in zip(vectors, others, strict=True)):
         return None
     rows, first, second = added
     if len(others) == 1 and second is None:
@@ -101,14 +101,16 @@ def _places(
     return None
 
 
-def _is_at_hand(a: Operand) -> bool:
-    """Whether it is the result of another product of the step, in the cache.
+def _is_stored(items: Items, a: Operand) -> bool:
+    """Whether it stands in memory anyway: a sequence, or the result of a product.
 
-    What an opcode makes would have to be stored, and a product that waits for a
-    sequence from afar is slower: 79.8 ms instead of 78.3 for an LSTM's step at H = 256.
+    What an opcode makes would have to be stored for it. An LSTM, whose products of x
+    are a sequence, trains in 10.09 ms instead of 10.20 at (T,B,I,H) = (50,32,64,128).
     """
-    writers = a.value.writers
-    return bool(writers) and all(w.name == "product" for w in writers)
+    value = a.value
+    if value.buffer is not None and items.buffers[value.buffer].kind == STREAM:
+        return True
+    return bool(value.writers) and all(w.name == "product" for w in value.writers)
 
 
 def _is_vector(items: Items, a: Operand) -> bool:
