@@ -159,7 +159,44 @@ cdef inline const minigrad_array *_kernels(cnp.ndarray x) noexcept:
 
 cdef inline cnp.ndarray _dense(object x):
     """x in row-major order; a numpy scalar as the array that it stands for."""
-    return cnp.PyArray_GETCONTIGUOUS(x if cnp.PyArray_Check(x) else np.asarray(x))
+    cdef cnp.ndarray a = x if cnp.PyArray_Check(x) else np.asarray(x)
+    if cnp.PyArray_IS_C_CONTIGUOUS(a):
+        return a
+    if a.ndim == 2 and cnp.PyArray_SIZE(a) >= RELEASE and _kernels(a) != NULL:
+        if cnp.PyArray_IS_F_CONTIGUOUS(a):
+            return _turned(a)
+    return cnp.PyArray_GETCONTIGUOUS(a)
+
+
+cdef cnp.ndarray _turned(cnp.ndarray x):
+    """A transposed matrix in row-major order.
+
+    A gradient of a layer's weight is one. 512x128 takes 26 us, and numpy's copy 145.
+    """
+    cdef cnp.ndarray out = _new(2, x.shape, cnp.PyArray_TYPE(x))
+    with nogil:
+        if cnp.PyArray_TYPE(x) == cnp.NPY_FLOAT:
+            _turn[float](<float *>x.data, <float *>out.data, x.shape[0], x.shape[1])
+        else:
+            _turn[double](<double *>x.data, <double *>out.data, x.shape[0], x.shape[1])
+    return out
+
+
+cdef void _turn(
+    const real *x, real *out, Py_ssize_t n, Py_ssize_t m
+) noexcept nogil:
+    """out (n, m) by rows, from x by columns: in blocks, each line of the cache once."""
+    cdef real block[16 * 16]
+    cdef Py_ssize_t top, left, i, j, rows, columns
+    for top in range(0, n, 16):
+        rows = min(<Py_ssize_t>16, n - top)
+        for left in range(0, m, 16):
+            columns = min(<Py_ssize_t>16, m - left)
+            for j in range(columns):
+                for i in range(rows):
+                    block[i * 16 + j] = x[(left + j) * n + top + i]
+            for i in range(rows):
+                memcpy(out + (top + i) * m + left, block + i * 16, columns * sizeof(real))
 
 
 cdef cnp.ndarray _new(int n_dims, cnp.npy_intp *shape, int kind):

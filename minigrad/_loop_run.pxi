@@ -5,10 +5,10 @@ def shares(sizes, Py_ssize_t parts):
 
     Where the parts begin, and the last one ends.
     """
-    most = sizes.max()
+    cdef Py_ssize_t most = sizes.max()
     ended = np.cumsum(np.bincount(sizes, minlength=most + 1))[:most]
     run = np.cumsum(len(sizes) - ended)  # up to each row, with it
-    cuts = np.searchsorted(run, [run[-1] * i / parts for i in range(1, parts)]) + 1
+    cuts = np.searchsorted(run, [run[most - 1] * i / parts for i in range(1, parts)]) + 1
     return sorted({0, *cuts.tolist(), most})
 
 

@@ -82,6 +82,14 @@ def test_the_layout_does_not_matter_to_a_kernel(kernel, dtype, twin):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("shape", [(128, 128), (130, 127), (17, 1001), (20000, 1)])
+def test_a_large_transposed_matrix_is_read_as_it_stands(shape, dtype):
+    x = np.random.default_rng(0).standard_normal(shape).astype(dtype)
+    found = _kernels.relu(x.T)
+    assert found.flags.c_contiguous and np.array_equal(found, np.maximum(x.T, 0))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize(
     ("n", "rows", "width"),
     [(5, 40, 3), (1, 7, 2), (5, 0, 3), (5, 4, 0), (0, 0, 2)],
