@@ -15,6 +15,7 @@ from .errors import (
     DTypeError,
     GraphError,
     check_callable,
+    describe,
     translate,
 )
 from .hooks import Handle, register
@@ -78,6 +79,14 @@ class Tensor(_backend.TensorCore):
         if not self.ndim:
             raise DTypeError("a tensor with no dimensions can't be iterated over")
         return iter(ops.unbind(self))
+
+    def __contains__(self, element: Any) -> bool:
+        if not isinstance(element, (Tensor, *_KNOWN)):
+            raise DTypeError(
+                "a tensor holds numbers: `in` takes a number, a Tensor or an array, "
+                f"not {describe(element)}"
+            )
+        return bool(look(self == element).any())
 
     def __repr__(self) -> str:
         if self._node is not None and is_tracing():

@@ -4,6 +4,7 @@ import operator
 
 import numpy as np
 import pytest
+import torch
 
 import minigrad as mg
 from minigrad.errors import ArgumentError, DTypeError, MinigradError, ShapeError
@@ -214,6 +215,34 @@ def test_comparisons_are_bool_and_follow_ieee(compare, dtype):
     found = compare(mg.tensor(x), mg.tensor(y))
     assert found.dtype == BOOL and not found.requires_grad
     assert np.array_equal(found.numpy(), compare(x, y))
+
+
+@named("element", [3, 2.5, True, np.nan, np.float32(3)], ids=str)
+@named("values", [[[3.0, 1.0], [0.5, 2.0]], [], 3.0, [3, 4], [True]], ids=str)
+def test_what_a_tensor_holds_is_what_torch_says(values, element):
+    assert (element in mg.tensor(values)) == (element in torch.tensor(values))
+
+
+def test_a_tensor_is_in_another_if_any_element_is_equal():
+    x = mg.tensor(VALUES)
+    assert mg.tensor(0.25, F64) in x and mg.tensor([0.0, 0.0, 2.5], F64) in x
+    assert mg.tensor([[0.0], [0.5]], F64) not in x and np.array(3.0) in x
+
+
+@named(
+    ("element", "error", "match"),
+    [
+        ("3", DTypeError, "not '3'"),
+        (None, DTypeError, "not None"),
+        ([3.0], DTypeError, r"a Tensor or an array, not \[3.0\]"),
+        (3j, DTypeError, "a number, a Tensor"),
+        (mg.ones(2, dtype=F64), ShapeError, "broadcast"),
+    ],
+    ids=str,
+)
+def test_what_no_tensor_can_hold_is_refused(element, error, match):
+    with pytest.raises(error, match=match):
+        _ = element in mg.tensor(VALUES)
 
 
 MASKS = np.array([True, True, False, False]), np.array([True, False, True, False])
