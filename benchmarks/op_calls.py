@@ -23,7 +23,7 @@ CALLS: dict[str, Callable[[int, int], Sample]] = {
     "matmul": lambda r, c: sample(floats(r, c), floats(c, r)),
     **{
         name: lambda r, c: sample(floats(r, c))
-        for name in ("sum", "amax", "mean", "norm", "squeeze")
+        for name in ("sum", "amax", "mean", "norm", "squeeze", "flatten")
     },
     "sum 0": lambda r, c: sample(floats(r, c), 0),
     "amax 0": lambda r, c: sample(floats(r, c), 0),
@@ -162,6 +162,7 @@ IN_NUMPY: dict[str, Callable[..., Any]] = {
     "chunk": lambda np, x, n, d: tuple(np.split(x, n, d)),
     "squeeze": lambda np, x: np.squeeze(x),
     "unsqueeze": lambda np, x, d: np.expand_dims(x, d),
+    "flatten": lambda np, x: np.reshape(x, -1),
     "getitem": lambda np, x, index: x[index],
     "getitem rows": lambda np, x, index: x[index],
     "take": lambda np, x, index: np.reshape(x, -1)[index],

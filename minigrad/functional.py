@@ -148,6 +148,35 @@ def unsqueeze(x: Array, dim: int) -> Any:
 
 
 @composite(
+    "torch.flatten",
+    samples=[
+        sample(floats(2, 3, 4)),
+        sample(floats(2, 3, 4), 1),
+        sample(floats(2, 3, 4, 2), 1, -2),
+        sample(floats(2, 3), -1),
+        sample(floats()),
+        sample(floats(2, 0, 3), start_dim=1),
+    ],
+    errors=[
+        bad(floats(2, 3), 2, error=IndexRangeError, match="dim 2 is out of range"),
+        bad(floats(2, 3), 0, 2, error=IndexRangeError, match="dim 2 is out of range"),
+        bad(floats(2, 3), 1, 0, error=ArgumentError, match="can't come after end_dim"),
+        bad(floats(2, 3), 0.0, error=DTypeError, match="a dim must be an int"),
+    ],
+)
+def flatten(x: Array, start_dim: int = 0, end_dim: int = -1) -> Any:
+    """The dims from `start_dim` to `end_dim` as one; without dims, (1,)."""
+    first, last = axis_of(start_dim, x.ndim), axis_of(end_dim, x.ndim)
+    if first > last:
+        raise ArgumentError(
+            f"flatten: start_dim {start_dim} can't come after end_dim {end_dim} of a "
+            f"tensor of {x.ndim} dims; exchange them"
+        )
+    size = math.prod(x.shape[first : last + 1])
+    return ops.reshape(x, (*x.shape[:first], size, *x.shape[last + 1 :]))
+
+
+@composite(
     "torch.chunk",
     samples=[
         sample(floats(8, 2), 4),

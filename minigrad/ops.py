@@ -888,6 +888,20 @@ def detach(x: Array) -> Array:
     return x
 
 
+@op(
+    "torch.clone",
+    samples=unary,
+    errors=not_numeric,
+    elementwise=True,
+)
+def clone(x: Array) -> Array:
+    """The same values, as a tensor of its own that gradients flow through."""
+    return x  # never written to, so that two tensors may hold it
+
+
+clone.vjp(x=lambda g, y, x: g)
+
+
 @op("torch.zeros_like", samples=unary, errors=not_numeric, elementwise=True)
 def zeros_like(x: Array) -> Array:
     """Zeros of the shape and dtype of x."""

@@ -271,7 +271,7 @@ class Items:
             return x if high is None else self.emit("minimum", x, high)
         if name == "zeros_like":
             return self.number(0.0, width)
-        if name == "detach":
+        if name in ("clone", "detach"):
             return args[0]
         if name == "softplus":
             x, beta, threshold = args

@@ -31,7 +31,8 @@ from .passes import left_out, without
 CHEAP = {
     op for op in (ops.add, ops.sub, ops.mul, ops.neg, ops.eq, ops.ne, ops.lt, ops.le)
 } | {ops.gt, ops.ge, ops.logical_and, ops.logical_or, ops.logical_not, ops.where}
-CHEAP |= {ops.split, ops.getitem, ops.expand, ops.zeros_like, ops.relu, ops.detach}
+CHEAP |= {ops.split, ops.getitem, ops.expand, ops.zeros_like, ops.relu}
+CHEAP |= {ops.clone, ops.detach}
 
 
 def is_cheap(line: Instruction) -> bool:

@@ -38,7 +38,7 @@ MAPS = {  # of one value, (B, N) or (B, 1), to one like it; w: what the step cap
     "clamp": lambda x, w: x.clamp(-0.5, 0.25),
     "above": lambda x, w: x.clamp(min=-0.1),
     "hardtanh": lambda x, w: mg.hardtanh(x, -0.3, 0.3),
-    "detach": lambda x, w: x.detach() * x,
+    "detach": lambda x, w: x.detach() * x.clone(),
     "softmax": lambda x, w: full(x).softmax(-1),
     "log_softmax": lambda x, w: full(x).log_softmax(-1) * 0.3,
     "logsumexp": lambda x, w: full(x).logsumexp(-1, True),
