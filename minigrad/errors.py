@@ -28,6 +28,12 @@ class IndexRangeError(MinigradError, IndexError):
     """An index, a label or a dimension that is out of range."""
 
 
+class MissingNameError(MinigradError, KeyError):
+    """A name that nothing has."""
+
+    __str__ = Exception.__str__  # a KeyError shows its message quoted
+
+
 class GraphError(MinigradError, RuntimeError):
     """A request that the recorded graph can't answer."""
 

@@ -16,7 +16,7 @@ from .rng import Seed
 from .rng import generator as resolve
 
 if TYPE_CHECKING:
-    from .nn.module import Parameter
+    from .nn.parameter import Parameter
 
 _GAINS: dict[str, Callable[[float], float]] = {
     "linear": lambda slope: 1.0,

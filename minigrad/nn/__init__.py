@@ -1,10 +1,11 @@
 """Modules with PyTorch's names, parameters and initial values."""
 
 from . import utils
-from .containers import ModuleList, Sequential
+from .containers import ModuleDict, ModuleList, Sequential
 from .layers import Dropout, Embedding, LayerNorm, Linear, ReLU, Sigmoid, Tanh
 from .losses import CrossEntropyLoss, MSELoss, NLLLoss
-from .module import IncompatibleKeys, Module, Parameter
+from .module import IncompatibleKeys, Module
+from .parameter import Parameter
 from .utils import clip_grad_norm_, clip_grad_value_
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "Linear",
     "MSELoss",
     "Module",
+    "ModuleDict",
     "ModuleList",
     "NLLLoss",
     "Parameter",

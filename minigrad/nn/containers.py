@@ -1,14 +1,38 @@
-"""Modules that hold others in an order."""
+"""Modules that hold others, in an order or by name."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import (
+    ItemsView,
+    Iterable,
+    Iterator,
+    KeysView,
+    Mapping,
+    ValuesView,
+)
 from typing import Any, Self
 
-from ..errors import ArgumentError, DTypeError, IndexRangeError
-from .module import Module
+from ..errors import ArgumentError, DTypeError, IndexRangeError, MissingNameError
+from .module import Module, check_name
 
 
 class Container(Module):
-    """What the containers share: they are lists of modules, and register them."""
+    """What the containers share: they hold modules, and register them."""
+
+    def __len__(self) -> int:
+        return len(self._held())
+
+    def _held(self) -> dict[str, Module]:
+        return {k: v for k, v in vars(self).items() if isinstance(v, Module)}
+
+    def _add(self, name: str, module: Module) -> Self:
+        if not isinstance(module, Module):
+            raise ArgumentError(f"{type(self).__name__} holds Modules, got {module!r}")
+        check_name(self, name, "module")
+        setattr(self, name, module)
+        return self
+
+
+class Listing(Container):
+    """A container that is a list."""
 
     def append(self, module: Module) -> Self:
         """Add one module at the end, under its place as a name."""
@@ -23,9 +47,6 @@ class Container(Module):
         for module in modules:
             self.append(module)
         return self
-
-    def __len__(self) -> int:
-        return len(self._held())
 
     def __iter__(self) -> Iterator[Module]:
         return iter(self._held().values())
@@ -45,22 +66,8 @@ class Container(Module):
     def _part(self, held: dict[str, Module]) -> Self:
         raise NotImplementedError
 
-    def _held(self) -> dict[str, Module]:
-        return {k: v for k, v in vars(self).items() if isinstance(v, Module)}
 
-    def _add(self, name: str, module: Module) -> Self:
-        if not isinstance(module, Module):
-            raise ArgumentError(f"{type(self).__name__} holds Modules, got {module!r}")
-        if not isinstance(name, str) or not name or "." in name or hasattr(self, name):
-            raise ArgumentError(
-                f"{type(self).__name__} can't name a module {name!r}: it must be a "
-                "name without a dot that is not taken"
-            )
-        setattr(self, name, module)
-        return self
-
-
-class ModuleList(Container):
+class ModuleList(Listing):
     """A list of modules that registers them, as "0", "1", ...
 
     Raises ArgumentError for anything that is not a Module.
@@ -73,7 +80,7 @@ class ModuleList(Container):
         return type(self)(held.values())
 
 
-class Sequential(Container):
+class Sequential(Listing):
     """Modules run one after the other, each on the output of the one before.
 
     They are given one by one, named "0", "1", ..., or as one dict with names. Raises
@@ -101,3 +108,82 @@ class Sequential(Container):
 
     def _part(self, held: dict[str, Module]) -> Self:
         return type(self)(held)
+
+
+class ModuleDict(Container):
+    """A dict of modules that registers them under their names.
+
+    modules: a mapping of names to modules, or pairs of them. Raises ArgumentError for
+    anything that is not a Module, and for a name that is no name or is taken, as `keys`
+    is; MissingNameError, a KeyError, for a name that no module has.
+
+    >>> from minigrad.nn import Linear, Tanh
+    >>> ModuleDict({"tall": Linear(3, 4), "flat": Tanh()})["flat"]
+    Tanh()
+    """
+
+    def __init__(
+        self, modules: Mapping[str, Module] | Iterable[tuple[str, Module]] = ()
+    ) -> None:
+        self.update(modules)
+
+    def update(
+        self,
+        modules: "ModuleDict | Mapping[str, Module] | Iterable[tuple[str, Module]]",
+    ) -> None:
+        """Add modules under their names, in place of what had those names."""
+        try:
+            named = dict(modules)
+        except (TypeError, ValueError) as error:
+            raise ArgumentError(
+                f"{type(self).__name__} takes a dict of Modules by name, or pairs "
+                f"(name, Module), not {modules!r}"
+            ) from error
+        for name, module in named.items():
+            self[name] = module
+
+    def __getitem__(self, name: str) -> Module:
+        held = self._held()
+        if name not in held:
+            raise MissingNameError(
+                f"{type(self).__name__} has no module {name!r}; it has {[*held]}"
+            )
+        return held[name]
+
+    def __setitem__(self, name: str, module: Module) -> None:
+        if name in self and isinstance(module, Module):
+            setattr(self, name, module)
+        else:
+            self._add(name, module)
+
+    def __delitem__(self, name: str) -> None:
+        self.pop(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._held())
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._held()
+
+    def pop(self, name: str) -> Module:
+        """Take a module out, and return it."""
+        module = self[name]
+        delattr(self, name)
+        return module
+
+    def clear(self) -> None:
+        """Take all modules out."""
+        for name in self.keys():
+            delattr(self, name)
+
+    def keys(self) -> KeysView[str]:
+        """The names."""
+        return self._held().keys()
+
+    def values(self) -> ValuesView[Module]:
+        """The modules."""
+        return self._held().values()
+
+    def items(self) -> ItemsView[str, Module]:
+        """The names with their modules."""
+        return self._held().items()

@@ -15,7 +15,8 @@ from ..op import Array, op
 from ..rng import Seed
 from ..rng import generator as resolve
 from ..tensor import Tensor
-from .module import Module, Parameter
+from .module import Module
+from .parameter import Parameter
 
 
 @op(None, samples=[], floating=True, registered=False)

@@ -1,53 +1,24 @@
-"""Parameters, and the modules that hold them."""
+"""Modules: what they hold, under which names, and what is saved of it."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Literal, NamedTuple, Self, TypeVar
+from typing import Any, NamedTuple, Self, TypeVar
 
 import numpy as np
 from numpy.typing import DTypeLike
 
+from .._backend import wrap
 from ..errors import (
     ArgumentError,
     DTypeError,
     MinigradError,
     MissingMethodError,
-    ShapeError,
     StateDictError,
     describe,
 )
 from ..tensor import Tensor
+from .parameter import Parameter, fit
 
 T = TypeVar("T")
-
-
-class Parameter(Tensor):
-    """A leaf Tensor that a Module registers and an optimiser trains.
-
-    `data` is whatever Tensor takes. It is copied.
-
-    >>> weight = Parameter([1.0, 2.0])
-    >>> weight.assign([3.0, 4.0])
-    >>> weight.tolist()
-    [3.0, 4.0]
-    """
-
-    def __init__(
-        self, data: Any, dtype: DTypeLike | None = None, requires_grad: bool = True
-    ) -> None:
-        super().__init__(data, dtype, requires_grad)
-
-    def assign(self, value: Any) -> None:
-        """Give the parameter a new array: the only mutation there is.
-
-        `value` is a Tensor or anything numpy reads as an array. Its shape must be the
-        parameter's (ShapeError) and so must its dtype (DTypeError); Python numbers
-        take the parameter's dtype. A Tensor is read, not differentiated through.
-        """
-        exact = hasattr(value, "dtype")
-        self._replace(fit(value, self, "equiv" if exact else "same_kind"))
-
-    def __repr__(self) -> str:
-        return f"Parameter containing:\n{super().__repr__()}"
 
 
 class IncompatibleKeys(NamedTuple):
@@ -58,10 +29,11 @@ class IncompatibleKeys(NamedTuple):
 
 
 class Module:
-    """A thing with parameters, sub-modules and a `forward`.
+    """A thing with parameters, buffers, sub-modules and a `forward`.
 
     Whatever attribute holds a Parameter or a Module is registered under the
-    attribute's name; nothing else is. No call of `super().__init__()` is needed.
+    attribute's name, and what `register_buffer` is given; nothing else is. No call of
+    `super().__init__()` is needed.
 
     >>> class Scale(Module):
     ...     def __init__(self):
@@ -94,7 +66,48 @@ class Module:
                 f"by {describe(value)}; give it new values with {name}.assign(...), or "
                 "make a Parameter of them"
             )
+        if name in _kept_buffers(self):
+            if isinstance(value, Parameter | Module):
+                del _kept_buffers(self)[name]
+            else:
+                _check_buffer(self, name, value)
         super().__setattr__(name, value)
+
+    def __delattr__(self, name: str) -> None:
+        super().__delattr__(name)
+        _kept_buffers(self).pop(name, None)
+
+    def register_buffer(
+        self, name: str, tensor: Tensor | None, persistent: bool = True
+    ) -> None:
+        """Have a Tensor as the attribute `name` that is no parameter, but is saved.
+
+        It is in the state dict, if persistent, and `to` casts it if it holds floats. A
+        Tensor, which never changes, or None that the attribute is set to takes its
+        place. Raises ArgumentError for a name that is taken, is empty or has a dot, and
+        DTypeError for what is no Tensor, or is a Parameter.
+
+        >>> class Count(Module):
+        ...     def __init__(self):
+        ...         self.register_buffer("calls", Tensor(0))
+        ...
+        ...     def forward(self, x):
+        ...         self.calls = self.calls + 1
+        ...         return x
+        >>> count = Count()
+        >>> count(3), count.state_dict()
+        (3, {'calls': tensor(1)})
+        """
+        if name not in _kept_buffers(self):
+            check_name(self, name, "buffer")
+        if isinstance(tensor, Parameter):
+            raise DTypeError(
+                f"buffer {name!r} can't be a Parameter, which is registered by itself; "
+                f"give its detach(), or set {type(self).__name__}.{name} to it"
+            )
+        _check_buffer(self, name, tensor)
+        self.__dict__.setdefault("_buffers", {})[name] = bool(persistent)
+        self.__dict__[name] = tensor
 
     def named_children(self) -> Iterator[tuple[str, "Module"]]:
         """The modules held directly, each once, with their names."""
@@ -127,20 +140,38 @@ class Module:
         """The parameters, each once."""
         return (parameter for _, parameter in self.named_parameters("", recurse))
 
+    def named_buffers(
+        self, prefix: str = "", recurse: bool = True, remove_duplicate: bool = True
+    ) -> Iterator[tuple[str, Tensor]]:
+        """The buffers, as `named_parameters` gives parameters; none that is None."""
+        owners = _walk(self, prefix) if recurse else [(prefix, self)]
+        found = (
+            (_join(path, name), buffer)
+            for path, owner in owners
+            for name, buffer in _buffers(owner)
+        )
+        return _unique(found) if remove_duplicate else found
+
+    def buffers(self, recurse: bool = True) -> Iterator[Tensor]:
+        """The buffers, each once."""
+        return (buffer for _, buffer in self.named_buffers("", recurse))
+
     def state_dict(self, prefix: str = "") -> dict[str, Tensor]:
-        """The value of every parameter by name; a tied one under all its names.
+        """The value of every parameter and persistent buffer by name; a tied one under
+        all its names.
 
         A snapshot: later steps of an optimiser do not show in it.
         """
-        return {prefix + name: p.detach() for name, p in _named_parameters(self)}
+        return {prefix + name: s.value.detach() for name, s in _state(self)}
 
     def load_state_dict(
         self, state_dict: Mapping[str, Any], strict: bool = True
     ) -> IncompatibleKeys:
-        """Assign every parameter from a mapping of names to arrays, or none at all.
+        """Assign all that `state_dict` gives from a mapping of names to arrays, or
+        nothing at all.
 
         Values are anything numpy reads as an array (a PyTorch state dict will do) and
-        are cast to the parameter's dtype. With strict=False, keys found on one side
+        are cast to the dtype that is there. With strict=False, keys found on one side
         only are returned and ignored. Raises StateDictError, listing everything that
         does not fit, and what a tied parameter is given under two names if it differs;
         and ArgumentError if state_dict is not a mapping.
@@ -150,25 +181,30 @@ class Module:
                 "load_state_dict expected a mapping of names to arrays, "
                 f"got {type(state_dict).__name__}"
             )
-        parameters = dict(_named_parameters(self))
+        places = dict(_state(self))
         keys = IncompatibleKeys(
-            [name for name in parameters if name not in state_dict],
-            [name for name in state_dict if name not in parameters],
+            [name for name in places if name not in state_dict],
+            [name for name in state_dict if name not in places],
         )
         problems = _key_problems(keys) if strict else []
         arrays: dict[str, np.ndarray] = {}
-        for name in (name for name in parameters if name in state_dict):
+        for name in (name for name in places if name in state_dict):
             try:
-                arrays[name] = fit(state_dict[name], parameters[name], "same_kind")
+                arrays[name] = fit(state_dict[name], places[name].value, "same_kind")
             except MinigradError as error:
                 problems.append(f"mismatch for {name}: {error}")
-        problems += _tie_problems(parameters, arrays)
+        problems += _tie_problems(places, arrays)
         if problems:
             raise StateDictError(
                 "\n\t".join([f"cannot load into {type(self).__name__}:", *problems])
             )
-        for name, array in arrays.items():
-            parameters[name]._replace(array)
+        found = {id(places[name].value): wrap(array) for name, array in arrays.items()}
+        for place in places.values():
+            loaded = found.get(id(place.value))
+            if isinstance(place.value, Parameter) and loaded is not None:
+                place.value._replace(loaded._data)
+            elif loaded is not None:
+                setattr(place.owner, place.name, loaded)
         return keys
 
     def train(self, mode: bool = True) -> Self:
@@ -196,7 +232,9 @@ class Module:
         return self
 
     def to(self, dtype: DTypeLike) -> Self:
-        """Cast every parameter, and its gradient, to float32 or float64.
+        """Cast every parameter with its gradient, and every buffer of floats.
+
+        dtype: float32 or float64.
 
         Raises DTypeError for any other dtype.
         """
@@ -211,6 +249,10 @@ class Module:
             parameter._replace(parameter.detach().to(dtype).numpy())
             if grad is not None:
                 parameter.grad = grad.to(dtype)
+        for module in self.modules():
+            for name, buffer in _buffers(module):
+                if buffer.dtype.kind == "f":
+                    setattr(module, name, buffer.to(dtype))
         return self
 
     def float(self) -> Self:
@@ -245,6 +287,52 @@ def _walk(module: Module, prefix: str = "") -> Iterator[tuple[str, Module]]:
         yield from _walk(child, _join(prefix, name))
 
 
+def _kept_buffers(module: Module) -> dict[str, bool]:
+    """The names of a module's buffers, and whether each is persistent."""
+    kept: dict[str, bool] = vars(module).get("_buffers", {})
+    return kept
+
+
+def _buffers(module: Module) -> list[tuple[str, Tensor]]:
+    """A module's own buffers, but those that are None."""
+    found = [(name, vars(module)[name]) for name in _kept_buffers(module)]
+    return [(name, buffer) for name, buffer in found if buffer is not None]
+
+
+def _check_buffer(module: Module, name: str, value: Any) -> None:
+    if not (value is None or isinstance(value, Tensor)):
+        raise DTypeError(
+            f"{type(module).__name__}.{name} is a buffer, a Tensor or None, not "
+            f"{describe(value)}; make it a Tensor first"
+        )
+
+
+def check_name(module: Module, name: Any, what: str) -> None:
+    """Refuse a name for what a module is to hold that is taken, or is no name."""
+    if not isinstance(name, str) or not name or "." in name or hasattr(module, name):
+        raise ArgumentError(
+            f"{type(module).__name__} can't name a {what} {name!r}: it must be a "
+            "name without a dot that is not taken"
+        )
+
+
+class _Place(NamedTuple):
+    """What a state dict saves, and the attribute that it is."""
+
+    owner: Module
+    name: str
+    value: Tensor
+
+
+def _state(module: Module) -> Iterator[tuple[str, _Place]]:
+    """What a state dict saves, by every name that leads to it."""
+    for path, owner in _walk(module):
+        kept = _kept_buffers(owner)
+        saved = [(name, buffer) for name, buffer in _buffers(owner) if kept[name]]
+        for name, value in [*_members(owner, Parameter), *saved]:
+            yield _join(path, name), _Place(owner, name, value)
+
+
 def _named_parameters(
     module: Module, prefix: str = "", recurse: bool = True
 ) -> Iterator[tuple[str, Parameter]]:
@@ -272,35 +360,13 @@ def _key_problems(keys: IncompatibleKeys) -> list[str]:
 
 
 def _tie_problems(
-    parameters: Mapping[str, Parameter], arrays: Mapping[str, np.ndarray]
+    places: Mapping[str, _Place], arrays: Mapping[str, np.ndarray]
 ) -> list[str]:
-    """A parameter with two names can't hold two values."""
+    """A parameter or a buffer with two names can't hold two values."""
     first: dict[int, str] = {}
     problems = []
     for name, array in arrays.items():
-        other = first.setdefault(id(parameters[name]), name)
+        other = first.setdefault(id(places[name].value), name)
         if not np.array_equal(array, arrays[other], equal_nan=True):
-            problems.append(f"{other} and {name} are one parameter, but differ there")
+            problems.append(f"{other} and {name} are one tensor, but differ there")
     return problems
-
-
-def fit(
-    value: Any, parameter: Parameter, casting: Literal["equiv", "same_kind"]
-) -> np.ndarray:
-    """Read a value as a fresh read-only array of the parameter's shape and dtype."""
-    try:
-        array = np.asarray(value.detach() if hasattr(value, "detach") else value)
-    except (TypeError, ValueError) as error:
-        raise ArgumentError(f"expected an array, got {value!r}: {error}") from error
-    if array.shape != parameter.shape:
-        raise ShapeError(
-            f"expected an array of shape {parameter.shape}, got {array.shape}"
-        )
-    if not np.can_cast(array.dtype, parameter.dtype, casting):
-        raise DTypeError(
-            f"expected an array of {parameter.dtype}, got {array.dtype}; "
-            "cast the array, or the module with Module.to"
-        )
-    array = array.astype(parameter.dtype)
-    array.flags.writeable = False
-    return array

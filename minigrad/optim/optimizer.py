@@ -13,7 +13,7 @@ from ..errors import (
     StateDictError,
     describe,
 )
-from ..nn.module import Parameter, fit
+from ..nn.parameter import Parameter, fit
 from ..tensor import Tensor
 
 Array = np.ndarray[Any, Any]

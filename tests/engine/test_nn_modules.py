@@ -221,7 +221,7 @@ def test_a_tied_parameter_is_loaded_from_one_value():
     state["decode.weight"] = state["decode.weight"] + 1
     for strict in (True, False):
         with pytest.raises(
-            StateDictError, match=r"embed\.weight and decode\.weight are one parameter"
+            StateDictError, match=r"embed\.weight and decode\.weight are one tensor"
         ):
             net.load_state_dict(state, strict=strict)
     assert net.embed.weight.tolist() == before
