@@ -68,7 +68,7 @@ def composite(
                 starred = position == entry.star
                 given = values[position] if starred else (values[position],)
                 for handler in filter(None, map(find_handler, given)):
-                    return handler(entry, args, kwargs)
+                    return handler(entry, args, entry.renamed(kwargs))
                 optional = entry.defaults[position] is None
                 tensors = tuple(
                     value

@@ -29,6 +29,8 @@ HANDLERS: dict[type, Callable[[Op, tuple[Any, ...], dict[str, Any]], Any]] = {}
 """Foreign types that ops accept: `handler(op, args, kwargs)` answers the call."""
 
 _NUMBERS = (bool, int, float)
+_OTHER_NAMES = {"axis": "dim", "keepdims": "keepdim", "input": "x", "other": "y"}
+"""What PyTorch, as numpy, calls arguments too: as good, if an op has the one meant."""
 
 
 class Op(_backend.OpCore):
@@ -149,12 +151,26 @@ class Op(_backend.OpCore):
         self, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> tuple[Any, ...]:
         try:
-            bound = self.signature.bind(*args, **kwargs)
+            bound = self.signature.bind(*args, **self.renamed(kwargs))
         except TypeError as error:
             text = f"{self.name}{self.signature}".replace("'", "")
             raise ArgumentError(f"{self.name}: {error}; it is {text}") from None
         bound.apply_defaults()
         return tuple(bound.arguments.values())
+
+    def renamed(self, kwargs: dict[str, Any]) -> dict[str, Any]:
+        """The arguments by name, under the names that the signature has."""
+        found = {}
+        for name, value in kwargs.items():
+            meant = _OTHER_NAMES.get(name, name)
+            known = name not in self.params and meant in self.params
+            found[meant if known else name] = value
+        if len(found) < len(kwargs):
+            names = " and ".join(kwargs)
+            raise ArgumentError(
+                f"{self.name}: of {names} two are one; give one of them"
+            )
+        return found
 
     def invoke(self, values: Sequence[Any]) -> Any:
         """Call the forward on values in the signature's order."""

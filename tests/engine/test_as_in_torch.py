@@ -68,3 +68,60 @@ def test_flatten_says_what_is_wrong_with_its_dims():
         mg.ones(2, 3, 4).flatten(0, 3)
     with pytest.raises(DTypeError, match="must be an int, not '0'"):
         mg.ones(2, 3).flatten("0")
+
+
+# -- names of arguments ----------------------------------------------------------------
+
+ALONG = [
+    *("sum", "mean", "prod", "amax", "amin", "argmax", "argmin", "max", "min", "var"),
+    *("std", "cumsum", "logsumexp", "softmax", "log_softmax", "unbind", "squeeze"),
+    "unsqueeze",
+]
+KEEPING = [*ALONG[: ALONG.index("cumsum")], "logsumexp"]
+
+
+def shapes(result):
+    return [tuple(y.shape) for y in (result if isinstance(result, tuple) else [result])]
+
+
+@pytest.mark.parametrize("name", ALONG)
+def test_axis_is_dim(name):
+    x, y = mg.ones(2, 3), torch.ones(2, 3)
+    expected = shapes(getattr(torch, name)(y, axis=1))
+    for found in (getattr(mg, name)(x, axis=1), getattr(x, name)(axis=1)):
+        assert shapes(found) == expected == shapes(getattr(mg, name)(x, dim=1))
+
+
+@pytest.mark.parametrize("name", KEEPING)
+def test_keepdims_is_keepdim(name):
+    x, y = mg.ones(2, 3), torch.ones(2, 3)
+    expected = shapes(getattr(torch, name)(y, axis=1, keepdims=True))
+    assert shapes(getattr(x, name)(axis=1, keepdims=True)) == expected
+    assert shapes(getattr(x, name)(1, keepdims=True)) == expected
+
+
+def test_other_names_are_known_wherever_the_argument_is():
+    x, index = mg.ones(2, 3), mg.zeros(2, 1, dtype=I64)
+    assert mg.cat([x, x], axis=1).shape == mg.chunk(mg.ones(2, 12), 2, axis=1)[0].shape
+    assert mg.stack([x, x], axis=-1).shape == (2, 3, 2)
+    assert mg.gather(input=x, axis=1, index=index).shape == (2, 1)
+    assert mg.norm(x, axis=1, keepdims=True).shape == (2, 1)
+    assert mg.sub(input=x, other=2 * x).tolist() == (-x).tolist()
+    assert x.maximum(other=np.float32([[2.0]])).tolist() == (2 * x).tolist()
+    assert mg.flatten(input=x).shape == (6,) and mg.silu(input=x).shape == (2, 3)
+
+
+@pytest.mark.parametrize(
+    ("call", "match"),
+    [
+        (lambda x: x.sum(dim=1, axis=1), "sum: of dim and axis two are one; give one"),
+        (lambda x: x.mean(axis=1, dim=1), "mean: of axis and dim two are one"),
+        (lambda x: x.sum(1, axis=1), "multiple values for argument 'dim'"),
+        (lambda x: x.cumsum(1, keepdims=True), "cumsum: got an unexpected.*keepdims"),
+        (lambda x: x.tanh(axis=1), "tanh: got an unexpected.*'axis'; it is tanh"),
+        (lambda x: mg.silu(x=x), "silu: missing a required argument: 'input'"),
+    ],
+)
+def test_an_argument_has_one_name_at_a_time(call, match):
+    with pytest.raises(ArgumentError, match=match):
+        call(mg.ones(2, 3))
