@@ -32,8 +32,7 @@ from .fused.checkpoint import check_checkpoint
 from .fused.explain import Explanation, explain_plan
 from .fused.frame import Frame, Ragged, uniform
 from .fused.lift import Lifted
-from .fused.step import check_alike, items, pair
-from .tape import check_tensor
+from .fused.step import check_alike, check_item, items, pair
 from .tensor import Tensor
 
 
@@ -143,6 +142,7 @@ def explain(
         )
     check_callable(step, "explain: step")
     _n_steps(items(xs))
+    check_alike("carry", carry, carry, 0)
     return (_explained("step", Lifted(step), carry, xs),)
 
 
@@ -194,7 +194,7 @@ def _loop(
 
 def _n_steps(xs: tuple[Tensor, ...]) -> int:
     for i, x in enumerate(xs):
-        check_tensor(x, f"scan: xs {i}")
+        check_item(x, f"scan: xs {i}")
     sizes = {x.shape[0] if x.ndim else None for x in xs}
     if len(sizes) != 1 or None in sizes:
         raise ShapeError(

@@ -9,7 +9,14 @@ from typing import Any
 import numpy as np
 
 from .. import _backend, ops, tape
-from ..errors import ArgumentError, DTypeError, MinigradError, ShapeError, describe
+from ..errors import (
+    ArgumentError,
+    DTypeError,
+    MinigradError,
+    ShapeError,
+    describe,
+    type_name,
+)
 from ..mode import step_mode
 from ..op import Op
 from ..program import Builder, Program, Var
@@ -176,12 +183,22 @@ def _program(result: Any, leaves: list[Any]) -> Traced:
     )
 
 
+def check_item(value: Any, name: str) -> None:
+    """Refuse what is not a Tensor, and say how several are given."""
+    if isinstance(value, tuple | list | dict):
+        raise DTypeError(
+            f"{name} must be a Tensor, not {type_name(value)}; give several Tensors as "
+            "one flat tuple, such as (h, c)"
+        )
+    check_tensor(value, name)
+
+
 def pair(result: Any, t: int) -> tuple[Any, Any]:
     """What a step returned, if it is (carry, y)."""
     if not isinstance(result, tuple) or len(result) != 2:
         raise ArgumentError(
             f"scan: at step {t} the step returned {describe(result)}; it must return "
-            "the pair (carry, y)"
+            "the pair (carry, y), a tuple"
         )
     return result
 
@@ -195,7 +212,7 @@ def check_alike(name: str, old: Any, new: Any, t: int) -> None:
             f"but it was {_structure(old)} before; always return the same structure"
         )
     for i, (before, after) in enumerate(zip(olds, news, strict=True)):
-        check_tensor(after, f"scan: {name} {i} at step {t}")
+        check_item(after, f"scan: {name} {i} at step {t}")
         if (before.shape, before.dtype) != (after.shape, after.dtype):
             error = DTypeError if before.shape == after.shape else ShapeError
             raise error(

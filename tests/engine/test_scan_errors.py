@@ -1,5 +1,7 @@
 """What scan refuses, and what it says."""
 
+import contextlib
+
 import numpy as np
 import pytest
 
@@ -153,6 +155,38 @@ def bad(id, call, error, match):
 def test_what_does_not_fit_is_refused(call, error, match):
     with pytest.raises(error, match=match):
         call()
+
+
+IN_A_TUPLE = "must be a Tensor, not {}; give several Tensors as one flat tuple"
+
+
+@pytest.mark.parametrize("call", [mg.scan, mg.explain], ids=["scan", "explain"])
+@pytest.mark.parametrize(
+    ("carry", "xs", "match"),
+    [
+        (lambda: [H0, H0], lambda: X, "carry 0 .*" + IN_A_TUPLE.format("list")),
+        (lambda: {"h": H0}, lambda: X, "carry 0 .*" + IN_A_TUPLE.format("dict")),
+        (lambda: (H0, (H0,)), lambda: X, "carry 1 .*" + IN_A_TUPLE.format("tuple")),
+        (lambda: H0, lambda: [X, X], "xs 0 " + IN_A_TUPLE.format("list")),
+        (lambda: H0, lambda: {"x": X}, "xs 0 " + IN_A_TUPLE.format("dict")),
+    ],
+    ids=["list", "dict", "nested", "list of xs", "dict of xs"],
+)
+def test_several_tensors_are_a_tuple(call, carry, xs, match):
+    with pytest.raises(DTypeError, match=match):
+        call(plain, carry(), xs())
+
+
+@pytest.mark.parametrize("looped", [contextlib.nullcontext, mg.eager_loops])
+def test_what_a_step_returns_is_a_tuple_too(looped):
+    for step, what in [
+        (lambda h, x: ([h], x), "carry 0 at step 0 "),
+        (lambda h, x: (h, {"x": x}), "y 0 at step 0 "),
+    ]:
+        with looped(), pytest.raises(DTypeError, match=what + "must .* flat tuple"):
+            mg.scan(step, H0, X)
+    with looped(), pytest.raises(ArgumentError, match=r"pair \(carry, y\), a tuple"):
+        mg.scan(lambda h, x: [h, x], H0, X)
 
 
 @pytest.mark.parametrize(
