@@ -115,7 +115,24 @@ class Cell(Signature):
                 return self._trial(sizes, dtype, kind)
             except MinigradError as error:
                 errors.append(error)
+        errors[0].args = (f"{str(errors[0]).rstrip()}{self._doubt()}",)
         raise errors[0]
+
+    def _doubt(self) -> str:
+        """What to change, if states look like parameters."""
+        names = [
+            name
+            for i, name in enumerate(self.carry)
+            if len(self.shapes[name]) > 1 or (i and not self.params)
+        ]
+        if not names:
+            return ""
+        states = [name for name in self.carry if name not in names] or ["h"]
+        order = ", ".join([self.input, *states, "*", *names, *self.params, *self.data])
+        return (
+            f" (what stands before the * is a state: {', '.join(self.carry)}; if "
+            f"{', '.join(names)} should be trained, write ({order}))"
+        )
 
     def _trial(
         self, sizes: Mapping[str, int], dtype: DTypeLike, data_dtype: DTypeLike
@@ -148,8 +165,9 @@ class Cell(Signature):
         if extra not in (0, 1) or not all(hasattr(v, "shape") for v in values):
             states = ", ".join(self.carry)
             raise ArgumentError(
-                f"it must return its carry ({states}), or its output and then its "
-                f"carry (output, {states}), all tensors; it returned {len(values)}: "
+                f"it must return its carry ({states}), the arguments between the "
+                f"input and the *, or its output and then its carry (output, {states}),"
+                f" all tensors in one tuple; it returned {len(values)}: "
                 f"({', '.join(type(v).__name__ for v in values)})"
             )
         return values[extra:]

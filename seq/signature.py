@@ -6,17 +6,19 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any, get_args, get_origin
 
-from minigrad.errors import ArgumentError
+from minigrad.errors import ArgumentError, describe
 
 Shape = tuple[str, ...]
 """Sizes as symbols, such as ("4H", "I")."""
 
+EXAMPLE = '(x: "I", h: "H", *, w: "H I")'
 ALLOWED = (
     "A shape is made of I (input size), H (hidden size) and P (projection size), each "
     'with an integer factor if need be: "4H I". Data given at each call begins with B '
     '(batch), data given at each step with T B (time, batch): "T B H".'
 )
 _SIZE = re.compile(r"([1-9][0-9]*)?[IHP]")
+_MEANT = re.compile(r"([0-9]*)\W*(?<![A-Z])([IHPTB])\b|[^\W_]+")
 
 
 def parse_shape(text: str) -> Shape | None:
@@ -30,6 +32,18 @@ def parse_shape(text: str) -> Shape | None:
     if not words or not all(_SIZE.fullmatch(word) for word in words[lead:]):
         return None
     return words
+
+
+def meant(written: str) -> str | None:
+    """The shape that was written in another way, or None if none can be made out.
+
+    >>> meant("(4*h, i)"), meant("h x i"), meant("hidden")
+    ('4H I', 'H I', None)
+    """
+    upper = written.upper().replace(" X ", " ")
+    words = ["".join(found) for found in _MEANT.findall(upper)]
+    text = " ".join(words)
+    return text if all(words) and parse_shape(text) else None
 
 
 def resolve(shape: Shape, sizes: Mapping[str, int]) -> tuple[int, ...]:
@@ -76,14 +90,19 @@ class Signature:
 
     def __init__(self, fn: Callable[..., Any]) -> None:
         self.name = fn.__name__
-        arguments = inspect.signature(fn).parameters.values()
+        try:
+            arguments = inspect.signature(fn).parameters.values()
+        except (TypeError, ValueError) as error:
+            raise ArgumentError(
+                f"a cell is made of a function of Python, not of {fn!r}"
+            ) from error
         self.shapes = {a.name: self._shape(a) for a in arguments}
         keywords = [a.name for a in arguments if a.kind is a.KEYWORD_ONLY]
         positional = [name for name in self.shapes if name not in keywords]
         if len(positional) < 2:
             raise ArgumentError(
                 f"cell {self.name!r} must take its input and at least one state as "
-                f"positional arguments, as in (x, h, *, ...); it takes {positional}"
+                f"positional arguments, as in {EXAMPLE}; it takes {positional}"
             )
         self.input = positional[0]
         self.carry = tuple(positional[1:])
@@ -97,14 +116,22 @@ class Signature:
 
     def _shape(self, argument: inspect.Parameter) -> Shape:
         if argument.kind in (argument.VAR_POSITIONAL, argument.VAR_KEYWORD):
-            raise self._error(argument.name, "has a star: name every argument")
+            raise self._error(
+                argument.name, f"has a star: name every argument, as in {EXAMPLE}"
+            )
         if argument.annotation is argument.empty:
-            raise self._error(argument.name, f"has no shape. {ALLOWED}")
+            raise self._error(
+                argument.name, f"has no shape; write it as in {EXAMPLE}. {ALLOWED}"
+            )
         text = annotated_text(argument.annotation)
         shape = None if text is None else parse_shape(text)
         if shape is None:
             written = argument.annotation if text is None else text
-            raise self._error(argument.name, f"has the shape {written!r}. {ALLOWED}")
+            found = meant(str(written))
+            change = f'; write "{found}"' if found else ""
+            raise self._error(
+                argument.name, f"has the shape {written!r}{change}. {ALLOWED}"
+            )
         return shape
 
     def _is_data(self, name: str) -> bool:
@@ -112,22 +139,33 @@ class Signature:
 
     def _check_positional(self) -> None:
         if self.shapes[self.input] != ("I",):
-            raise self._error(self.input, 'is the input: its shape must be "I"')
+            written = " ".join(self.shapes[self.input])
+            raise self._error(
+                self.input,
+                f'is the first, so it is the input: its shape must be "I", not '
+                f'"{written}" (the batch axis is not written)',
+            )
         for name in self.carry:
             if self._is_data(name):
                 raise self._error(
-                    name, "is a state: its shape has no B or T (put * before data)"
+                    name,
+                    "stands before the *, so it is a state: its shape has no B or T "
+                    "(the batch axis is not written; put * before data)",
                 )
 
     def _check_initial(self) -> None:
         for name, value in self.initial.items():
             if name not in self.params:
                 raise self._error(
-                    name, "has a default; only a parameter has one, its initial value"
+                    name,
+                    "has a default; only a parameter, which stands after the *, has "
+                    f"one, its initial value: {EXAMPLE[:-1]} = 0.5)",
                 )
             if not callable(value) and not isinstance(value, int | float):
                 raise self._error(
-                    name, f"has the default {value!r}; give a function or a number"
+                    name,
+                    f"has the default {describe(value)}; give a number or a function, "
+                    "such as minigrad.ones, or leave it out",
                 )
 
     def _error(self, argument: str, problem: str) -> ArgumentError:

@@ -175,7 +175,7 @@ optim.Adam([W], eps=-1.0)
 optim.AdamW([W], weight_decay=-1.0)
     ArgumentError: weight_decay must be in [0.0, inf), got -1.0
 seq.cell(lambda x, h: h)
-    ArgumentError: cell '<lambda>': argument 'x' has no shape. A shape is made of I
+    ArgumentError: cell '<lambda>': argument 'x' has no shape; write it as in (x: "I",
 seq.cell(3)
     ArgumentError: a cell is made of a function, not of 3
 seq.Recurrent(3, 2, 2)

@@ -78,11 +78,27 @@ def test_names_change_by_their_prefix_only(name: str, full: str) -> None:
         ("x: 'I', h: 'H', *, w: int", "argument 'w' has the shape .*int"),
         ("x: 'I', h: 'H', *, w: Annotated[Any, 4]", "argument 'w' has the shape"),
         ("x: 'I', h", "argument 'h' has no shape"),
-        ("x: 'H', h: 'H'", "argument 'x' is the input: its shape must be \"I\""),
-        ("x: 'I', h: 'B H'", r"argument 'h' is a state.*put \* before data"),
+        ("x, h, w, b", r"'x' has no shape; write it as in \(x: \"I\", h: \"H\", \*, w"),
+        (
+            "x: 'H', h: 'H'",
+            r"'x' is the first.*the input: its shape must be \"I\", not",
+        ),
+        ("x: 'B I', h: 'H'", r"\"I\", not \"B I\" \(the batch axis is not written\)"),
+        (
+            "x: 'I', h: 'B H'",
+            r"argument 'h' stands before .*a state.*put \* before data",
+        ),
         ("x: 'I', h: 'H' = 1", "argument 'h' has a default; only a parameter"),
+        (
+            "x: 'I', h: 'H', w: 'H I' = 1",
+            r"'w' has a default; only .*stands after the \*",
+        ),
         ("x: 'I', h: 'H', *, m: 'B H' = 1", "argument 'm' has a default; only"),
         ("x: 'I', h: 'H', *, w: 'H' = 'ones'", "'w' has the default 'ones'; give a"),
+        (
+            "x: 'I', h: 'H', *, w: 'H' = mg.ones(5)",
+            r"float32\(5,\); give a number or a",
+        ),
         ("x: 'I', h: 'H', *rest: 'H'", "argument 'rest' has a star: name"),
         ("x: 'I', h: 'H', **rest: 'H'", "argument 'rest' has a star: name"),
         ("x: 'I', *, w: 'H I'", r"at least one state.*it takes \['x'\]"),
@@ -91,6 +107,59 @@ def test_names_change_by_their_prefix_only(name: str, full: str) -> None:
 def test_any_other_signature_is_refused(signature: str, match: str) -> None:
     with pytest.raises(ArgumentError, match=match):
         seq.cell(define(f"def f({signature}): return h"))
+
+
+@pytest.mark.parametrize(
+    ("written", "right"),
+    [
+        ("'H, I'", "H I"),
+        ("('H', 'I')", "H I"),
+        ("['4H', 'I']", "4H I"),
+        ("'H x I'", "H I"),
+        ("'4*H I'", "4H I"),
+        ("'b h'", "B H"),
+        ("'H 4'", None),
+        ("'H B'", None),
+        ("'hidden'", None),
+        ("mg.Tensor", None),
+    ],
+)
+def test_a_shape_in_another_spelling_is_named(written: str, right: str | None) -> None:
+    with pytest.raises(ArgumentError, match="'w' has the shape") as caught:
+        seq.cell(define(f"def f(x: 'I', h: 'H', *, w: {written}): return h"))
+    assert (f'; write "{right}". A shape is' in str(caught.value)) == bool(right)
+    assert ("; write" in str(caught.value)) == bool(right)
+
+
+@pytest.mark.parametrize(
+    ("source", "right"),
+    [
+        (
+            "h: 'H', W: 'H I', U: 'H H', b: 'H'",
+            "if W, U, b should be trained, write (x,",
+        ),
+        ("h: 'H', W: 'H I', *, U: 'H H', b: 'H'", "write (x, h, *, W, U, b)"),
+        ("W: 'H I', h: 'H', *, U: 'H H', b: 'H'", "write (x, h, *, W, U, b)"),
+        ("h: 'H', b: 'H'", "if b should be trained, write (x, h, *, b)"),
+    ],
+)
+def test_parameters_before_the_star_are_found_when_a_layer_is_made(
+    source: str, right: str
+) -> None:
+    names = [part.split(":")[0].strip() for part in source.split(",")]
+    weights = "x @ W.T + h @ U.T" if "W" in names else "x"
+    cell = seq.cell(define(f"def f(x: 'I', {source}): return mg.tanh({weights} + b)"))
+    for make in (seq.Recurrent, seq.RecurrentCell):
+        with pytest.raises((ShapeError, ArgumentError)) as caught:
+            make(cell, 3, 5)
+        assert "(what stands before the * is a state: " in str(caught.value)
+        assert right in str(caught.value)
+
+
+def test_a_builtin_has_no_signature_to_read() -> None:
+    for function in (max, int):
+        with pytest.raises(ArgumentError, match="made of a function of Python, not of"):
+            seq.cell(function)
 
 
 STEP = "def f(x: 'I', h: 'H', c: 'H', *, w: 'H I'): "
