@@ -35,12 +35,25 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # whoever read our output has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except (MinigradError, OSError, MemoryError) as error:
-        print(f"python -m seq: {error}", file=sys.stderr)
+        print(f"python -m seq: {said(error)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt as error:
         print(f"\n{error}", file=sys.stderr)
         return 130
     return 0
+
+
+def said(error: BaseException) -> str:
+    """What an error says; of a file that can't be opened, without the system's number.
+
+    >>> said(FileNotFoundError(2, "No such file or directory", "novel.txt"))
+    'novel.txt: there is no such file'
+    """
+    if not isinstance(error, OSError) or error.filename is None:
+        return str(error)
+    missing = isinstance(error, FileNotFoundError)
+    reason = "there is no such file" if missing else error.strerror
+    return f"{error.filename}: {reason}"
 
 
 def parser() -> argparse.ArgumentParser:

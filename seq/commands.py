@@ -31,6 +31,8 @@ def train(options: Namespace) -> None:
     """Read the text, train, write the model, say how good it is, show samples."""
     out = options.out or Path(f"{_stem(options.file)}.safetensors")
     _check_out(out, options.file)
+    if options.resume:
+        _check_written(run_path(out))
     with source(options.file) as file:
         corpus = read_corpus(
             file,
@@ -81,6 +83,7 @@ def train(options: Namespace) -> None:
 
 def sample(options: Namespace) -> None:
     """Print texts, each on a line of its own."""
+    _check_written(options.model)
     model = LanguageModel.load(options.model)
     if UNK in model.vocabulary.encode(options.prompt):
         print("the model knows a part of the prompt as <UNK> only", file=sys.stderr)
@@ -99,6 +102,7 @@ def sample(options: Namespace) -> None:
 
 def score(options: Namespace) -> None:
     """Print log P of each line, if the model is one of lines; then of the whole."""
+    _check_written(options.model)
     model = LanguageModel.load(options.model)
     with source(options.file) as file:
         corpus = read_corpus(
@@ -121,6 +125,7 @@ def plot(options: Namespace) -> None:
     path = options.model
     if not path.name.endswith(".run.safetensors"):
         path = run_path(path)
+    _check_written(path)
     out = options.out or options.model.with_suffix(".png")
     found = checkpoint.load(path)
     with checkpoint.understood(path):
@@ -213,6 +218,14 @@ def _score_lines(model: LanguageModel, corpus: Corpus) -> float:
                 print(f"{log_p:.2f}: {model.vocabulary.decode(line[:-1])}")
             total -= float(found.sum())
     return total / len(corpus.train)
+
+
+def _check_written(path: Path) -> None:
+    """Refuse the name of a file that `train` has not written."""
+    if not path.exists():
+        raise ArgumentError(
+            f"{path}: there is no such file; python -m seq train writes it"
+        )
 
 
 def _stem(name: str) -> str:

@@ -9,7 +9,13 @@ import numpy as np
 
 import minigrad as mg
 from minigrad import Tensor, _backend
-from minigrad.errors import ArgumentError, DTypeError, MinigradError, ShapeError
+from minigrad.errors import (
+    ArgumentError,
+    DTypeError,
+    MinigradError,
+    ShapeError,
+    describe,
+)
 from minigrad.fused.call import plan_of
 from minigrad.fused.passes import UNHOISTED, without
 from minigrad.fused.stepper import Stepper
@@ -63,8 +69,13 @@ class Stream:
             self._x, output = self._x[0], output[0]
         steps = [stepper.step for stepper in self._steppers]
         self._chain = _backend.routine.Chain(self._x, steps, output)
+        self._output = output
         if hx is not None:
             self.state = hx
+
+    def __repr__(self) -> str:
+        call = f"{self._cell.name}({', '.join(['x', *self._shapes])})"
+        return f"<stream of {call}: {describe(self._x)} -> {describe(self._output)}>"
 
     def __call__(self, x: Array, **data: Any) -> Array:
         """The output of the next step: (B, size) for x (B, input_size), no B unbatched.

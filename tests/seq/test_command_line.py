@@ -132,7 +132,7 @@ def test_without_held_out_data(run: Callable[..., Run], tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "options", "message"),
     [
-        (None, [], r"No such file or directory: 'text\.txt'"),
+        (None, [], r"^python -m seq: text\.txt: there is no such file$"),
         (b"", [], r"text\.txt: there are no lines in it to learn from"),
         (b"\r\n\r\n", [], "no lines in it"),
         (b"", ["--text"], "no text in it"),
@@ -146,7 +146,7 @@ def test_without_held_out_data(run: Callable[..., Run], tmp_path: Path) -> None:
         (b"abc", ["--cell", "no_such"], "cell must be one of rnn, rnn_tanh"),
         (b"abc", ["--out", "text.txt"], r"must end in \.safetensors"),
         (b"abc", ["--out", "no/such.safetensors"], "there is no such directory"),
-        (b"abc", ["--resume"], r"text\.run\.safetensors"),
+        (b"abc", ["--resume"], r"text\.run\.safetensors: there is no such file; pyt"),
         (b"abc", ["--held-out", "1"], "held_out must be in"),
     ],
 )
@@ -222,7 +222,7 @@ def test_bad_usage(run: Callable[..., Run], argv: list[str], message: str) -> No
 
 def test_a_directory_is_no_text(run: Callable[..., Run]) -> None:
     done = run("train", ".")
-    assert done.status == 1 and "Is a directory: '.'" in done.err
+    assert done.status == 1 and done.err == "python -m seq: .: Is a directory\n"
 
 
 def test_a_model_that_memory_has_no_room_for(run: Callable[..., Run]) -> None:
@@ -234,7 +234,9 @@ def test_a_model_that_memory_has_no_room_for(run: Callable[..., Run]) -> None:
 def test_bad_models(run: Callable[..., Run], names: Path) -> None:
     for command in ("sample", "score", "plot"):
         done = run(command, "none.safetensors", data=b"")
-        assert done.status == 1 and "No such file" in done.err
+        file = "none.run.safetensors" if command == "plot" else "none.safetensors"
+        why = f"{file}: there is no such file; python -m seq train writes it"
+        assert done.status == 1 and done.err == f"python -m seq: {why}\n"
         Path("bad.safetensors").write_bytes(b"not at all")
         Path("bad.run.safetensors").write_bytes(b"not at all")
         done = run(command, "bad.safetensors", data=b"")

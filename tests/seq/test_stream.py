@@ -182,6 +182,15 @@ def test_an_output_is_the_callers():
     assert np.array_equal(stream(x[2]), expected[2])
 
 
+def test_a_stream_says_what_a_step_takes_and_gives():
+    wide = make(cells.lstm_zoneout, 2, np.float64).stream(4)
+    expected = (
+        "<stream of lstm_zoneout(x, keep_h, keep_c): float64(4, 3) -> float64(4, 5)>"
+    )
+    assert repr(wide) == expected
+    assert repr(make().stream()) == "<stream of lstm(x): float32(3,) -> float32(5,)>"
+
+
 def test_two_streams_of_a_layer_are_apart():
     layer = make(cells.gru)
     x = sequence(2)
