@@ -25,7 +25,7 @@ from .ops import (
     not_numeric,
     unary,
 )
-from .samples import bad, bools, floats, sample
+from .samples import bad, bools, floats, ints, sample
 
 # -- elementwise ---------------------------------------------------------------------
 
@@ -212,6 +212,7 @@ def chunk(input: Array, chunks: int, dim: int = 0) -> Any:
     ],
     errors=[
         bad(floats(3), 1.5, error=ArgumentError, match="between 0 and 1"),
+        bad(ints(3), 0.5, error=DTypeError, match="make input a float tensor"),
         bad(floats(3), 0.5, mask=floats(3), error=DTypeError, match="must be bool"),
         bad(floats(3), 0.5, mask=bools(4), error=ShapeError, match="shape"),
     ],
@@ -226,12 +227,18 @@ def dropout(
 ) -> Any:
     """input * mask / (1 - p). The mask is data: True keeps; drawn if not given.
 
-    Raises ArgumentError for p outside 0..1, DTypeError and ShapeError for a bad mask.
+    Raises ArgumentError for p outside 0..1, DTypeError and ShapeError for a bad mask,
+    DTypeError for integers and bools, unless all of them or none are kept.
     """
     if not 0.0 <= p <= 1.0:
         raise ArgumentError(f"dropout: p must be between 0 and 1, not {p}")
     if not training or (p == 0.0 and mask is None):
-        return input * 1.0
+        return ops.clone(input)
+    if input.dtype.kind != "f" and 0.0 < p < 1.0:
+        raise DTypeError(
+            f"dropout: {input.dtype} can't be divided by 1 - p; make input a float "
+            "tensor"
+        )
     if mask is None:
         mask = rng.generator(generator).random(input.shape) >= p
     mask = np.asarray(mask)

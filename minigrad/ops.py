@@ -315,8 +315,8 @@ abs.vjp(
     quick=_backend.quick("square"),
 )
 def square(x: Array) -> Array:
-    """x * x."""
-    return np.multiply(x, x)
+    """x * x; of bools as int64, as x ** 2."""
+    return np.multiply(x, x, dtype=np.int64 if x.dtype == np.bool_ else None)
 
 
 square.vjp(x=lambda g, y, x: g * (x + x))
@@ -628,19 +628,24 @@ softsign.vjp(input=lambda g, y, input: g / (1 + abs(input)) ** 2)
     ],
     errors=[
         *not_numeric,
-        bad(floats(3), 1.0, -1.0, error=ArgumentError, match="must be below max_val"),
+        bad(floats(3), 1.0, -1.0, error=ArgumentError, match="can't be above max_val"),
         bad(floats(3), "a", error=ArgumentError, match="min_val must be a number"),
     ],
     elementwise=True,
-    floating=True,
 )
 def hardtanh(input: Array, min_val: float = -1.0, max_val: float = 1.0) -> Array:
-    """input, cut at `min_val` and `max_val`. The ends let no gradient pass."""
+    """input, cut at `min_val` and `max_val`. The ends let no gradient pass.
+
+    Of integers it is an integer: the ends are, too, without what is behind the point.
+    """
     check_numbers("hardtanh", min_val=min_val, max_val=max_val)
-    if min_val >= max_val:
+    if min_val > max_val:
         raise ArgumentError(
-            f"hardtanh: min_val must be below max_val; they are {min_val} and {max_val}"
+            "hardtanh: min_val can't be above max_val; they are "
+            f"{min_val} and {max_val}"
         )
+    if input.dtype.kind != "f":
+        return np.clip(input, int(min_val), int(max_val))
     return kernels.clip(input, float(min_val), float(max_val))
 
 
@@ -730,6 +735,7 @@ where.vjp(
         sample(floats(3, 4), min=0.1),
         sample(floats(3, 4), max=0.1),
         sample(floats(4, at=(-0.5, 0.5)), -0.5, 0.5, kink=True),
+        sample(floats(4, at=(-0.5, 0.5)), 0.5, -0.5, kink=True),
     ],
     errors=[
         bad(floats(3), error=ArgumentError, match="min, max or both"),
@@ -739,7 +745,10 @@ where.vjp(
     quick=_backend.quick("clamp"),
 )
 def clamp(x: Array, min: float | None = None, max: float | None = None) -> Array:
-    """x, cut at `min` and `max`, which are numbers. The ends let gradients pass."""
+    """x, cut at `min` and `max`, which are numbers. The ends let gradients pass.
+
+    With min above max it is max, and lets none pass.
+    """
     if min is None and max is None:
         raise ArgumentError("clamp: give min, max or both")
     for bound in (min, max):
@@ -756,7 +765,13 @@ def clamp(x: Array, min: float | None = None, max: float | None = None) -> Array
     )
 
 
-clamp.vjp(x=lambda g, y, x, min, max: where(eq(x, y), g, 0.0))
+clamp.vjp(
+    x=lambda g, y, x, min, max: (
+        zeros_like(g)
+        if min is not None and max is not None and min > max
+        else where(eq(x, y), g, 0.0)
+    )
+)
 
 
 # -- comparisons and logic: no gradient ----------------------------------------------
@@ -929,6 +944,7 @@ def zeros_like(x: Array) -> Array:
     errors=[
         bad(floats(2, 3), floats(4, 5), error=ShapeError, match="inner sizes 3 and 4"),
         bad(floats(), floats(4), error=ShapeError, match="at least one dimension"),
+        bad(bools(2, 2), bools(2, 2), error=DTypeError, match="make one int64"),
         bad(floats(2, 3, 4), floats(3, 4, 5), error=ShapeError, match="broadcast"),
     ],
     rowwise=True,
@@ -940,6 +956,8 @@ def matmul(x: Array, y: Array) -> Array:
         raise ShapeError(
             "matmul: each factor must have at least one dimension; use mul"
         )
+    if x.dtype.kind == y.dtype.kind == "b":
+        raise DTypeError("matmul: two bools have no sum of products; make one int64")
     inner = y.shape[-2] if y.ndim > 1 else y.shape[0]
     if x.shape[-1] != inner:
         raise ShapeError(

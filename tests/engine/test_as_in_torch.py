@@ -7,8 +7,10 @@ import pytest
 import torch
 
 import minigrad as mg
+from conformance.reference.twins import find_twin, to_torch
 from minigrad import nn
 from minigrad.errors import ArgumentError, DTypeError, IndexRangeError
+from minigrad.op import OPS
 
 F32, F64, I64, BOOL = mg.float32, mg.float64, mg.int64, mg.bool
 
@@ -125,3 +127,97 @@ def test_other_names_are_known_wherever_the_argument_is():
 def test_an_argument_has_one_name_at_a_time(call, match):
     with pytest.raises(ArgumentError, match=match):
         call(mg.ones(2, 3))
+
+
+# -- integers and bools ----------------------------------------------------------------
+
+WHOLE = {
+    "bools": np.array([[True, False, True], [False, False, True]]),
+    "integers": np.array([[2, 0, -3], [1, 5, -1]]),
+}
+ONE = [n for n, op in OPS.items() if op.positions == (0,) and op.n_needed == 1]
+TWO = [n for n, op in OPS.items() if op.elementwise and len(op.positions) == 2]
+PARAMS = {
+    "clamp": [{"min": 0}, {"max": 1, "min": 2}, {"min": 0.5}, {"max": 1}],
+    "hardtanh": [{"min_val": -2.9, "max_val": 1.5}, {"min_val": 1, "max_val": 1}],
+    "dropout": [{"training": False}, {"p": 0.0}, {"p": 1.0}],
+}
+
+
+def check_alike(name, *args, **params):
+    """The op's dtype and values are its twin's, if that has any."""
+    try:
+        twin = find_twin(OPS[name])
+        expected = twin(*map(to_torch, args), **params)
+    except (LookupError, RuntimeError, TypeError, NotImplementedError):
+        return
+    found = OPS[name].run(*map(operand, args), **params)
+    pairs = [(found, expected)]
+    if isinstance(found, tuple):
+        pairs = list(zip(found, expected, strict=True))
+    for ours, theirs in pairs:
+        assert str(ours.dtype) == str(theirs.dtype).removeprefix("torch.")
+        np.testing.assert_allclose(ours.numpy(), theirs.numpy(), rtol=1e-6)
+
+
+def operand(value):
+    return mg.tensor(value) if isinstance(value, np.ndarray) else value
+
+
+@pytest.mark.parametrize("kind", WHOLE)
+@pytest.mark.parametrize("name", ONE)
+def test_a_function_of_whole_numbers_has_torchs_dtype(name, kind):
+    for params in PARAMS.get(name, [{}]):
+        check_alike(name, WHOLE[kind], **params)
+        check_alike(name, WHOLE[kind][0, :1].reshape(()), **params)
+
+
+OTHERS = [*WHOLE.values(), np.float32([[0.5], [2.0]]), True, 2, 2.5]
+
+
+@pytest.mark.parametrize("kind", WHOLE)
+@pytest.mark.parametrize("name", TWO)
+def test_operands_of_whole_numbers_have_torchs_dtype(name, kind):
+    for other in OTHERS:
+        if name == "pow" and not isinstance(other, int | float):
+            continue  # PyTorch calls 1 / 2 of integers 0
+        if name == "pow" and kind == "bools" and other is True:
+            continue  # which PyTorch takes for 1, though it refuses a tensor
+        check_alike(name, WHOLE[kind], other)
+
+
+def test_what_has_no_value_as_a_whole_number_is_refused():
+    mask = mg.tensor(WHOLE["bools"])
+    for call in (lambda: mask @ mask.T, lambda: mg.einsum("ij,kj->ik", mask, mask)):
+        with pytest.raises(DTypeError, match="make one int64"):
+            call()
+    for dtype in (I64, BOOL):
+        with pytest.raises(DTypeError, match="make input a float tensor"):
+            mg.dropout(mg.ones(3, dtype=dtype), 0.3)
+
+
+# -- bounds that leave nothing between them --------------------------------------------
+
+BOUNDS = [None, -np.inf, -1.0, 0, 0.5, 1.0, np.inf, np.nan]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(("low", "high"), [*itertools.product(BOUNDS, BOUNDS)][1:])
+def test_clamp_and_its_gradient_are_torchs(low, high, dtype):
+    values = np.array([-np.inf, -2, -1, 0, 0.5, 0.75, 1, 3, np.inf, np.nan], dtype)
+
+    def run(library):
+        x = library.tensor(values, requires_grad=True)
+        y = library.clamp(x, low, high)
+        y.sum().backward()
+        return np.asarray(y.detach()), np.asarray(x.grad)
+
+    for ours, theirs in zip(run(mg), run(torch), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_a_fused_clamp_lets_no_gradient_pass_either():
+    x = mg.tensor([[[-0.5, 0.5, 0.0]]], requires_grad=True)
+    _, y = mg.scan(lambda h, x: (h, x.clamp(0.5, -0.5)), mg.zeros(1, 3), x)
+    y.sum().backward()
+    assert y.tolist() == [[[-0.5] * 3]] and x.grad.tolist() == [[[0.0] * 3]]
