@@ -310,7 +310,7 @@ OPS = [
     composite(
         "dropout",
         "in evaluation, too",
-        ("return input * 1.0", "return input * (1.0 - p)"),
+        ("return ops.clone(input)", "return input * (1.0 - p)"),
     ),
     composite(
         "leaky_relu",
