@@ -24,6 +24,7 @@ else:
             "slowly"
         ) from error
 
+ModeCore = chosen.ModeCore
 Node = chosen.Node
 OpCore = chosen.OpCore
 TensorCore = chosen.TensorCore

@@ -173,9 +173,9 @@ cdef object FLOAT = np.dtype(np.float32), DOUBLE = np.dtype(np.float64)
 
 
 cdef const minigrad_kernels *_kernels(str name, object dtype) except NULL:
-    if dtype == FLOAT:
+    if dtype is FLOAT or dtype == FLOAT:
         return _floats
-    if dtype == DOUBLE:
+    if dtype is DOUBLE or dtype == DOUBLE:
         return _doubles
     raise DTypeError(f"{name}: the dtype must be float32 or float64, not {dtype}")
 

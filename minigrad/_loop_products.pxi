@@ -43,7 +43,7 @@ cdef class _Kept:
 cdef object _fixed(cnp.ndarray array):
     """The array that owns the memory, if none of numpy's can write there; else None."""
     cdef object owner = array if array.base == NULL else <object>array.base
-    if not isinstance(owner, np.ndarray) or cnp.PyArray_ISWRITEABLE(array):
+    if not isinstance(owner, cnp.ndarray) or cnp.PyArray_ISWRITEABLE(array):
         return None
     if cnp.PyArray_ISWRITEABLE(<cnp.ndarray>owner):
         return None
@@ -155,10 +155,10 @@ cdef cnp.ndarray _rows(str name, object x, object dtype, Rows *rows):
     """x as (n, width), the columns beside each other: the array that holds it."""
     cdef cnp.ndarray flat
     cdef Py_ssize_t item, n_dims
-    if not isinstance(x, np.ndarray) or cnp.PyArray_NDIM(<cnp.ndarray>x) < 1:
+    if not isinstance(x, cnp.ndarray) or cnp.PyArray_NDIM(<cnp.ndarray>x) < 1:
         raise ArgumentError(f"{name}: rows must be an array (..., columns)")
     flat = x
-    if flat.dtype != dtype:
+    if flat.dtype is not dtype and flat.dtype != dtype:
         raise DTypeError(f"{name}: dtypes {x.dtype} and {dtype} must be the same")
     n_dims, item = cnp.PyArray_NDIM(flat), cnp.PyArray_ITEMSIZE(flat)
     rows.width = cnp.PyArray_DIM(flat, n_dims - 1)
@@ -175,6 +175,10 @@ cdef cnp.ndarray _rows(str name, object x, object dtype, Rows *rows):
     return flat
 
 
+cdef inline Py_ssize_t _columns(cnp.ndarray rows):
+    return cnp.PyArray_DIM(rows, cnp.PyArray_NDIM(rows) - 1)
+
+
 def product(x, Packed packed, width):
     cdef _Product job
     cdef Rows rows
@@ -182,8 +186,8 @@ def product(x, Packed packed, width):
     cdef int i, n_dims
     cdef cnp.ndarray array, out
     if (
-        not isinstance(x, np.ndarray) or cnp.PyArray_NDIM(<cnp.ndarray>x) < 1
-        or x.shape[x.ndim - 1] != packed.inner
+        not isinstance(x, cnp.ndarray) or cnp.PyArray_NDIM(<cnp.ndarray>x) < 1
+        or _columns(x) != packed.inner
     ):
         raise ShapeError(
             f"product: rows {getattr(x, 'shape', x)} do not fit a weight "

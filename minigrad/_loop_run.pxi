@@ -22,15 +22,12 @@ cdef class _Run(_Job):
     cdef int turn  # which half of a carry is read first
     cdef const int64_t *sizes
     cdef int64_t *starts
-    cdef char **data
-    cdef Py_ssize_t *half  # the rows of half a carry
+    cdef char **data  # which the rest of this is allocated with
     cdef char **weights
+    cdef Py_ssize_t *half  # the rows of half a carry
 
     def __dealloc__(self):
-        free(self.starts)
         free(self.data)
-        free(self.half)
-        free(self.weights)
 
     cdef int check(self, object arrays, object weights, object sizes) except -1:
         cdef Machine machine = self.machine
@@ -41,7 +38,7 @@ cdef class _Run(_Job):
         cdef Packed packed
         arrays, weights = tuple(arrays), tuple(weights)
         if (
-            not isinstance(sizes, np.ndarray) or sizes.ndim != 1
+            not isinstance(sizes, cnp.ndarray) or cnp.PyArray_NDIM(<cnp.ndarray>sizes) != 1
             or not cnp.PyArray_EquivTypenums(
                 cnp.PyArray_TYPE(<cnp.ndarray>sizes), cnp.NPY_INT64
             )
@@ -49,9 +46,14 @@ cdef class _Run(_Job):
         ):
             raise ArgumentError("Machine: sizes must be a C-contiguous int64 array (T,)")
         self.arrays = (arrays, weights, sizes)
-        self.n_steps = len(sizes)
+        self.n_steps = cnp.PyArray_DIM(<cnp.ndarray>sizes, 0)
         self.sizes = <const int64_t *>cnp.PyArray_DATA(<cnp.ndarray>sizes)
-        self.starts = <int64_t *>_zeros(self.n_steps, sizeof(int64_t))
+        self.data = <char **>_zeros(
+            2 * machine.n_buffers + len(weights) + self.n_steps, sizeof(int64_t)
+        )
+        self.weights = self.data + machine.n_buffers
+        self.half = <Py_ssize_t *>(self.weights + len(weights))
+        self.starts = <int64_t *>(self.half + machine.n_buffers)
         for t in range(self.n_steps):
             n = self.sizes[t]
             if n < 0:
@@ -64,15 +66,13 @@ cdef class _Run(_Job):
             raise ArgumentError(
                 f"Machine: {machine.n_buffers} buffers, {len(arrays)} arrays"
             )
-        self.data = <char **>_zeros(machine.n_buffers, sizeof(char *))
-        self.half = <Py_ssize_t *>_zeros(machine.n_buffers, sizeof(Py_ssize_t))
         for i in range(machine.n_buffers):
             kind, row = machine.kind[i], machine.row[i] // machine.item
             if kind == LOCAL_KIND:
                 need(arrays[i] is None, f"buffer {i} is local, and needs no array")
                 continue
             if (
-                not isinstance(arrays[i], np.ndarray)
+                not isinstance(arrays[i], cnp.ndarray)
                 or cnp.PyArray_TYPE(<cnp.ndarray>arrays[i]) != machine.number
                 or not cnp.PyArray_ISCARRAY_RO(<cnp.ndarray>arrays[i])
             ):
@@ -110,7 +110,6 @@ cdef class _Run(_Job):
                     f"Machine: buffer {i} must have {expected} of {row} columns, not the "
                     f"shape {arrays[i].shape}"
                 )
-        self.weights = <char **>_zeros(len(weights), sizeof(char *))
         for i, (inner, width) in machine.weights.items():
             if i >= len(weights) or not isinstance(weights[i], Packed):
                 raise ArgumentError(f"Machine: there is no packed weight {i}")
@@ -311,11 +310,12 @@ cdef void _rowwise(
                 for k in range(segment.first, segment.last):
                     instruction = &machine.instructions[k]
                     for j in range(4):
-                        where[j] = (
-                            at[instruction.place[j]] + instruction.column[j]
-                            + top * instruction.advance[j]
-                            + column * instruction.tile[j]
-                        )
+                        where[j] = at[instruction.place[j]] + instruction.column[j]
+                    if top or column:
+                        for j in range(4):
+                            where[j] += (
+                                top * instruction.advance[j] + column * instruction.tile[j]
+                            )
                     instruction.run(
                         where, instruction.stride, rows,
                         min(segment.tile, segment.width - column),

@@ -21,7 +21,7 @@ cdef class _Sum(_Job):
         if out is None:
             out = new(n_dims, dims, (<cnp.dtype>dtype).num)
         elif (
-            not isinstance(out, np.ndarray)
+            not isinstance(out, cnp.ndarray)
             or out.shape != (k, self.n)[2 - n_dims:] or out.dtype != dtype
             or not (out.flags.c_contiguous and out.flags.writeable)
         ):
@@ -115,7 +115,7 @@ cdef tuple _sums(
     if not 0 <= n <= LEFTS:
         raise ArgumentError(f"{name}: 1 to {LEFTS + 1} arrays of rows, not {n + 1}")
     y = rows[n]
-    if not isinstance(y, np.ndarray):
+    if not isinstance(y, cnp.ndarray):
         raise ArgumentError(f"{name}: rows must be an array (..., columns)")
     dtype = y.dtype
     job.kernels = _kernels(name, dtype)

@@ -7,6 +7,7 @@
 cimport cython
 cimport numpy as cnp
 from cpython.ref cimport Py_INCREF
+from libc.string cimport memcpy
 
 import numpy as np
 
@@ -38,9 +39,9 @@ cdef class Layout:
 
 
 def run_loop(Layout layout, tensors, frame):
-    cdef bint reverse = frame.reverse
+    cdef bint reverse = frame.reverse, ragged = frame.ragged
     cdef list arrays, weights, results = []
-    cdef Py_ssize_t place, part
+    cdef Py_ssize_t place, part, half = frame.n_steps % 2  # which is written last
     cdef bint keep, is_mask
     cdef tuple places
     arrays, weights = bind(layout, tensors, frame)
@@ -50,7 +51,7 @@ def run_loop(Layout layout, tensors, frame):
         if keep:
             results.append(_part(states, 0 if reverse else len(states) - 1, 0))
         else:
-            results.append(frame.last(states))
+            results.append(frame.last(states) if ragged else _part(states, half, 0))
     for place, part, is_mask in layout.outputs:
         array = arrays[place]
         if part != WHOLE:
@@ -88,9 +89,9 @@ cpdef tuple bind(Layout layout, tensors, frame):
         dims[1], dims[2] = cnp.PyArray_DIM(initial, 0), cnp.PyArray_DIM(initial, 1)
         states = new(3, dims, kind)
         if layout.kept[k]:
-            cnp.PyArray_CopyInto(_part(states, dims[0] - 1 if reverse else 0, 0), initial)
+            _fill(states, initial, 1, dims[0] - 1 if reverse else 0)
         else:
-            cnp.PyArray_CopyInto(states, initial)
+            _fill(states, initial, 2)
         for place in layout.carries[k]:
             arrays[place] = states
     return arrays, [pack(tensors[k]) for k in layout.weights]
@@ -126,6 +127,20 @@ cdef object _rows(object array, object dtype):
     ):
         return array
     return np.ascontiguousarray(array, dtype)
+
+
+cdef int _fill(
+    cnp.ndarray states, cnp.ndarray initial, Py_ssize_t n, Py_ssize_t first=0
+) except -1:
+    """The initial state into n of the states, from the first on."""
+    cdef Py_ssize_t i, size = cnp.PyArray_STRIDE(states, 0)
+    cdef bint alike = cnp.PyArray_TYPE(initial) == cnp.PyArray_TYPE(states)
+    for i in range(first, first + n):
+        if alike and cnp.PyArray_ISCARRAY_RO(initial):  # numpy takes 0.1 us to begin
+            memcpy(<char *>cnp.PyArray_DATA(states) + i * size, cnp.PyArray_DATA(initial), size)
+        else:
+            cnp.PyArray_CopyInto(_part(states, i, 0), initial)
+    return 0
 
 
 cdef cnp.ndarray _part(cnp.ndarray states, Py_ssize_t first, Py_ssize_t n):

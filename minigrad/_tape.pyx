@@ -22,6 +22,7 @@ import numpy as np
 
 from .errors import NUMPY_ERRORS, GraphError, MinigradError, translate
 from ._keep import LARGE, plan
+from ._tape_py import FROZEN
 from ._tape_walk_py import WALKED
 
 cnp.import_array()

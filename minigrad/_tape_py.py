@@ -14,7 +14,7 @@ from typing import Any, Self
 import numpy as np
 
 from ._keep import LARGE, let_go
-from .errors import NUMPY_ERRORS, MinigradError, translate
+from .errors import NUMPY_ERRORS, GraphError, MinigradError, translate
 
 Array = np.ndarray[Any, Any]
 
@@ -228,6 +228,30 @@ def set_mode(mode: int) -> None:
     _state.mode = mode
 
 
+FROZEN = (
+    "no_grad() inside a trace would freeze what it computes; to stop a gradient there, "
+    "use detach()"
+)
+
+
+class ModeCore:
+    """A context manager that sets what is recorded; in a trace, that is all."""
+
+    def __init__(self, mode: int) -> None:
+        self.mode = mode
+        self.before: list[int] = []
+
+    def __enter__(self) -> None:
+        before = get_mode()
+        if before == 2 and not self.mode:
+            raise GraphError(FROZEN)
+        self.before.append(before)
+        set_mode(2 if before == 2 else self.mode)
+
+    def __exit__(self, *_: object) -> None:
+        set_mode(self.before.pop())
+
+
 def set_watcher(watch: Any) -> None:
     """Name what is called with (op, args, values, node) while anybody watches."""
     global _watcher
@@ -255,25 +279,29 @@ def wrap(data: Array, node: Node | None = None, slot: int = 0) -> Any:
     return tensor
 
 
-def signature(carries: Sequence[Any], xs: Sequence[Any], others: Sequence[Any]) -> Any:
+def signature(carries: Sequence[Any], xs: Sequence[Any], fixed: Sequence[Any]) -> Any:
     """Equal for tensors of equal shapes and dtypes, of which the same have a node.
 
-    The number of steps, which the xs begin with, is left out. None if they differ in
-    it, and for what has no signature, such as anything that isn't a Tensor.
+    Those that are fixed are the same ones, as long as these are there. The number of
+    steps, which the xs begin with, is left out; what is recorded is not. None if they
+    differ in it, in a trace, while ops are watched, and for what isn't a Tensor.
     """
-    if not all(isinstance(t, TensorCore) for t in (*carries, *xs, *others)):
+    if get_mode() == 2 or get_watching():
+        return None
+    if not all(isinstance(t, TensorCore) for t in (*carries, *xs, *fixed)):
         return None
     if not all(t.ndim and t.shape[0] for t in xs) or len({t.shape[0] for t in xs}) > 1:
         return None
     shapes = [t.shape for t in carries], [t.shape[1:] for t in xs]
-    return tuple(
+    facts = [
         (shape, t.dtype, t._node is not None)
         for shape, t in zip(
-            [*shapes[0], *shapes[1], *(t.shape for t in others)],
-            [*carries, *xs, *others],
+            [*shapes[0], *shapes[1], *(t.shape for t in fixed)],
+            [*carries, *xs, *fixed],
             strict=True,
         )
-    )
+    ]
+    return get_mode(), tuple(facts), tuple(map(id, fixed))
 
 
 def apply(op: OpCore, args: tuple[Any, ...]) -> Any:

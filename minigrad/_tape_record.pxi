@@ -104,6 +104,26 @@ def set_mode(int mode):
     minigrad_mode = mode
 
 
+cdef class ModeCore:
+    cdef readonly int mode
+    cdef list before
+
+    def __init__(self, int mode):
+        self.mode, self.before = mode, []
+
+    def __enter__(self):
+        global minigrad_mode
+        if minigrad_mode == 2 and not self.mode:
+            raise GraphError(FROZEN)
+        self.before.append(minigrad_mode)
+        if minigrad_mode != 2:
+            minigrad_mode = self.mode
+
+    def __exit__(self, *_):
+        global minigrad_mode
+        minigrad_mode = self.before.pop()
+
+
 def set_watcher(watch):
     global _watcher
     _watcher = watch
@@ -127,13 +147,19 @@ cpdef object wrap(object data, Node node=None, Py_ssize_t slot=0):
     return tensor
 
 
-def signature(carries, xs, others):
-    cdef long long facts[8 * 40]
+cdef enum:
+    MOST = 128  # tensors that have a signature
+
+
+def signature(carries, xs, fixed):
+    cdef long long facts[1 + 9 * MOST]
     cdef Py_ssize_t n = 0, i, n_steps = -1
     cdef cnp.ndarray array
-    if len(carries) + len(xs) + len(others) > 32:
+    if minigrad_mode == 2 or minigrad_watching or len(carries) + len(xs) + len(fixed) > MOST:
         return None
-    for group in (carries, xs, others):
+    facts[n] = minigrad_mode
+    n += 1
+    for group in (carries, xs, fixed):
         for tensor in group:
             if not isinstance(tensor, TensorCore):
                 return None
@@ -142,7 +168,8 @@ def signature(carries, xs, others):
                 return None
             facts[n] = 8 * cnp.PyArray_TYPE(array) + cnp.PyArray_NDIM(array)
             facts[n + 1] = (<TensorCore>tensor)._node is not None
-            n += 2
+            facts[n + 2] = <long long><void *>tensor if group is fixed else 0
+            n += 3
             for i in range(group is xs, cnp.PyArray_NDIM(array)):
                 facts[n] = cnp.PyArray_DIM(array, i)
                 n += 1

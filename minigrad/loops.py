@@ -29,7 +29,7 @@ from .fused.call import (
     remember,
 )
 from .fused.checkpoint import check_checkpoint
-from .fused.explain import Explanation, explain_plan
+from .fused.explain import Explanation, Explanations, explain_plan
 from .fused.frame import Frame, Ragged, uniform
 from .fused.lift import Lifted
 from .fused.step import check_alike, check_item, items, pair
@@ -117,15 +117,15 @@ def eager_loops() -> Iterator[None]:
 
 def explain(
     step: Any, carry: State | None = None, xs: State | None = None
-) -> tuple[Explanation, ...]:
+) -> Explanations:
     """What becomes of a step, or of each step of a layer, when it is scanned.
 
     step: what `scan` takes, with carry and xs of the shapes and dtypes to come; or a
-    layer, which knows its own, for an explanation of each layer and direction. Each
-    prints as text: the program before and after the passes, what was cut out of the
-    loop, its phases, what a step costs, whether the trace is reused, and which op keeps
-    it from being fused, if one does. Its `reason` and `uncached` are None if all is
-    well; `forward` and `backward` are the two loops, None if it isn't fused.
+    layer, which knows its own, for an explanation of each layer and direction. They
+    print as text, each and all: the program before and after the passes, what was cut
+    out of the loop, its phases, what a step costs, whether the trace is reused, and
+    which op keeps it from being fused, if one does. `reason` and `uncached` are None if
+    all is well; `forward` and `backward` are the two loops, None if it isn't fused.
 
     Raises what `scan` raises, ArgumentError for a step without carry and xs.
 
@@ -135,7 +135,7 @@ def explain(
     ['rows of 3: mul']
     """
     if hasattr(step, "loop_steps"):
-        return tuple(_explained(*known) for known in step.loop_steps())
+        return Explanations(_explained(*known) for known in step.loop_steps())
     if carry is None or xs is None:
         raise ArgumentError(
             "explain: give a layer, or a step with its carry and its xs"
@@ -143,7 +143,7 @@ def explain(
     check_callable(step, "explain: step")
     _n_steps(items(xs))
     check_alike("carry", carry, carry, 0)
-    return (_explained("step", Lifted(step), carry, xs),)
+    return Explanations([_explained("step", Lifted(step), carry, xs)])
 
 
 def _explained(title: str, lifted: Lifted, carry: State, xs: State) -> Explanation:

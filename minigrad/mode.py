@@ -23,25 +23,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 OFF, ON, TRACE = 0, 1, 2  # record nothing; what has a gradient; everything
 
 
-class GradMode:
+class GradMode(_backend.ModeCore):
     """A context manager and decorator that sets whether ops are recorded."""
-
-    def __init__(self, mode: int) -> None:
-        self.mode = mode
-        self.before: list[int] = []
-
-    def __enter__(self) -> None:
-        before = _backend.get_mode()
-        if before == TRACE and self.mode == OFF:
-            raise GraphError(
-                "no_grad() inside a trace would freeze what it computes; to stop a "
-                "gradient there, use detach()"
-            )
-        self.before.append(before)
-        _backend.set_mode(TRACE if before == TRACE else self.mode)
-
-    def __exit__(self, *_: object) -> None:
-        _backend.set_mode(self.before.pop())
 
     def __call__(self, function: Callable[..., Any]) -> Callable[..., Any]:
         check_callable(function, "what is decorated")
@@ -85,7 +68,7 @@ def no_grad(function: Any = None) -> Any:
 
     Raises GraphError inside a trace, which must see everything.
     """
-    return _guard(OFF, function)
+    return GradMode(OFF) if function is None else GradMode(OFF)(function)
 
 
 @overload
@@ -98,12 +81,7 @@ def enable_grad(function: F) -> F: ...
 
 def enable_grad(function: Any = None) -> Any:
     """Record again, inside a no_grad()."""
-    return _guard(ON, function)
-
-
-def _guard(mode: int, function: Any) -> Any:
-    guard = GradMode(mode)
-    return guard if function is None else guard(function)
+    return GradMode(ON) if function is None else GradMode(ON)(function)
 
 
 def is_grad_enabled() -> bool:

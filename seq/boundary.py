@@ -153,11 +153,19 @@ def time_major(x: Tensor, batched: bool, batch_first: bool) -> Tensor:
     return x.permute(1, 0, 2) if batch_first else x
 
 
-def from_time_major(x: Tensor, batched: bool, batch_first: bool) -> Tensor:
-    """(T, B, n) as the caller has it."""
+def written(
+    x: Tensor, carries: Sequence[Sequence[Tensor]], batched: bool, batch_first: bool
+) -> tuple[Tensor, State]:
+    """Outputs (T, B, n) and each place's last carry, as the caller has them."""
+    if len(carries) == 1:
+        h_n = [state.reshape(1, *state.shape) for state in carries[0]]
+    else:
+        h_n = [mg.stack(states) for states in zip(*carries, strict=True)]
     if not batched:
-        return x[:, 0]
-    return x.permute(1, 0, 2) if batch_first else x
+        x, h_n = x[:, 0], [state.squeeze(1) for state in h_n]
+    elif batch_first:
+        x = x.permute(1, 0, 2)
+    return x, tuple(h_n) if len(h_n) > 1 else h_n[0]
 
 
 def check_lengths(lengths: Any, frame: Frame) -> np.ndarray[Any, Any] | None:

@@ -184,6 +184,7 @@ class Cell(Signature):
         )
 
 
+@functools.cache
 def parameter_name(name: str, suffix: str = "") -> str:
     """PyTorch's name of a parameter: w_ is spelled weight_, and b_ is bias_.
 

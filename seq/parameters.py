@@ -53,26 +53,23 @@ class CellModule(nn.Module):
         self.bias = bias
         self.proj_size = proj_size
         self.places: dict[str, Mapping[str, int]] = {}
-        self.names: dict[str, dict[str, str]] = {}  # of the parameters of each place
+        self.names: list[str] = []  # of the parameters of all places
 
     def add_place(self, suffix: str, input_size: int, dtype: DTypeLike) -> None:
         """Register the parameters of one place, as zeros."""
         sizes = {"I": input_size, "H": self.hidden_size, "P": self.proj_size}
         self.places[suffix] = sizes
-        self.names[suffix] = {
-            name: parameter_name(name, suffix)
-            for name in filter(self._is_present, self.cell.params)
-        }
         for name, shape in self.cell.params.items():
-            if name not in self.names[suffix]:
+            if not self._is_present(name):
                 continue
-            full = self.names[suffix][name]
+            full = parameter_name(name, suffix)
             if hasattr(self, full):
                 raise ArgumentError(
                     f"cell {self.cell.name!r}: the parameter {name!r} would be "
                     f"{full!r}, which the module has already; give it another name"
                 )
             setattr(self, full, nn.Parameter(np.zeros(resolve(shape, sizes)), dtype))
+            self.names.append(full)
 
     def reset_parameters(self, generator: rng.Seed = None) -> None:
         """Draw all initial values anew, or set them as the cell's defaults say."""
@@ -85,28 +82,24 @@ class CellModule(nn.Module):
 
     def place_parameters(self, suffix: str, dtype: DTypeLike) -> dict[str, Tensor]:
         """What the cell takes as parameters at one place; an absent bias is zeros."""
-        values = self.place_values(suffix, dtype)
-        return dict(zip(self.cell.params, values, strict=True))
-
-    def place_values(self, suffix: str, dtype: DTypeLike) -> list[Tensor]:
-        """The same without their names; the zeros are the same ones at each call."""
-        names, params = self.names[suffix], self.cell.params
-        if len(names) == len(params):
-            return [getattr(self, name) for name in names.values()]
         sizes = self.places[suffix]
-        return [
-            getattr(self, names[name])
-            if name in names
+        return {
+            name: getattr(self, parameter_name(name, suffix))
+            if self._is_present(name)
             else _zeros(resolve(shape, sizes), np.dtype(dtype))
-            for name, shape in params.items()
-        ]
+            for name, shape in self.cell.params.items()
+        }
+
+    def own_parameters(self) -> list[Tensor]:
+        """The parameters of all places."""
+        return [getattr(self, name) for name in self.names]
 
     def parameter_dtype(self, default: np.dtype[Any]) -> np.dtype[Any]:
         """The dtype of the parameters; the default for a cell that has none."""
-        for names in self.names.values():
-            for name in names.values():
-                return getattr(self, name).dtype
-        return default
+        dtype: np.dtype[Any] = (
+            getattr(self, self.names[0]).dtype if self.names else default
+        )
+        return dtype
 
     def read_input(self, input: Any, ranks: Mapping[int, str]) -> Tensor:
         """The input as a Tensor, if its rank, last size and dtype are right."""

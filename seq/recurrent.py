@@ -127,15 +127,17 @@ class Recurrent(CellModule):
         Raises ShapeError, DTypeError, ArgumentError or IndexRangeError (lengths),
         naming the argument, or the layer and the direction.
         """
-        plain = not data and hx is lengths is dropout_masks is None
-        plain = plain and return_internals is checkpoint is None
-        plain = plain and not (self.dropout and self.training)
+        plain = hx is lengths is dropout_masks is return_internals is checkpoint is None
+        plain = plain and not data and not (self.dropout and self.training)
         if plain and isinstance(input, Tensor) and input.ndim == 3:
-            found = call_again(self, boundary.time_major(input, True, self.batch_first))
+            found = call_again(
+                self, input.permute(1, 0, 2) if self.batch_first else input
+            )
             if found is not None:
-                return self._write_output(*found, True)
+                return found
         with located(type(self).__name__):
-            x, frame = self._read_input(input)
+            sequence, frame = self._read_input(input)
+            x = sequence
             h_0 = boundary.initial_carries(self.cell, hx, frame)
             given = boundary.given_data(self.cell, data, frame)
             ends = boundary.check_lengths(lengths, frame)
@@ -156,11 +158,8 @@ class Recurrent(CellModule):
                 outputs = [ys[0] for _, ys in runs]
                 x = mg.cat(outputs, -1) if len(outputs) > 1 else outputs[0]
             if plain:
-                places = list(self.places)
-                n = len(self.directions)
-                by_layer = [places[i : i + n] for i in range(0, len(places), n)]
-                remember_call(self, by_layer, h_0[0])
-            output, h_n = self._write_output(x, carries, frame.batched)
+                remember_call(self, sequence, h_0[0])
+            output, h_n = boundary.written(x, carries, frame.batched, self.batch_first)
             if return_internals is None:
                 return output, h_n
             return output, h_n, stack_places(names, values, frame.batched)
@@ -277,19 +276,6 @@ class Recurrent(CellModule):
         fixed = {name: value for name, value in data.items() if name not in per_step}
         step = cell_step(self, suffix, names, params, fixed, per_step)
         return step, [data[name] for name in per_step]
-
-    def _write_output(
-        self, x: Tensor, carries: list[tuple[Tensor, ...]], batched: bool
-    ) -> tuple[Tensor, State]:
-        """Outputs and last states, as the caller's layout has them."""
-        output = boundary.from_time_major(x, batched, self.batch_first)
-        if len(carries) == 1:
-            h_n = [state.reshape(1, *state.shape) for state in carries[0]]
-        else:
-            h_n = [mg.stack(states) for states in zip(*carries, strict=True)]
-        if not batched:
-            h_n = [state.squeeze(1) for state in h_n]
-        return output, tuple(h_n) if len(h_n) > 1 else h_n[0]
 
     def _check_stackable(self) -> None:
         """States and data are stacked along the layers: their sizes must not change."""

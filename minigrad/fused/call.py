@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextvars import ContextVar
 from typing import Any
 
 from .. import ops
-from .._backend import get_watching, signature
-from ..mode import is_grad_enabled, is_tracing
+from .._backend import signature
 from ..tensor import Tensor
 from .frame import Frame, uniform
 from .lift import Lifted
 from .passes import left_out
 from .plan import Cache, Plan
 from .step import check_alike, is_alike, items, pair, runner, trace_step
+from .whole import Whole
 
 State = Tensor | tuple[Tensor, ...]
 
@@ -53,10 +54,9 @@ def plan_of(lifted: Lifted, carry: State, xs: State, reverse: bool) -> Plan:
         *[(x._data.shape[2], x._data.dtype) for x in inputs],
         *[(t._data.shape, t._data.dtype) for t in lifted.tensors],
     )
-    if lifted.latest is not None and lifted.latest[0] == kind:
-        plan: Plan = lifted.latest[1]
-        if plan.fits(rows):
-            return plan
+    latest: tuple[Any, Plan] | None = lifted.latest
+    if latest is not None and latest[0] == kind and latest[1].fits(rows):
+        return latest[1]
     key = lifted.key and (lifted.key, kind)
 
     def step(carry: Any, x: Any, tensors: Any) -> Any:
@@ -109,10 +109,13 @@ def _shaped(results: list[Any], n: int, plan: Plan) -> tuple[Any, Any]:
 
 def again(lifted: Lifted, carry: State, xs: State, reverse: bool) -> Any:
     """(carry, ys) of a call without lengths, if it is like the last one; or None."""
-    last = lifted.repeat
-    if last is None or last.kind != _kind(lifted, carry, xs, reverse):
+    if lifted.repeat is None:
         return None
-    return last(carry, xs)
+    plan, last = lifted.repeat
+    if last.kind != _kind(lifted, carry, xs, reverse):
+        return None
+    carries = items(carry)
+    return _shaped(last(carries, items(xs)), len(carries), plan)
 
 
 def remember(
@@ -121,46 +124,41 @@ def remember(
     """Keep what a call without lengths needs, for the next one like it."""
     kind = _kind(lifted, carry, xs, reverse)
     if kind is not None and plan.kept:
-        lifted.repeat = Repeat(kind, plan, lifted, carry, xs, reverse)
+        fixed = [*lifted.tensors, *plan.traced.captured]
+        tensors = [*items(carry), *items(xs), *fixed]
+        whole = plan.whole(tensors, False, plan.needed(tensors))
+        lifted.repeat = plan, Repeat(kind, whole, fixed, reverse)
 
 
 def _kind(lifted: Lifted, carry: State, xs: State, reverse: bool) -> Any:
-    """Equal for calls of one step that differ in numbers and in how many steps only.
-
-    None if that can't be known, or if nothing may be known, as in a trace.
-    """
-    if is_tracing() or EAGER.get() or get_watching():
-        return None
     tuples = isinstance(carry, tuple), isinstance(xs, tuple)
-    known = signature(items(carry), items(xs), lifted.tensors)
-    return known and (known, tuples, reverse, is_grad_enabled(), left_out())
+    return kind_of(items(carry), items(xs), lifted.tensors, tuples, reverse)
+
+
+def kind_of(carries: Any, xs: Any, fixed: Any, *more: Any) -> Any:
+    """Equal for calls that differ in numbers and in how many steps only.
+
+    fixed: the tensors that must be the same ones. None if that can't be known, or if
+    nothing may be known, as in a trace.
+    """
+    known = None if EAGER.get() else signature(carries, xs, fixed)
+    return known and (known, left_out(), *more)
 
 
 class Repeat:
-    """The call of a step, for the next one like it: nothing is to be checked again.
+    """A call, for the next one of its kind: nothing is to be checked again.
 
     It saves 6 us of 60, at (T,B,I,H) = (32,1,32,32).
     """
 
     def __init__(
-        self,
-        kind: Any,
-        plan: Plan,
-        lifted: Lifted,
-        carry: State,
-        xs: State,
-        reverse: bool,
+        self, kind: Any, whole: Whole, fixed: Sequence[Tensor], reverse: bool
     ) -> None:
         self.kind = kind
-        self.plan = plan
-        self.n = len(items(carry))
-        self.fixed = [*lifted.tensors, *plan.traced.captured]
+        self.whole = whole
+        self.fixed = fixed
         self.reverse = reverse
-        tensors = [*items(carry), *items(xs), *self.fixed]
-        self.whole = plan.whole(tensors, False, plan.needed(tensors))
 
-    def __call__(self, carry: State, xs: State) -> tuple[Any, Any]:
-        inputs = items(xs)
-        frame = uniform(*inputs[0]._data.shape[:2], self.reverse)
-        tensors = (*items(carry), *inputs, *self.fixed)
-        return _shaped(self.whole.over(tensors, frame), self.n, self.plan)
+    def __call__(self, carries: Sequence[Tensor], xs: Sequence[Tensor]) -> list[Tensor]:
+        frame = uniform(*xs[0]._data.shape[:2], self.reverse)
+        return self.whole.over((*carries, *xs, *self.fixed), frame)

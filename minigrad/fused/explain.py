@@ -13,7 +13,7 @@ from .plan import Plan
 from .products import product
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Part:
     """One direction of a loop: the forward, or the backward that was derived from it.
 
@@ -33,7 +33,7 @@ class Part:
     bytes: int
     weights: int
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         cuts = {
             "once, before the loop": self.before,
             "on whole sequences, before the loop": self.stacked,
@@ -72,7 +72,7 @@ class Part:
         return lines
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Explanation:
     """What `explain` found. reason: why a step isn't fused; uncached: why it is traced
     at every call; each None if all is well. It prints as text.
@@ -84,7 +84,7 @@ class Explanation:
     forward: Part | None
     backward: Part | None
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         lines = [self.title]
         if self.reason is not None:
             lines.append(f"not fused, each op runs by itself: {self.reason}")
@@ -96,6 +96,13 @@ class Explanation:
             if part is not None:
                 lines += ["", f"-- {name} --", str(part)]
         return "\n".join(lines)
+
+
+class Explanations(tuple[Explanation, ...]):
+    """Those of a layer's places; they print as text, too."""
+
+    def __repr__(self) -> str:
+        return "\n\n".join(map(repr, self))
 
 
 def explain_plan(title: str, plan: Plan, uncached: str | None) -> Explanation:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
 from typing import Any
@@ -19,7 +20,7 @@ from .levels import Level, levels_of, with_products
 from .loop import has_node
 from .passes import UNHOISTED, without
 from .step import Traced
-from .whole import Whole
+from .whole import Run, Whole
 
 INSIDE = 4
 """Examples from which on, if no gradient is asked for, the products of x stay in the
@@ -118,42 +119,19 @@ class Plan:
         self, tensors: Sequence[Any], ragged: bool, needed: tuple[bool, ...]
     ) -> Whole:
         """One op of it, for such tensors."""
-        inside = len(tensors[0]._data) >= INSIDE and not any(needed)
-        key = needed, ragged, inside
+        run = self.ordinary(len(tensors[0]._data), needed)
+        key = run, ragged, needed
         whole = self._wholes.get(key)
         if whole is None:
+            frame = stand_in([self], ragged)
             n, m = self.n_carries, self.n_carries + self.n_xs
-            stand_in = self._stand_in(ragged)
-            like = [
-                (
-                    (stand_in.batch, *t.shape[1:])
-                    if i < n
-                    else (stand_in.n_steps, stand_in.batch, *t.shape[2:])
-                    if i < m
-                    else t.shape,
-                    t.dtype,
-                )
-                for i, t in enumerate(tensors)
-            ]
-            run = self._run_inside if inside else self.run
-            whole = Whole(run, like, stand_in, needed)
+            whole = Whole(run, like(tensors, n, m, frame), frame, needed)
             self._wholes[key] = whole
         return whole
 
-    def _stand_in(self, ragged: bool) -> Frame:
-        """A small frame, whose number of rows is the size of nothing else.
-
-        So a shape in what is traced with it is seen to be one of rows that run.
-        """
-        batch = self.batch or 2  # what was lifted has as many rows
-        sizes = {n for v in self.cut.levels for n in v.shape}
-        n_steps = 2
-        while n_steps in sizes or n_steps + batch - 1 in sizes:
-            n_steps += 1
-        if not ragged:
-            return frames.uniform(n_steps, batch, False)
-        lengths = np.array([n_steps] + [1] * (batch - 1))
-        return frames.Ragged(lengths, n_steps, False)
+    def ordinary(self, rows: int, needed: Sequence[bool]) -> Run:
+        """What runs it by ordinary ops, for so many examples."""
+        return self._run_inside if rows >= INSIDE and not any(needed) else self.run
 
     def run(
         self, tensors: Sequence[Any], frame: Frame, recorded: Callable[[Any], bool]
@@ -194,6 +172,40 @@ class Plan:
                 *(frames.unpack(y, frame) for y in results[n:]),
             ]
         return results
+
+
+def stand_in(plans: Sequence[Plan], ragged: bool) -> Frame:
+    """A small frame to trace a call of such plans with.
+
+    Its sizes are those of nothing else, so that they are seen to be the call's; but the
+    number of examples is that of a plan which has one.
+    """
+    sizes = {n for plan in plans for v in plan.cut.levels for n in v.shape}
+    batch = next((plan.batch for plan in plans if plan.batch), 0)
+    if not batch:
+        batch = next(n for n in itertools.count(2) if n not in sizes)
+    n_steps = batch + 1
+    while n_steps in sizes or n_steps + batch - 1 in sizes:
+        n_steps += 1
+    if not ragged:
+        return frames.uniform(n_steps, batch, False)
+    lengths = np.array([n_steps] + [1] * (batch - 1))
+    return frames.Ragged(lengths, n_steps, False)
+
+
+def like(
+    tensors: Sequence[Any], n: int, m: int, frame: Frame
+) -> list[tuple[tuple[int, ...], np.dtype[Any]]]:
+    """Shapes and dtypes of stand-ins for n carries, m - n xs and the rest."""
+    lead = (
+        [(frame.batch,)] * n
+        + [(frame.n_steps, frame.batch)] * (m - n)
+        + [()] * (len(tensors) - m)
+    )
+    return [
+        ((*sizes, *t.shape[len(sizes) :]), t.dtype)
+        for sizes, t in zip(lead, tensors, strict=True)
+    ]
 
 
 class Cache:

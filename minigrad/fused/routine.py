@@ -15,6 +15,7 @@ from .frame import Frame
 from .passes import with_sums_together
 from .products import gram_over, sum_over, sums_over
 from .rows import variables
+from .step import SHAPED
 
 Routine = Callable[[Sequence[Array], Frame, dict[int, Array]], tuple[Array, ...]]
 """routine(inputs, frame, totals): the results. totals: the sums over rows so far, by
@@ -27,16 +28,17 @@ def routine(
     lines: Sequence[Instruction],
     inputs: Sequence[Var],
     results: Sequence[Var],
-    lead: tuple[int, ...],
+    frame: Frame,
     constants: Mapping[Var, Array],
 ) -> Routine:
     """Make the function.
 
-    lead: how the shapes of the sequences that the lines were traced on begin, for which
-    those of the call stand in; constants: the values of variables that no line makes.
+    frame: that which the lines were traced on, whose sizes are those of nothing else:
+    those of the call stand in for them; constants: the values of variables that no line
+    makes.
     """
     lines = with_sums_together(lines)
-    writer = _Writer(inputs, lead, constants)
+    writer = _Writer(inputs, frame, constants)
     last: dict[Var, int] = {}
     for i, line in enumerate(lines):
         last.update(dict.fromkeys(variables(line), i))
@@ -53,10 +55,12 @@ class _Writer:
     def __init__(
         self,
         inputs: Sequence[Var],
-        lead: tuple[int, ...],
+        frame: Frame,
         constants: Mapping[Var, Array],
     ) -> None:
-        self.lead = lead
+        self.sizes = {frame.batch: "frame.batch", frame.n_steps: "frame.n_steps"}
+        if frame.ragged:
+            self.sizes[frame.lead[0]] = "frame.lead[0]"
         self.names: dict[str, Any] = {}
         self.known = {v: f"v{v.number}" for v in inputs}
         for v, value in constants.items():
@@ -73,6 +77,8 @@ class _Writer:
     def line(self, i: int, line: Instruction) -> None:
         op = line.op
         args = [self.argument(a) for a in line.args]
+        if op in SHAPED:
+            args[-1] = self.shape(line.args[-1])
         if op.variadic:
             n = len(args) - op.n_params
             args = [f"({''.join(f'{a}, ' for a in args[:n])})", *args[n:]]
@@ -89,10 +95,10 @@ class _Writer:
             return self.known[a]
         if isinstance(a, Frame):  # that of the trace, which runs forward
             return "frame.reversed" if a.reverse else "frame"
-        n = len(self.lead)
-        if isinstance(a, tuple) and len(a) > n and a[:n] == self.lead:
-            return f"(*frame.lead, *{self.name(a[n:])})"
         return self.name(a)
+
+    def shape(self, sizes: Sequence[int]) -> str:
+        return f"({''.join(f'{self.sizes.get(n, n)}, ' for n in sizes)})"
 
     def forget(self, dead: Sequence[Var]) -> None:
         names = [self.known[v] for v in dead if v in self.known]

@@ -70,21 +70,25 @@ class Whole(Op):
         self.ordinary = run
         self.like = like
         self.needed = needed
+        self.recorded = any(needed)
         self.frame = frame
         self.off = left_out()
         trace = _Trace(self)
         every = (True,) * len(trace.outputs)
         self.n_outputs = len(trace.outputs)
-        self.depends = [not any(needed) or trace.recorded(y) for y in trace.outputs]
+        self.depends = [not self.recorded or trace.recorded(y) for y in trace.outputs]
         self.all_depend = all(self.depends)
-        read = trace.backward(every)[2] if any(needed) else []
+        read = trace.backward(every)[2] if self.recorded else []
         self.saved = read
         self.run_forward = trace.forward(read)
         self.gradients: dict[tuple[bool, ...], Gradient | None] = {}
 
     def over(self, tensors: Sequence[Any], frame: Frame) -> list[Any]:
         """The outputs."""
-        return self.outputs_of(_backend.apply(self, (*tensors, Call(frame))))
+        if self.recorded:
+            return self.outputs_of(_backend.apply(self, (*tensors, Call(frame))))
+        results = self.run_forward([t._data for t in tensors], frame, {})
+        return [_backend.wrap(y) for y in results]
 
     def outputs_of(self, results: Sequence[Any]) -> list[Any]:
         """The results, of which some don't depend on what needs a gradient."""
@@ -195,7 +199,7 @@ class _Trace:
         self.recorded = recorded
         with trace_mode():
             self.outputs = whole.ordinary(self.leaves, whole.frame, recorded)
-        self.lead = whole.frame.lead
+        self.frame = whole.frame
         self.builder = Builder()
         self.inputs = [
             self.builder.name_slot((x._node, 0), x._data) for x in self.leaves
@@ -271,4 +275,4 @@ class _Trace:
         inputs: Sequence[Var],
         results: Sequence[Var],
     ) -> Routine:
-        return routine(lines, inputs, results, self.lead, self.builder.captured)
+        return routine(lines, inputs, results, self.frame, self.builder.captured)

@@ -9,6 +9,7 @@ import pytest
 import minigrad as mg
 import seq
 from minigrad import nn
+from minigrad.fused.plan import INSIDE
 from seq import fused
 
 T, B, N, H = 4, 2, 3, 5
@@ -33,10 +34,15 @@ def again(monkeypatch):
     return found
 
 
+def flat(result):
+    """The output and the states."""
+    output, states = result
+    return [output, *(states if isinstance(states, tuple) else (states,))]
+
+
 def results(layer, x):
     """Outputs, states and gradients as arrays."""
-    output, states = layer(x)
-    values = [output, *(states if isinstance(states, tuple) else (states,))]
+    values = flat(layer(x))
     leaves = [t for t in (x, *layer.parameters()) if t.requires_grad]
     slopes = mg.grad([v.sum() for v in values], leaves) if leaves else []
     return [v.detach().numpy() for v in (*values, *slopes)]
@@ -72,6 +78,38 @@ def test_the_second_call_is_the_first_one_again(make, again):
     layer = make()
     check(layer, draw(), again, False)
     check(layer, draw(seed=1), again, True)
+
+
+@pytest.mark.parametrize("batch", [1, INSIDE + 1])
+@pytest.mark.parametrize("make", LAYERS.values(), ids=LAYERS)
+def test_so_it_is_where_nothing_is_recorded(make, batch, again):
+    layer = make()
+    with mg.no_grad():
+        layer(draw(batch=batch))
+        found = layer(draw(batch=batch, seed=1))
+        expected = fresh(layer)(draw(batch=batch, seed=1))
+    assert again == [False, True, False]
+    for a, b in zip(flat(found), flat(expected), strict=True):
+        assert a.shape == b.shape and np.array_equal(a.numpy(), b.numpy())
+
+
+def test_all_loops_of_a_layer_are_one_op():
+    layer = LAYERS["two directions, two layers"]()
+    layer(draw())
+    output, h_n = layer(draw())
+    assert output._node is h_n._node
+    assert all(n is None or n.op is None for n in output._node.parents)
+
+
+def test_other_numbers_of_examples_run_the_same_op(monkeypatch, again):
+    made = []
+    whole = fused.Whole
+    monkeypatch.setattr(fused, "Whole", lambda *args: made.append(0) or whole(*args))
+    layer = LAYERS["two directions, two layers"]()
+    for batch in (2, 3, 7, 2):
+        layer(draw(batch=batch))
+        check(layer, draw(batch=batch), again, True)
+    assert len(made) == 1
 
 
 def test_any_number_of_steps_is_the_same_call(again):

@@ -122,6 +122,9 @@ def test_explain_tells_of_every_place() -> None:
             *("on whole sequences, after the loop:", "at each step: program("),
         ):
             assert part in text
+    # As it is seen in a session, where a tuple shows the repr of what it holds.
+    assert repr(places) == str(places) == "\n\n".join(map(str, places))
+    assert repr(places[0].forward) in repr(places[0])
 
 
 @pytest.mark.parametrize("hidden", [5, 32])
