@@ -82,7 +82,7 @@ def scan(
         if plan.reason is None:
             if plain:
                 remember(plan, lifted, carry, xs, reverse)
-            frame = _frame(items(xs)[0], lengths, reverse)
+            frame = frame_of(items(xs)[0], lengths, reverse)
             return call_plan(plan, lifted, carry, xs, frame, checkpoint)
         if plan.mixes_rows and lifted.rows_only:
             raise ArgumentError(
@@ -153,7 +153,7 @@ def _explained(title: str, lifted: Lifted, carry: State, xs: State) -> Explanati
     return explain_plan(title, plan_of(lifted, carry, xs, False), lifted.reason)
 
 
-def _frame(x: Tensor, lengths: Any, reverse: bool) -> Frame:
+def frame_of(x: Tensor, lengths: Any, reverse: bool) -> Frame:
     """The layout of a call whose xs are like x."""
     n_steps, batch = x.shape[:2]
     if lengths is not None:
@@ -217,11 +217,13 @@ def checked_lengths(lengths: Any, n_steps: int, batch: int) -> np.ndarray[Any, A
             f"lengths must be ({batch},), one for each row of the batch; "
             f"it is {array.shape}"
         )
-    for row, n in enumerate(array):
-        if not 0 <= n <= n_steps:
-            raise IndexRangeError(
-                f"lengths[{row}] is {n}; expected 0..{n_steps}, the number of steps"
-            )
+    wrong = (array < 0) | (array > n_steps)
+    if wrong.any():
+        row = int(wrong.argmax())
+        raise IndexRangeError(
+            f"lengths[{row}] is {array[row]}; expected 0..{n_steps}, the number of "
+            "steps"
+        )
     return array.astype(np.int64)
 
 

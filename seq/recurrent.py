@@ -127,12 +127,11 @@ class Recurrent(CellModule):
         Raises ShapeError, DTypeError, ArgumentError or IndexRangeError (lengths),
         naming the argument, or the layer and the direction.
         """
-        plain = hx is lengths is dropout_masks is return_internals is checkpoint is None
+        plain = dropout_masks is return_internals is checkpoint is None
         plain = plain and not data and not (self.dropout and self.training)
-        if plain and isinstance(input, Tensor) and input.ndim == 3:
-            found = call_again(
-                self, input.permute(1, 0, 2) if self.batch_first else input
-            )
+        if plain := plain and isinstance(input, Tensor) and input.ndim == 3:
+            x = boundary.time_major(input, True, self.batch_first)
+            found = call_again(self, x, hx, lengths)
             if found is not None:
                 return found
         with located(type(self).__name__):
@@ -158,7 +157,7 @@ class Recurrent(CellModule):
                 outputs = [ys[0] for _, ys in runs]
                 x = mg.cat(outputs, -1) if len(outputs) > 1 else outputs[0]
             if plain:
-                remember_call(self, sequence, h_0[0])
+                remember_call(self, sequence, hx, lengths, h_0[0])
             output, h_n = boundary.written(x, carries, frame.batched, self.batch_first)
             if return_internals is None:
                 return output, h_n

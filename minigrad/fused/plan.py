@@ -124,8 +124,9 @@ class Plan:
         whole = self._wholes.get(key)
         if whole is None:
             frame = stand_in([self], ragged)
-            n, m = self.n_carries, self.n_carries + self.n_xs
-            whole = Whole(run, like(tensors, n, m, frame), frame, needed)
+            lead: list[tuple[int, ...]] = [(frame.batch,)] * self.n_carries
+            lead += [(frame.n_steps, frame.batch)] * self.n_xs
+            whole = Whole(run, like(tensors, lead), frame, needed)
             self._wholes[key] = whole
         return whole
 
@@ -174,13 +175,14 @@ class Plan:
         return results
 
 
-def stand_in(plans: Sequence[Plan], ragged: bool) -> Frame:
+def stand_in(plans: Sequence[Plan], ragged: bool, others: Sequence[int] = ()) -> Frame:
     """A small frame to trace a call of such plans with.
 
-    Its sizes are those of nothing else, so that they are seen to be the call's; but the
-    number of examples is that of a plan which has one.
+    Its sizes are those of nothing else, such as the others, so that they are seen to be
+    the call's; but the number of examples is that of a plan which has one.
     """
     sizes = {n for plan in plans for v in plan.cut.levels for n in v.shape}
+    sizes.update(others)
     batch = next((plan.batch for plan in plans if plan.batch), 0)
     if not batch:
         batch = next(n for n in itertools.count(2) if n not in sizes)
@@ -194,17 +196,13 @@ def stand_in(plans: Sequence[Plan], ragged: bool) -> Frame:
 
 
 def like(
-    tensors: Sequence[Any], n: int, m: int, frame: Frame
+    tensors: Sequence[Any], lead: Sequence[tuple[int, ...]]
 ) -> list[tuple[tuple[int, ...], np.dtype[Any]]]:
-    """Shapes and dtypes of stand-ins for n carries, m - n xs and the rest."""
-    lead = (
-        [(frame.batch,)] * n
-        + [(frame.n_steps, frame.batch)] * (m - n)
-        + [()] * (len(tensors) - m)
-    )
+    """Shapes and dtypes of stand-ins, of which the first begin with the sizes given."""
+    rest = [()] * (len(tensors) - len(lead))
     return [
         ((*sizes, *t.shape[len(sizes) :]), t.dtype)
-        for sizes, t in zip(lead, tensors, strict=True)
+        for sizes, t in zip([*lead, *rest], tensors, strict=True)
     ]
 
 

@@ -25,8 +25,8 @@ def again(monkeypatch):
     found = []
     call_again = seq.recurrent.call_again
 
-    def counted(layer, x):
-        result = call_again(layer, x)
+    def counted(*call):
+        result = call_again(*call)
         found.append(result is not None)
         return result
 
@@ -40,10 +40,11 @@ def flat(result):
     return [output, *(states if isinstance(states, tuple) else (states,))]
 
 
-def results(layer, x):
+def results(layer, x, hx=None, lengths=None):
     """Outputs, states and gradients as arrays."""
-    values = flat(layer(x))
-    leaves = [t for t in (x, *layer.parameters()) if t.requires_grad]
+    values = flat(layer(x, hx, lengths=lengths))
+    states = hx if isinstance(hx, tuple) else (hx,) if isinstance(hx, mg.Tensor) else ()
+    leaves = [t for t in (x, *states, *layer.parameters()) if t.requires_grad]
     slopes = mg.grad([v.sum() for v in values], leaves) if leaves else []
     return [v.detach().numpy() for v in (*values, *slopes)]
 
@@ -53,11 +54,11 @@ def fresh(layer):
     return copy.deepcopy(layer)
 
 
-def check(layer, x, again, expected):
+def check(layer, x, again, expected, **more):
     again.clear()
-    found = results(layer, x)
+    found = results(layer, x, **more)
     assert again == [expected]
-    for a, b in zip(found, results(fresh(layer), x), strict=True):
+    for a, b in zip(found, results(fresh(layer), x, **more), strict=True):
         assert a.dtype == b.dtype
         assert np.array_equal(a, b)
 
@@ -78,6 +79,47 @@ def test_the_second_call_is_the_first_one_again(make, again):
     layer = make()
     check(layer, draw(), again, False)
     check(layer, draw(seed=1), again, True)
+
+
+def states(layer, batch=B, seed=5):
+    """As h_n of the layer is, and with a gradient."""
+    places = layer.num_layers * len(layer.directions)
+    drawn = [
+        mg.randn(places, batch, H, generator=seed + i).requires_grad_()
+        for i in range(len(layer.cell.carry))
+    ]
+    return tuple(drawn) if len(drawn) > 1 else drawn[0]
+
+
+@pytest.mark.parametrize("lengths", [None, [T, 1], [0, T], [T, T]], ids=str)
+@pytest.mark.parametrize("given", [False, True], ids=["zeros", "hx"])
+@pytest.mark.parametrize("make", LAYERS.values(), ids=LAYERS)
+def test_so_it_is_with_states_and_lengths(make, given, lengths, again):
+    layer = make()
+    for seed in (0, 1):
+        hx = states(layer, seed=seed) if given else None
+        x = draw(seed=seed)
+        if layer.batch_first:
+            x = x.detach().permute(1, 0, 2).requires_grad_()
+        check(layer, x, again, seed == 1, hx=hx, lengths=lengths)
+
+
+def test_other_states_and_lengths_are_seen(again):
+    layer = LAYERS["two directions, two layers"]()
+    calls = [
+        {},
+        {"hx": states(layer)},
+        {"hx": states(layer).detach()},
+        {"lengths": [T, 1]},
+        {"hx": states(layer), "lengths": [T, 1]},
+        {"hx": states(layer).detach().numpy()},
+    ]
+    for call in calls:
+        check(layer, draw(), again, False, **call)
+        if not isinstance(call.get("hx"), np.ndarray):
+            check(layer, draw(), again, True, **call)
+    check(layer, draw(), again, False)
+    check(layer, draw(), again, True, lengths=[T, T])
 
 
 @pytest.mark.parametrize("batch", [1, INSIDE + 1])
@@ -161,6 +203,29 @@ def test_a_wrong_input_is_refused_as_at_the_first_call(again):
             messages.append(str(raised.value))
         assert messages[0] == messages[1]
     assert not any(again[2:])
+
+
+def test_wrong_states_and_lengths_are_refused_as_at_the_first_call(again):
+    layer = LAYERS["two directions, two layers"]()
+    h = states(layer)
+    for _ in range(2):
+        results(layer, draw(), h, [T, 1])
+    wrong = [
+        ((h,), [T, 1]),
+        ([h], [T, 1]),
+        (h[:3], [T, 1]),
+        (h.double(), [T, 1]),
+        (h, [T + 1, 1]),
+        (h, [T]),
+        (h, [0.5, 1.0]),
+    ]
+    for hx, lengths in wrong:
+        messages = []
+        for one in (layer, fresh(layer)):
+            with pytest.raises(mg.errors.MinigradError) as raised:
+                one(draw(), hx, lengths=lengths)
+            messages.append(str(raised.value))
+        assert messages[0] == messages[1]
 
 
 def test_dropout_draws_at_each_call(again):
