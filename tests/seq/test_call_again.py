@@ -104,6 +104,17 @@ def test_so_it_is_with_states_and_lengths(make, given, lengths, again):
         check(layer, x, again, seed == 1, hx=hx, lengths=lengths)
 
 
+@pytest.mark.parametrize("size", [1, 2, 3, 4, 8])
+def test_sizes_that_are_one_number_are_told_apart(size, again):
+    layer = seq.LSTM(size, size, 2, bidirectional=True, generator=0)
+    for batch, n_steps in ((size, size), (size + 1, 2 * size)):
+        x = mg.randn(n_steps, batch, size, generator=1).requires_grad_()
+        lengths = [n_steps, *range(batch - 1)]
+        for expected in (False, True):
+            check(layer, x, again, expected, lengths=lengths)
+        check(layer, x, again, lengths == [n_steps], lengths=[n_steps] * batch)
+
+
 def test_other_states_and_lengths_are_seen(again):
     layer = LAYERS["two directions, two layers"]()
     calls = [
