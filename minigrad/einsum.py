@@ -6,6 +6,8 @@ import math
 import re
 from collections import Counter
 from collections.abc import Collection, Sequence
+from functools import lru_cache
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -41,6 +43,10 @@ TERM = re.compile(r"[A-Za-z]*(\.\.\.)?[A-Za-z]*")
         sample("i,i", floats(3), floats(3)),
         sample("ij,ij->ij", floats(2, 3), floats(2, 3)),
         sample("ij,kl->k", floats(2, 3), floats(4, 2)),
+        sample("ij,kj->ki", floats(2, 3), floats(4, 3)),
+        sample("bi,i->bi", floats(2, 3), floats(3)),
+        sample("b,bi->ib", floats(2), floats(2, 3)),
+        sample("bij,jk,b->bk", floats(2, 3, 4), floats(4, 5), floats(2)),
         sample(",i->i", floats(), floats(3)),
         sample("...ij,...jk->...ik", floats(2, 1, 3, 4), floats(5, 4, 2)),
         sample("i...,i...", floats(3, 2, 2), floats(3, 1)),
@@ -80,7 +86,9 @@ def einsum(equation: str, *operands: Array) -> Any:
     Raises ArgumentError for an equation that makes no sense, ShapeError for operands
     that don't fit it.
     """
-    terms, output = _parse(equation, operands)
+    if not isinstance(equation, str):
+        raise ArgumentError(f"einsum: the equation must be a string, not {equation!r}")
+    terms, output = _parse(equation, tuple([x.ndim for x in operands]))
     sizes = _sizes(terms, operands)
     ready = []
     for i, (x, names) in enumerate(zip(operands, terms, strict=True)):
@@ -88,29 +96,28 @@ def einsum(equation: str, *operands: Array) -> Any:
         ready.append(_simplified(x, names, set(output).union(*others), sizes))
     x, names = ready[0]
     for i, (y, more) in enumerate(ready[1:], 2):
-        kept = set(output).union(*(later for _, later in ready[i:]))
+        kept = dict.fromkeys(chain(output, *(later for _, later in ready[i:])))
         x, names = _product(x, names, y, more, kept, sizes)
-    return ops.permute(x, tuple(names.index(name) for name in output))
+    return _grouped(x, names, [[name] for name in output], sizes)
 
 
-def _parse(equation: str, operands: Sequence[Any]) -> tuple[list[Names], Names]:
+@lru_cache(256)
+def _parse(equation: str, ndims: tuple[int, ...]) -> tuple[list[Names], Names]:
     """The names of each operand's dims, and of the output's."""
-    if not isinstance(equation, str):
-        raise ArgumentError(f"einsum: the equation must be a string, not {equation!r}")
     left, arrow, right = equation.replace(" ", "").partition("->")
     written = left.split(",")
     if not all(map(TERM.fullmatch, [*written, right])):
         raise ArgumentError(
             f"einsum: {equation!r}: a term is letters, with one ... at most"
         )
-    if len(written) != len(operands):
+    if len(written) != len(ndims):
         raise ArgumentError(
-            f"einsum: {equation!r} has {len(written)} terms, but {len(operands)} "
+            f"einsum: {equation!r} has {len(written)} terms, but {len(ndims)} "
             "operands are given"
         )
     terms = [
-        _names(term, x.ndim, f"einsum: {equation!r}: operand {i}")
-        for i, (term, x) in enumerate(zip(written, operands, strict=True))
+        _names(term, ndim, f"einsum: {equation!r}: operand {i}")
+        for i, (term, ndim) in enumerate(zip(written, ndims, strict=True))
     ]
     dots = max(([n for n in names if n.isdigit()] for names in terms), key=len)
     if not arrow:
@@ -192,22 +199,46 @@ def _product(
     kept: Collection[str],
     sizes: dict[str, int],
 ) -> tuple[Any, Names]:
-    """Two operands as one: what both have and nobody else needs is summed over."""
-    batch = [name for name in xs if name in ys and name in kept]
+    """Two operands as one: what both have and nobody else needs is summed over.
+
+    By no more ops than it takes, as a fused loop knows rows @ weight, but no reshape.
+    """
+    batch = [[name] for name in xs if name in ys and name in kept]
     inner = [name for name in xs if name in ys and name not in kept]
     left = [name for name in xs if name not in ys]
     right = [name for name in ys if name not in xs]
-    a = _grouped(x, xs, (batch, left, inner), sizes)
-    b = _grouped(y, ys, (batch, inner, right), sizes)
-    product = ops.matmul(a, b) if inner else a * b
-    names = (*batch, *left, *right)
-    return ops.reshape(product, tuple(sizes[name] for name in names)), names
+    if not inner:
+        return _times(x, xs, y, ys, sizes)
+    if next((name for name in kept if name in left + right), None) in right:
+        x, xs, left, y, ys, right = y, ys, right, x, xs, left
+    rows = [left] if batch else [[name] for name in left]
+    columns = [right] if batch or right else []
+    a = _grouped(x, xs, [*batch, *rows, inner], sizes)
+    b = _grouped(y, ys, [*batch, inner, *columns], sizes)
+    names = (*chain(*batch), *left, *right)
+    shape = tuple(sizes[name] for name in names)
+    product = ops.matmul(a, b)
+    return product if product.shape == shape else ops.reshape(product, shape), names
+
+
+def _times(
+    x: Any, xs: Names, y: Any, ys: Names, sizes: dict[str, int]
+) -> tuple[Any, Names]:
+    """x * y, where x keeps the order of its dims, and those of y alone follow."""
+    names = (*xs, *(name for name in ys if name not in xs))
+    more = names[len(xs) :]
+    missing = [name for name in names if name not in ys]
+    first = next((i for i, name in enumerate(names) if name in ys), len(names))
+    a = _grouped(x, xs, [*([name] for name in xs), *([] for _ in more)], sizes)
+    groups = [[] if name in missing else [name] for name in names[first:]]
+    return a * _grouped(y, ys, groups, sizes), names
 
 
 def _grouped(
     x: Any, names: Names, groups: Sequence[list[str]], sizes: dict[str, int]
 ) -> Any:
     """x with one dim for each group of names."""
-    order = tuple(names.index(name) for group in groups for name in group)
-    shape = tuple(math.prod(sizes[name] for name in group) for group in groups)
-    return ops.reshape(ops.permute(x, order), shape)
+    order = tuple([names.index(name) for group in groups for name in group])
+    shape = tuple([math.prod([sizes[name] for name in group]) for group in groups])
+    x = x if order == tuple(range(len(order))) else ops.permute(x, order)
+    return x if x.shape == shape else ops.reshape(x, shape)

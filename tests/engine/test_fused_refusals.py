@@ -236,3 +236,29 @@ def test_what_never_changes_may_be_returned(batch, lengths):
         assert all(
             np.array_equal(a.detach(), b.detach()) for a, b in zip(*found, strict=True)
         )
+
+
+EINSUMS = {
+    "rows first": ("bi,ij->bj", lambda h, w: (h, w)),
+    "weight first": ("ji,bi->bj", lambda h, w: (w, h)),
+    "with a vector": ("bi,ij,j->bj", lambda h, w: (h, w, w[0])),
+    "with rows": ("bi,ij,bj->bj", lambda h, w: (h, w, h)),
+}
+
+
+@pytest.mark.parametrize("equation, operands", EINSUMS.values(), ids=EINSUMS)
+def test_einsum_of_rows_is_fused(equation, operands):
+    weight = mg.randn(3, 3, dtype=mg.float64, generator=0)
+
+    def step(h, x):
+        h = mg.tanh(mg.einsum(equation, *operands(h, weight)) + x)
+        return h, h
+
+    carry = mg.randn(2, 3, dtype=mg.float64, generator=1)
+    xs = mg.randn(5, 2, 3, dtype=mg.float64, generator=2)
+    assert mg.explain(step, carry, xs)[0].reason is None
+    fused = mg.scan(step, carry, xs)
+    with mg.eager_loops():
+        eager = mg.scan(step, carry, xs)
+    for a, b in zip(fused, eager, strict=True):
+        assert relative_error(a, b) <= FLOAT64_RTOL
