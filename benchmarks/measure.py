@@ -100,7 +100,9 @@ def _no_collection() -> Iterator[None]:
     """Garbage is collected between the turns only, and not in the middle of one."""
     enabled = gc.isenabled()
     gc.disable()
-    # What is there now will stay: a collection then looks at what the turns leave.
+    # What is there now will stay: a collection then looks at what the turns leave. What
+    # the subjects before left in cycles must not: frozen, it would stay for good.
+    gc.collect()
     gc.freeze()
     try:
         yield

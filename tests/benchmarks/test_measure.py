@@ -1,6 +1,7 @@
 """The logic of measuring, by a clock that only the subjects move."""
 
 import gc
+import weakref
 from collections.abc import Callable
 
 import pytest
@@ -116,6 +117,23 @@ def test_no_collection_while_timing(clock: Clock) -> None:
     )
     assert set(enabled) == {False}
     assert gc.isenabled()
+
+
+def test_what_was_left_before_is_let_go(clock: Clock) -> None:
+    """Or each case would keep the arrays of all cases before it."""
+
+    class Cycle:
+        def __init__(self) -> None:
+            self.itself = self
+
+    gc.disable()
+    try:
+        left = weakref.ref(Cycle())
+        assert left() is not None
+        measure({"a": clock.subject("a", 1.0)}, rounds=2, clock=clock)
+        assert left() is None
+    finally:
+        gc.enable()
 
 
 def test_collection_is_back_after_an_error(clock: Clock) -> None:
