@@ -27,7 +27,8 @@ def ops_page() -> str:
         "Ops",
         "Each is a function of `minigrad`, with PyTorch's argument order, defaults and "
         "meaning; those with a tensor for their first argument are methods too. "
-        "By name, axis is dim, keepdims keepdim, input x and other y, as in PyTorch. "
+        "By name, axis is dim, keepdims keepdim, input or tensor x and other or "
+        "exponent y, as in PyTorch. "
         "A name in the list of derivatives is an input that a gradient flows to. "
         "An elementwise op takes each element by itself, a rowwise one mixes no rows "
         "of the leading axes.",

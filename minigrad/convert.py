@@ -65,6 +65,11 @@ def sizes(given: tuple[Any, ...]) -> tuple[Any, ...]:
     return given
 
 
+def one_size(given: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The sizes as the one argument that an op has; none, if none stands there."""
+    return (sizes(given),) if given else ()
+
+
 def index_part(part: Any) -> Any:
     """One part of an index: arrays are copied, a tensor is looked at."""
     if isinstance(part, TensorCore):

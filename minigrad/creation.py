@@ -7,9 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from . import rng
-from .convert import sizes
-from .errors import NUMPY_ERRORS, MinigradError, translate
+from . import convert, rng
+from .errors import NUMPY_ERRORS, ArgumentError, MinigradError, describe, translate
 from .ops import checked_dtype
 from .tape import check_tensor
 from .tensor import Tensor
@@ -31,25 +30,48 @@ def _made(name: str, make: Callable[..., Any], *args: Any) -> Any:
         raise translate(name, args, error) from error
 
 
-def zeros(*shape: Any, dtype: Any = float32, requires_grad: Any = False) -> Tensor:
-    """Zeros of a shape.
+def _size(name: str, given: tuple[Any, ...], size: Any) -> tuple[Any, ...]:
+    """The sizes, which stand one by one, as one tuple, or under their name."""
+    if size is None:
+        return convert.sizes(given)
+    if given:
+        raise ArgumentError(
+            f"{name}: size is given twice, as {describe(convert.sizes(given))} and by "
+            "name; give it once"
+        )
+    return convert.sizes((size,))
+
+
+def zeros(
+    *sizes: Any, size: Any = None, dtype: Any = float32, requires_grad: Any = False
+) -> Tensor:
+    """Zeros of a size: zeros(2, 3), zeros((2, 3)) and zeros(size=(2, 3)) are one.
 
     >>> zeros(2)
     tensor([0., 0.])
     """
-    return full(sizes(shape), 0, dtype, requires_grad)
+    return full(_size("zeros", sizes, size), 0, dtype, requires_grad)
 
 
-def ones(*shape: Any, dtype: Any = float32, requires_grad: Any = False) -> Tensor:
-    """Ones of a shape."""
-    return full(sizes(shape), 1, dtype, requires_grad)
+def ones(
+    *sizes: Any, size: Any = None, dtype: Any = float32, requires_grad: Any = False
+) -> Tensor:
+    """Ones of a size, given as to `zeros`."""
+    return full(_size("ones", sizes, size), 1, dtype, requires_grad)
 
 
 def full(
-    shape: Any, value: Any, dtype: Any = float32, requires_grad: Any = False
+    size: Any, fill_value: Any, dtype: Any = None, requires_grad: Any = False
 ) -> Tensor:
-    """One value in every place of a shape."""
-    values = _made("full", np.full, shape, value, checked_dtype(dtype))
+    """One value in every place: a float makes float32, an integer int64, a bool bool.
+
+    >>> full((2,), 3)
+    tensor([3, 3])
+    """
+    if dtype is None:
+        kind = _made("full", np.asarray, fill_value).dtype.kind
+        dtype = {"b": bool, "i": int64}.get(kind, float32)
+    values = _made("full", np.full, size, fill_value, checked_dtype(dtype))
     return Tensor(values, None, requires_grad)
 
 
@@ -76,18 +98,27 @@ def eye(n: int, dtype: Any = float32, requires_grad: Any = False) -> Tensor:
 
 
 def rand(
-    *shape: Any, dtype: Any = float32, generator: Any = None, requires_grad: Any = False
+    *sizes: Any,
+    size: Any = None,
+    dtype: Any = float32,
+    generator: Any = None,
+    requires_grad: Any = False,
 ) -> Tensor:
     """Uniform in [0, 1). generator: a numpy Generator, a seed, or None."""
-    values = _made("rand", rng.generator(generator).random, sizes(shape))
+    values = _made("rand", rng.generator(generator).random, _size("rand", sizes, size))
     if checked_dtype(dtype) == np.float32:  # which would round what is almost 1 to it
         values = np.minimum(values, np.nextafter(np.float32(1), np.float32(0)))
     return Tensor(values, dtype, requires_grad)
 
 
 def randn(
-    *shape: Any, dtype: Any = float32, generator: Any = None, requires_grad: Any = False
+    *sizes: Any,
+    size: Any = None,
+    dtype: Any = float32,
+    generator: Any = None,
+    requires_grad: Any = False,
 ) -> Tensor:
     """Standard normal. generator: a numpy Generator, a seed, or None."""
-    values = _made("randn", rng.generator(generator).standard_normal, sizes(shape))
+    normal = rng.generator(generator).standard_normal
+    values = _made("randn", normal, _size("randn", sizes, size))
     return Tensor(values, dtype, requires_grad)

@@ -29,7 +29,11 @@ HANDLERS: dict[type, Callable[[Op, tuple[Any, ...], dict[str, Any]], Any]] = {}
 """Foreign types that ops accept: `handler(op, args, kwargs)` answers the call."""
 
 _NUMBERS = (bool, int, float)
-_OTHER_NAMES = {"axis": "dim", "keepdims": "keepdim", "input": "x", "other": "y"}
+_OTHER_NAMES = {
+    **{"axis": "dim", "keepdims": "keepdim", "size": "shape"},
+    **{"input": "x", "tensor": "x", "other": "y", "exponent": "y"},
+    "split_size": "split_size_or_sections",
+}
 """What PyTorch, as numpy, calls arguments too: as good, if an op has the one meant."""
 
 

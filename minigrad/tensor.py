@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from . import _backend, functional, interop, ops, tape
-from .convert import index_part, look, sizes, to_array
+from .convert import index_part, look, one_size, sizes, to_array
 from .errors import (
     NUMPY_ERRORS,
     ArgumentError,
@@ -265,22 +265,30 @@ class Tensor(_backend.TensorCore):
         """The last two dims exchanged."""
         return functional.transpose(self, -2, -1)
 
-    def reshape(self, *shape: Any) -> Tensor:
+    def reshape(self, *shape: Any, **named: Any) -> Tensor:
         """See `minigrad.reshape`; the sizes may also stand one by one."""
+        if named:
+            return ops.reshape(self, *one_size(shape), **named)
         return ops.reshape(self, sizes(shape))
 
     view = reshape
 
-    def permute(self, *dims: Any) -> Tensor:
+    def permute(self, *dims: Any, **named: Any) -> Tensor:
         """See `minigrad.permute`; the dims may also stand one by one."""
+        if named:
+            return ops.permute(self, *one_size(dims), **named)
         return ops.permute(self, sizes(dims))
 
-    def expand(self, *size: Any) -> Tensor:
+    def expand(self, *size: Any, **named: Any) -> Tensor:
         """See `minigrad.expand`; the sizes may also stand one by one."""
+        if named:
+            return ops.expand(self, *one_size(size), **named)
         return ops.expand(self, sizes(size))
 
-    def flip(self, *dims: Any) -> Tensor:
+    def flip(self, *dims: Any, **named: Any) -> Tensor:
         """See `minigrad.flip`; the dims may also stand one by one."""
+        if named:
+            return ops.flip(self, *one_size(dims), **named)
         return ops.flip(self, sizes(dims))
 
     def __getitem__(self, index: Any) -> Tensor:

@@ -114,8 +114,50 @@ def test_other_names_are_known_wherever_the_argument_is():
 
 
 @pytest.mark.parametrize(
+    "call",
+    [
+        lambda x, lib: x.reshape(shape=(3, 2)),
+        lambda x, lib: lib.reshape(input=x, shape=(3, 2)),
+        lambda x, lib: x.view(size=(3, 2)),
+        lambda x, lib: x.permute(dims=(1, 0)),
+        lambda x, lib: x.expand(size=(4, 2, 3)),
+        lambda x, lib: x.flip(dims=(0, 1)),
+        lambda x, lib: x.transpose(dim0=0, dim1=1),
+        lambda x, lib: x.pow(exponent=2),
+        lambda x, lib: x.split(split_size=1, dim=1),
+        lambda x, lib: lib.split(tensor=x, split_size_or_sections=1),
+        lambda x, lib: x.flatten(start_dim=0, end_dim=1),
+        lambda x, lib: x.size(dim=1) * x,
+        lambda x, lib: lib.zeros(size=(2, 3)) + lib.ones(size=[2, 3]),
+        lambda x, lib: 0 * (lib.rand(size=(2,)).sum() + lib.randn(size=()).sum()),
+        lambda x, lib: lib.full(size=(2,), fill_value=0.5),
+        lambda x, lib: lib.full((2,), 3),
+        lambda x, lib: lib.full((2,), True),
+    ],
+)
+def test_arguments_have_their_names(call):
+    ours = call(mg.tensor([[0.0, 1.0, 2.0], [3.0, 4.0, 5.0]]), mg)
+    theirs = call(torch.arange(6.0).reshape(2, 3), torch)
+    pairs = zip(ours, theirs, strict=True) if type(ours) is tuple else [(ours, theirs)]
+    for x, y in pairs:
+        assert x.tolist() == y.tolist()
+        assert str(x.dtype) == str(y.dtype).removeprefix("torch.")
+
+
+@pytest.mark.parametrize(
     ("call", "match"),
     [
+        (lambda x: x.reshape(6, shape=(6,)), "multiple values for argument 'shape'"),
+        (
+            lambda x: x.permute(1, 0, dims=(1, 0)),
+            "multiple values.*'dims'",
+        ),
+        (lambda x: x.flip(axes=0), "flip: missing a required argument: 'dims'"),
+        (lambda x: x.expand((4, 2, 3), shape=1), "expand: got an unexpected.*'shape'"),
+        (
+            lambda x: mg.zeros(2, size=(2,)),
+            r"size is given twice, as \(2,\) and",
+        ),
         (lambda x: x.sum(dim=1, axis=1), "sum: of dim and axis two are one; give one"),
         (lambda x: x.mean(axis=1, dim=1), "mean: of axis and dim two are one"),
         (lambda x: x.sum(1, axis=1), "multiple values for argument 'dim'"),
