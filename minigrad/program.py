@@ -191,7 +191,8 @@ def linearise(
     lines = [builder.line(node) for node in reversed(nodes) if node.args]
     results = tuple(map(builder.slot, outputs))
     program = Program((*own, *builder.captured), tuple(lines), results)
-    return program, list(builder.captured.values())
+    # Views, as numpy() gives: an array itself could be unlocked, or its shape set.
+    return program, [value.view() for value in builder.captured.values()]
 
 
 class Builder:
