@@ -12,15 +12,24 @@ Hook = tuple[int, Callable[[Any], Any]]  # an output slot of the node, and the f
 
 
 class Handle:
-    """What register_hook returns; `remove()` takes the hook away again."""
+    """What registering a hook returns; `remove()` takes the hook away again.
 
-    def __init__(self, hooks: dict[object, Hook], key: object) -> None:
+    In a `with` it is there for as long as that lasts.
+    """
+
+    def __init__(self, hooks: dict[object, Any], key: object) -> None:
         self._hooks = hooks
         self._key = key
 
     def remove(self) -> None:
         """Take the hook away; a second time does nothing."""
         self._hooks.pop(self._key, None)
+
+    def __enter__(self) -> Handle:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.remove()
 
 
 def register(node: Node, slot: int, fn: Callable[[Any], Any]) -> Handle:

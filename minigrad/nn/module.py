@@ -16,6 +16,7 @@ from ..errors import (
     describe,
 )
 from ..tensor import Tensor
+from .forward_hooks import Hooked
 from .parameter import Parameter, fit
 
 T = TypeVar("T")
@@ -28,7 +29,7 @@ class IncompatibleKeys(NamedTuple):
     unexpected_keys: list[str]
 
 
-class Module:
+class Module(Hooked):
     """A thing with parameters, buffers, sub-modules and a `forward`.
 
     Whatever attribute holds a Parameter or a Module is registered under the
@@ -52,9 +53,6 @@ class Module:
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """The computation: what calling the module does. Every module defines it."""
         raise MissingMethodError(f"{type(self).__name__} defines no forward")
-
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        return self.forward(*args, **kwargs)
 
     def __setattr__(self, name: str, value: Any) -> None:
         # Any other value in a Parameter's place would leave it untrained, in silence.
