@@ -20,7 +20,7 @@ import contextvars
 
 import numpy as np
 
-from .errors import NUMPY_ERRORS, GraphError, MinigradError, translate
+from .errors import NUMPY_ERRORS, GraphError, MinigradError, kept_stand_in, translate
 from ._keep import LARGE, plan
 from ._tape_py import FROZEN
 from ._tape_walk_py import WALKED

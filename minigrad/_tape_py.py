@@ -14,7 +14,7 @@ from typing import Any, Self
 import numpy as np
 
 from ._keep import LARGE, let_go
-from .errors import NUMPY_ERRORS, GraphError, MinigradError, translate
+from .errors import NUMPY_ERRORS, GraphError, MinigradError, kept_stand_in, translate
 
 Array = np.ndarray[Any, Any]
 
@@ -42,6 +42,7 @@ class Node:
         "parents",
         "serial",
         "slots",
+        "stand_in",
         "values",
         "where",
     )
@@ -55,6 +56,7 @@ class Node:
     grad: Any
     hooks: Any  # None, or a dict: see `hooks.register`
     where: str | None  # the line that called the op, if detect_anomaly() was on
+    stand_in: bool  # made while a step was traced: its values mean nothing
 
     def __init__(self) -> None:
         self.op = None
@@ -66,6 +68,7 @@ class Node:
         self.grad = None
         self.hooks = None
         self.where = None
+        self.stand_in = False
 
 
 _NO_NUMBERS = np.zeros(0, np.float32)
@@ -286,9 +289,12 @@ def signature(carries: Sequence[Any], xs: Sequence[Any], fixed: Sequence[Any]) -
     steps, which the xs begin with, is left out; what is recorded is not. None if they
     differ in it, in a trace, while ops are watched, and for what isn't a Tensor.
     """
+    tensors = (*carries, *xs, *fixed)
     if get_mode() == 2 or get_watching():
         return None
-    if not all(isinstance(t, TensorCore) for t in (*carries, *xs, *fixed)):
+    if not all(isinstance(t, TensorCore) for t in tensors):
+        return None
+    if any(t._node is not None and t._node.stand_in for t in tensors):
         return None
     if not all(t.ndim and t.shape[0] for t in xs) or len({t.shape[0] for t in xs}) > 1:
         return None
@@ -324,6 +330,10 @@ def apply(op: OpCore, args: tuple[Any, ...]) -> Any:
         else:
             done, args = op.convert(args)
             return args if done else apply(op, args)
+    mode = get_mode()
+    stand_in = any(p is not None and p.stand_in for p in parents)
+    if stand_in and mode != 2:
+        raise kept_stand_in(op.name)
     if numbers_alone:
         done, args = op.convert(args)
         return args if done else apply(op, args)
@@ -342,7 +352,6 @@ def apply(op: OpCore, args: tuple[Any, ...]) -> Any:
     several = type(result) is tuple
     values = tuple(map(np.asarray, result if several else (result,)))
     node = None
-    mode = get_mode()
     tracked = values and any(p is not None for p in parents)
     if tracked and (
         mode == 2 or (mode == 1 and op.differentiable and values[0].dtype.kind == "f")
@@ -350,7 +359,7 @@ def apply(op: OpCore, args: tuple[Any, ...]) -> Any:
         for i in op.sequences:  # the caller's list may change
             raw[i] = tuple(raw[i]) if isinstance(raw[i], list) else raw[i]
         node = Node()
-        node.op = op
+        node.op, node.stand_in = op, stand_in
         node.args, node.values = tuple(raw), values
         is_view = isinstance(values[0].base, np.ndarray)
         if mode == 1 and values[0].nbytes >= LARGE and not is_view:

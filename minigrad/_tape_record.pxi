@@ -155,6 +155,7 @@ def signature(carries, xs, fixed):
     cdef long long facts[1 + 9 * MOST]
     cdef Py_ssize_t n = 0, i, n_steps = -1
     cdef cnp.ndarray array
+    cdef Node node
     if minigrad_mode == 2 or minigrad_watching or len(carries) + len(xs) + len(fixed) > MOST:
         return None
     facts[n] = minigrad_mode
@@ -164,10 +165,11 @@ def signature(carries, xs, fixed):
             if not isinstance(tensor, TensorCore):
                 return None
             array = (<TensorCore>tensor)._data
-            if cnp.PyArray_NDIM(array) > 6:
+            node = (<TensorCore>tensor)._node
+            if cnp.PyArray_NDIM(array) > 6 or node is not None and node.stand_in:
                 return None
             facts[n] = 8 * cnp.PyArray_TYPE(array) + cnp.PyArray_NDIM(array)
-            facts[n + 1] = (<TensorCore>tensor)._node is not None
+            facts[n + 1] = node is not None
             facts[n + 2] = <long long><void *>tensor if group is fixed else 0
             n += 3
             for i in range(group is xs, cnp.PyArray_NDIM(array)):
@@ -209,7 +211,7 @@ cpdef object apply(OpCore op, tuple args):
     cdef Py_ssize_t i, n = PyTuple_GET_SIZE(args)
     cdef Py_ssize_t first_param = n - op.n_params if op.variadic else n
     cdef const unsigned char *kinds = op.kinds
-    cdef bint tracked = False, agree = True, to_float = op.floating
+    cdef bint tracked = False, stand_in = False, agree = True, to_float = op.floating
     cdef int what, kind = -1, now
     cdef TensorCore tensor
     cdef object value, result
@@ -222,7 +224,9 @@ cpdef object apply(OpCore op, tuple args):
         elif isinstance(value, TensorCore):
             tensor = <TensorCore>value
             _put(raw, i, tensor._data)
-            tracked = tracked or tensor._node is not None
+            if tensor._node is not None:
+                tracked = True
+                stand_in = stand_in or tensor._node.stand_in
             if what & PROMOTING:
                 now = cnp.PyArray_TYPE(<cnp.ndarray>tensor._data)
                 agree = agree and (kind == -1 or kind == now)
@@ -232,6 +236,8 @@ cpdef object apply(OpCore op, tuple args):
             to_float = to_float or type(value) is float
         else:
             return _converted(op, args)
+    if stand_in and minigrad_mode != 2:
+        raise kept_stand_in(op.name)
     if kind == -1 and op.promoting:  # numbers alone
         return _converted(op, args)
     if not agree or to_float and kind not in (-1, cnp.NPY_FLOAT, cnp.NPY_DOUBLE):
@@ -343,6 +349,7 @@ cdef Node _node_of(OpCore op, tuple args, tuple raw, tuple values):
             _put(parents, i, (<TensorCore>value)._node)
             if (<TensorCore>value)._node is not None:
                 any_slot |= (<TensorCore>value)._slot
+                node.stand_in = node.stand_in or (<TensorCore>value)._node.stand_in
         else:
             _put(parents, i, None)
     if any_slot or n >= 8:

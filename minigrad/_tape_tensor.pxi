@@ -13,6 +13,7 @@ cdef class Node:
     cdef public object grad
     cdef public object hooks
     cdef public object where
+    cdef public bint stand_in
     cdef long long walk  # the last walk that came by,
     cdef Py_ssize_t place  # and its number in that walk
 

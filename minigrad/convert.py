@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ._backend import TensorCore
-from .errors import DTypeError, GraphError, IndexRangeError
+from .errors import DTypeError, GraphError, IndexRangeError, kept_stand_in
 from .mode import caller, is_tracing
 from .ops import DTYPES, checked_dtype
 
@@ -48,7 +48,9 @@ def _is_python(data: Any) -> bool:
 
 def look(tensor: Any) -> Array:
     """A tensor's values, unless a trace is running on stand-ins for them."""
-    if tensor._node is not None and is_tracing():
+    if tensor._node is not None and (is_tracing() or tensor._node.stand_in):
+        if not is_tracing():
+            raise kept_stand_in("looking at values")
         raise GraphError(
             "a traced function can't look at the values of its tensors: what it did "
             "with them would be frozen; use ops, such as where() instead of if (it "

@@ -54,6 +54,14 @@ class MissingExtraError(MinigradError, ImportError):
     """A package that only an extra of minigrad brings."""
 
 
+def kept_stand_in(what: str) -> GraphError:
+    """The error for a tensor that a step's trace had, and that was used after it."""
+    return GraphError(
+        f"{what}: a tensor was kept from the trace of a step of scan, where it stands "
+        "for that of any step and has no values; return it from the step, among its ys"
+    )
+
+
 NUMPY_ERRORS = (ValueError, TypeError, IndexError, ArithmeticError)
 """What numpy raises for arguments that do not fit: never left to the user as it is."""
 

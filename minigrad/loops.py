@@ -33,6 +33,7 @@ from .fused.explain import Explanation, Explanations, explain_plan
 from .fused.frame import Frame, Ragged, uniform
 from .fused.lift import Lifted
 from .fused.step import check_alike, check_item, items, pair
+from .tape import check_values
 from .tensor import Tensor
 
 
@@ -77,6 +78,9 @@ def scan(
     found = again(lifted, carry, xs, reverse) if plain else None
     if found is not None:
         return found
+    for tensor in (*items(carry), *items(xs), *lifted.tensors):
+        if isinstance(tensor, Tensor):
+            check_values(tensor, "scan")
     if is_fusable(carry, xs) and not EAGER.get() and not get_watching():
         plan = plan_of(lifted, carry, xs, reverse)
         if plan.reason is None:

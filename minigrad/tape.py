@@ -11,7 +11,14 @@ import numpy as np
 from . import _backend, anomaly, ops
 from ._backend import Node, TensorCore, wrap
 from ._tape_walk_py import Slot, reachable, was_freed
-from .errors import ArgumentError, DTypeError, GraphError, ShapeError, type_name
+from .errors import (
+    ArgumentError,
+    DTypeError,
+    GraphError,
+    ShapeError,
+    kept_stand_in,
+    type_name,
+)
 from .mode import is_tracing, pass_mode
 
 if TYPE_CHECKING:
@@ -99,6 +106,12 @@ def check_tensor(value: Any, name: str) -> None:
         raise DTypeError(f"{name} must be a Tensor, not {type_name(value)}")
 
 
+def check_values(tensor: Any, name: str) -> None:
+    """Refuse a tensor that only stood for others, once its trace is over."""
+    if tensor._node is not None and tensor._node.stand_in and not is_tracing():
+        raise kept_stand_in(name)
+
+
 def listed(value: Any) -> list[Any]:
     """One tensor, or any iterable of them, such as `module.parameters()`."""
     if type(value) is list:  # asking an abstract class takes a microsecond
@@ -128,6 +141,7 @@ def _walked(
 def _seed(y: Any, g: Any, recorded: bool) -> Any:
     """The cotangent of an output."""
     check_tensor(y, "an output")
+    check_values(y, "an output")
     if y._node is None:
         raise GraphError(
             "an output does not require grad and was not computed from anything that "

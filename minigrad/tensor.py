@@ -89,7 +89,7 @@ class Tensor(_backend.TensorCore):
         return bool(look(self == element).any())
 
     def __repr__(self) -> str:
-        if self._node is not None and is_tracing():
+        if self._node is not None and (self._node.stand_in or is_tracing()):
             return f"tensor(traced, shape={self.shape}, dtype={self.dtype})"
         text = np.array2string(self._data, separator=", ", prefix="tensor(")
         facts = [text]

@@ -79,6 +79,8 @@ def runner(
         leaves = [_leaf((batch, *c.shape[1:]), c.dtype) for c in carry]
         leaves += [_leaf((batch, *x.shape[2:]), x.dtype) for x in xs]
         leaves += [_backend.wrap(t._data, _backend.Node()) for t in lifted]
+        for leaf in leaves:
+            leaf._node.stand_in = True
         n, m = len(carry), len(carry) + len(xs)
         given = [
             tuple(part) if many else part[0]
