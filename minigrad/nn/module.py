@@ -17,7 +17,7 @@ from ..errors import (
 )
 from ..tensor import Tensor
 from .forward_hooks import Hooked
-from .parameter import Parameter, fit
+from .parameter import Parameter, clear_grads, fit
 
 T = TypeVar("T")
 
@@ -217,11 +217,9 @@ class Module(Hooked):
         """Leave the training mode: `train(False)`."""
         return self.train(False)
 
-    def zero_grad(self) -> None:
-        """Set the gradient of every parameter to None."""
-        for parameter in self.parameters():
-            if parameter.grad is not None:
-                parameter.grad = None
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Set the gradient of every parameter to None, or those that are there to 0."""
+        clear_grads(self.parameters(), set_to_none)
 
     def requires_grad_(self, requires_grad: bool = True) -> Self:
         """Train every parameter, or freeze it."""

@@ -1,10 +1,12 @@
 """Parameters: the leaves that a module holds and an optimiser trains."""
 
+from collections.abc import Iterable
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import DTypeLike
 
+from .. import ops
 from ..errors import ArgumentError, DTypeError, ShapeError
 from ..tensor import Tensor
 
@@ -37,6 +39,14 @@ class Parameter(Tensor):
 
     def __repr__(self) -> str:
         return f"Parameter containing:\n{super().__repr__()}"
+
+
+def clear_grads(parameters: Iterable[Parameter], set_to_none: bool) -> None:
+    """Take the gradients away, or make them zeros."""
+    for parameter in parameters:
+        grad = parameter.grad
+        if grad is not None:
+            parameter.grad = None if set_to_none else ops.zeros_like(grad)
 
 
 def fit(

@@ -13,7 +13,7 @@ from ..errors import (
     StateDictError,
     describe,
 )
-from ..nn.parameter import Parameter, fit
+from ..nn.parameter import Parameter, clear_grads, fit
 from ..tensor import Tensor
 
 Array = np.ndarray[Any, Any]
@@ -67,12 +67,10 @@ class Optimizer:
         self._check(group)
         self.param_groups.append(group)
 
-    def zero_grad(self) -> None:
-        """Set the gradient of every parameter to None."""
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """Set the gradient of every parameter to None, or those that are there to 0."""
         for group in self.param_groups:
-            for parameter in group["params"]:
-                if parameter.grad is not None:
-                    parameter.grad = None
+            clear_grads(group["params"], set_to_none)
 
     def step(self) -> None:
         """Update every parameter that has a gradient, or none at all.

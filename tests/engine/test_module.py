@@ -250,6 +250,8 @@ def test_zero_grad_and_requires_grad():
     net = nn.Linear(2, 1)
     net(mg.ones(1, 2)).sum().backward()
     net.bias.requires_grad_(False)
+    net.zero_grad(set_to_none=False)
+    assert net.weight.grad.tolist() == [[0.0, 0.0]]
     net.zero_grad()
     assert net.weight.grad is None and net.bias.grad is None
     net.weight.requires_grad = False

@@ -205,7 +205,13 @@ def test_the_step_count_is_each_parameters_own():
 def test_zero_grad():
     params = parameters()
     set_grads(params)
-    optim.SGD(params).zero_grad()
+    steps = optim.SGD(params)
+    steps.zero_grad(set_to_none=False)
+    assert [p.grad.tolist() for p in params] == [
+        (0 * p.detach()).tolist() for p in params
+    ]
+    steps.zero_grad()
+    steps.zero_grad(set_to_none=False)
     assert all(p.grad is None for p in params)
 
 
