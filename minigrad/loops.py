@@ -49,7 +49,8 @@ def scan(
 
     step: (carry, x) -> (carry, y), each a Tensor or a tuple of Tensors. It is traced
     once, with the values hidden, and fused if it can be (see `explain`); what it reads
-    from outside gets gradients too.
+    from outside gets gradients too. One that assigns to a variable outside isn't fused;
+    what it does to an object, such as a list, it does while it is traced.
     carry: the initial state, (B, ...) each; its shapes and dtypes stay the same.
     xs: (T, B, ...) each, T at least 1. ys: (T, B, ...) each, in the order of xs.
     lengths: (B,) int64 in 0..T. Past its length a row keeps its carry and its y is 0;
@@ -81,7 +82,8 @@ def scan(
     for tensor in (*items(carry), *items(xs), *lifted.tensors):
         if isinstance(tensor, Tensor):
             check_values(tensor, "scan")
-    if is_fusable(carry, xs) and not EAGER.get() and not get_watching():
+    fused = not (EAGER.get() or get_watching() or lifted.assigned)
+    if fused and is_fusable(carry, xs):
         plan = plan_of(lifted, carry, xs, reverse)
         if plan.reason is None:
             if plain:
@@ -94,7 +96,9 @@ def scan(
             )
     n_steps = _n_steps(items(xs))
     check_alike("carry", carry, carry, 0)
-    return _loop(lifted.rebind(lifted.tensors), carry, xs, lengths, reverse, n_steps)
+    # The step itself, not one with the same tensors: what it changes is its own.
+    run: Any = lifted.rebind(lifted.tensors) if step is lifted else step
+    return _loop(run, carry, xs, lengths, reverse, n_steps)
 
 
 @contextmanager
@@ -153,6 +157,9 @@ def explain(
 def _explained(title: str, lifted: Lifted, carry: State, xs: State) -> Explanation:
     if not is_fusable(carry, xs):
         reason = "a carry must be (B, n) floats, and xs (T, B, n)"
+        return Explanation(title, reason, lifted.reason, None, None)
+    if lifted.assigned:
+        reason = f"it assigns to {lifted.assigned!r}, a variable outside of it"
         return Explanation(title, reason, lifted.reason, None, None)
     return explain_plan(title, plan_of(lifted, carry, xs, False), lifted.reason)
 

@@ -19,7 +19,7 @@ from .errors import (
     kept_stand_in,
     type_name,
 )
-from .mode import is_tracing, pass_mode
+from .mode import is_tracing, pass_mode, refuse_in_step
 
 if TYPE_CHECKING:
     from .tensor import Tensor
@@ -83,6 +83,7 @@ def backward(
     create_graph: bool = False,
 ) -> None:
     """Add the gradient of the outputs to `.grad` of every leaf, all of them or none."""
+    refuse_in_step("backward()", "use grad(), which returns the gradients")
     found = _walked(outputs, cotangents, None, retain_graph, create_graph)
     if any([node.grad is not None for node, _ in found]):
         with pass_mode(create_graph):

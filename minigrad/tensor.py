@@ -186,7 +186,7 @@ class Tensor(_backend.TensorCore):
 
     def requires_grad_(self, requires_grad: bool = True) -> Tensor:
         """Start or stop recording what is computed from a leaf."""
-        if not self.is_leaf:
+        if not self.is_leaf or (self._node is not None and self._node.stand_in):
             raise GraphError("only a leaf can change requires_grad; use detach()")
         if requires_grad and self.dtype.kind != "f":
             raise DTypeError(

@@ -26,9 +26,12 @@ class Lifted:
     rows_only: whether to refuse a step that mixes the rows of the batch.
     key: equal for steps whose traces are equal; None if that can't be known, because of
     what `reason` names.
+    assigned: a variable outside of it that the step gives a value, or None. A trace
+    would do that once, for all steps.
     """
 
     rows_only = False
+    assigned: str | None = None
     latest: tuple[Any, Any] | None = None  # a plan that was found, and what for
     repeat: Any = None  # the last call, to be made again
 
@@ -102,6 +105,7 @@ class Lifted:
         self._seen[id(fn)] = len(self._seen)
         n = len(self.tensors)
         code = fn.__code__
+        self.assigned = next(iter(assigned_by(code)), self.assigned)
         used = {k: fn.__globals__[k] for k in globals_of(code) if k in fn.__globals__}
         self._found += [(fn.__globals__, k, v) for k, v in used.items()]
         modules: list[Hashable] = []
@@ -188,6 +192,24 @@ def globals_of(code: types.CodeType) -> tuple[str, ...]:
     for inner in code.co_consts:
         if isinstance(inner, types.CodeType):
             found += globals_of(inner)
+    return tuple(dict.fromkeys(found))
+
+
+@functools.lru_cache(1024)
+def assigned_by(code: types.CodeType) -> tuple[str, ...]:
+    """The variables outside that the code, or the code inside it, gives a value."""
+    found = [
+        i.argval
+        for i in dis.get_instructions(code)
+        if i.opname in ("STORE_GLOBAL", "DELETE_GLOBAL")
+        or (
+            i.opname in ("STORE_DEREF", "DELETE_DEREF") and i.argval in code.co_freevars
+        )
+    ]
+    for inner in code.co_consts:
+        if isinstance(inner, types.CodeType):
+            # What is a local variable of the code around it is no business of others.
+            found += [n for n in assigned_by(inner) if n not in code.co_cellvars]
     return tuple(dict.fromkeys(found))
 
 

@@ -15,6 +15,7 @@ from ..errors import (
     StateDictError,
     describe,
 )
+from ..mode import refuse_in_step
 from ..tensor import Tensor
 from .forward_hooks import Hooked
 from .parameter import Parameter, clear_grads, fit
@@ -69,6 +70,7 @@ class Module(Hooked):
                 del _kept_buffers(self)[name]
             else:
                 _check_buffer(self, name, value)
+                refuse_in_step(f"setting the buffer {name!r}", "make it a carry")
         super().__setattr__(name, value)
 
     def __delattr__(self, name: str) -> None:
