@@ -66,6 +66,7 @@ def fit(
             f"expected an array of {parameter.dtype}, got {array.dtype}; "
             "cast the array, or the module with Module.to"
         )
-    array = array.astype(parameter.dtype)
+    with np.errstate(all="ignore"):  # too large for float32 is infinite, as in an op
+        array = array.astype(parameter.dtype)
     array.flags.writeable = False
     return array

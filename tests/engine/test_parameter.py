@@ -90,3 +90,12 @@ def test_assign_refuses_what_does_not_fit(value, error, match):
     with pytest.raises(error, match=match):
         p.assign(value)
     assert p.tolist() == [1.0, 2.0]
+
+
+def test_what_is_too_large_for_float32_is_infinite_without_a_warning():
+    weight = nn.Parameter([1.0, 2.0])
+    weight.assign([1e300, 1.0])
+    assert weight.tolist() == [np.inf, 1.0]
+    layer = nn.Linear(2, 1)
+    layer.load_state_dict({"weight": np.array([[1e300, 1.0]]), "bias": np.zeros(1)})
+    assert layer.weight.tolist() == [[np.inf, 1.0]]
