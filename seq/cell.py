@@ -98,6 +98,12 @@ class Cell(Signature):
         """What the equations refer to besides their arguments."""
         if self._lifted is None or not self._lifted.is_current():
             self._lifted = Lifted(self.fn)
+        if self._lifted.assigned:
+            raise ArgumentError(
+                f"cell {self.name!r}: the equations assign to "
+                f"{self._lifted.assigned!r}, a variable outside, which would happen "
+                "once, for all steps; make it a state"
+            )
         return self._lifted
 
     def output_size(

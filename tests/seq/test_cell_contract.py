@@ -212,3 +212,10 @@ def test_data_is_tried_in_the_dtypes_that_it_may_have(equation: str) -> None:
     shape = "B" if "one_hot" in equation else "B H"
     cell = define(f"def f(x: 'I', h: 'H', *, m: {shape!r}): return {equation}")
     assert seq.cell(cell).output_size(SIZES) == 5
+
+
+def test_equations_that_assign_outside_are_refused_as_a_loop_runs_them_once() -> None:
+    source = STEP.replace(", c: 'H'", "") + "global n; n = 2; return mg.tanh(h) * n"
+    layer = seq.Recurrent(seq.cell(define(source)), 3, 5)
+    with pytest.raises(ArgumentError, match=r"assign to 'n'.*for all steps; make it a"):
+        layer(mg.zeros(4, 2, 3))
