@@ -106,9 +106,13 @@ cdef class TensorCore:
         return _operate(_truediv, other, self, other)
 
     def __pow__(self, other, modulo):
+        if modulo is not None:
+            return NotImplemented
         return _operate(_pow, self, other, other)
 
     def __rpow__(self, other, modulo):
+        if modulo is not None:
+            return NotImplemented
         return _operate(_pow, other, self, other)
 
     def __matmul__(self, other):

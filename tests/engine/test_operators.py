@@ -187,6 +187,8 @@ def test_no_combination_leaves_the_four_dtypes(name, x, y):
         (lambda: mg.tensor([True]) ** mg.tensor([True]), DTypeError, "two bools"),
         (lambda: mg.tensor([2]) ** -1, ArgumentError, "negative power"),
         (lambda: mg.tensor([2]) ** mg.tensor([-1]), ArgumentError, "negative power"),
+        (lambda: pow(mg.tensor([2]), 2, 3), TypeError, ""),
+        (lambda: pow(2, mg.tensor([2]), 3), TypeError, ""),
         (lambda: mg.tensor([2]) + 2**70, ArgumentError, "too large"),
         (lambda: mg.ones(2) + 10**400, ArgumentError, "too large"),
         (lambda: mg.ones(2) + mg.ones(3), ShapeError, "broadcast"),
