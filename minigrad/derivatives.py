@@ -64,8 +64,8 @@ def jvp(
     >>> mg.jvp(lambda x: x**2, (x,), (t,))
     (tensor([1., 4.]), tensor([2., 2.]))
     """
-    _check_alike("jvp: tangent", tangents, inputs)
     xs = _arguments("jvp", inputs)
+    _check_alike("jvp: tangent", tangents, inputs)
     result = _call("jvp", fn, xs)
     ys = _items(result)
     seeds = tuple(wrap(np.zeros(y.shape, y.dtype), Node()) for y in ys)
@@ -92,8 +92,8 @@ def hvp(
     >>> mg.hvp(lambda x: (x**3).sum(), (x,), (v,))
     (tensor(9.), (tensor([ 6., 12.]),))
     """
-    _check_alike("hvp: vector", vectors, inputs)
     xs = _arguments("hvp", inputs)
+    _check_alike("hvp: vector", vectors, inputs)
     ys = _items(_call("hvp", fn, xs))
     if [y.shape for y in ys] != [()]:
         raise ShapeError(
@@ -169,6 +169,11 @@ def _shaped_as(result: Any, items: Tensors) -> Any:
 
 def _arguments(name: str, inputs: Sequence[Tensor]) -> Tensors:
     """The inputs under new nodes, so that nothing else leads to them."""
+    if not isinstance(inputs, tuple | list):  # a Tensor would be taken for its rows
+        raise ArgumentError(
+            f"{name}: inputs must be in a tuple, not {describe(inputs)}; make it "
+            "(inputs,)"
+        )
     if not inputs:
         raise ArgumentError(f"{name}: give an input to differentiate by")
     for i, x in enumerate(inputs):

@@ -283,7 +283,13 @@ mg.vjp(3, x)
 mg.jvp(3, (x,), (x,))
     ArgumentError: jvp: fn must be a function, not 3
 mg.jvp(lambda x: x, 3, 3)
+    ArgumentError: jvp: inputs must be in a tuple, not 3
+mg.jvp(lambda x: x, (x,), 3)
     ArgumentError: jvp: tangents must be in a tuple, not 3
+mg.jvp(lambda x: x, x[:1], (x[0],))
+    ArgumentError: jvp: inputs must be in a tuple, not float32(1, 3); make it (inputs,)
+mg.hvp(lambda x: x.sum(), x[:1], (x[0],))
+    ArgumentError: hvp: inputs must be in a tuple, not float32(1, 3); make it (inputs,)
 mg.hvp(lambda x: x.sum(), (x,), x)
     ArgumentError: hvp: vectors must be in a tuple, not float32(2, 3)
 mg.hessian(3, x)
