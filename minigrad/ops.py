@@ -1451,14 +1451,15 @@ flip.vjp(x=lambda g, y, x, dims: flip(g, dims))
     ],
 )
 def pad(
-    input: Array, pad: Sequence[int], mode: str = "constant", value: float = 0.0
+    input: Array, pad: Sequence[int], mode: str = "constant", value: float | None = None
 ) -> Array:
-    """`value` before and after dims of input; a negative number cuts.
+    """`value`, or 0, before and after dims of input; a negative number cuts.
 
     pad: (before, after) of the last dim, then of the last but one, ...
     """
     if mode != "constant":
         raise ArgumentError(f'pad: mode must be "constant", not {mode!r}')
+    value = 0.0 if value is None else value
     check_numbers("pad", value=value)
     if not isinstance(pad, Sequence) or not all(
         isinstance(n, int | np.integer) for n in pad

@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from . import ops
-from ._backend import kernels, quick, wrap
+from ._backend import TensorCore, kernels, quick, wrap
 from .composite import composite
-from .errors import ArgumentError, IndexRangeError, ShapeError
+from .errors import ArgumentError, DTypeError, IndexRangeError, ShapeError, describe
 from .functional import squeeze
 from .mode import is_tracing
 from .op import Array, op
@@ -100,6 +100,11 @@ smallest.vjp(x=_extreme_vjp)
 
 
 def _at(x: Any, find: Any, extreme: Any, dim: int, keepdim: bool) -> Extreme:
+    if isinstance(dim, TensorCore):
+        raise DTypeError(
+            f"max and min take a dim, an int, not {describe(dim)}; of two tensors they "
+            "are maximum() and minimum()"
+        )
     if is_tracing():  # in a step, the ops that can be fused
         indices = find(x, dim, True)
         values = ops.gather(x, dim, indices)

@@ -280,6 +280,10 @@ mg.gradgradcheck(lambda x: x, [x])
     ArgumentError: gradcheck: nothing to check; give an input that requires grad, and a
 mg.vjp(3, x)
     ArgumentError: vjp: fn must be a function, not 3
+mg.max(x, x)
+    DTypeError: max and min take a dim, an int, not float32(2, 3); of two tensors
+x.min(x)
+    DTypeError: max and min take a dim, an int, not float32(2, 3); of two tensors
 mg.jvp(3, (x,), (x,))
     ArgumentError: jvp: fn must be a function, not 3
 mg.jvp(lambda x: x, 3, 3)
