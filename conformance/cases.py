@@ -35,11 +35,12 @@ AXES: dict[str, dict[Any, str]] = {
     "steps": {7: "T7", 1: "T1", 2: "T2"},
     "ragged": {False: "", True: "lengths"},
     "state": {False: "", True: "h0"},
-    "dropout": {0.0: "", 0.5: "drop", 1.0: "dropall"},
+    # Not a half, of which what is kept is as much as what is dropped.
+    "dropout": {0.0: "", 0.25: "drop", 1.0: "dropall"},
     "strided": {False: "", True: "strided"},
     "dtype": {"float64": "f64", "float32": "f32"},
 }
-PLAIN_DROPOUT = (0.0, 0.5)  # what the full product crosses
+PLAIN_DROPOUT = (0.0, 0.25)  # what the full product crosses
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,9 @@ class LayerCase:
     @property
     def id(self) -> str:
         """What names it; see above."""
-        tokens = [names[getattr(self, axis)] for axis, names in AXES.items()]
+        steps = {self.steps: f"T{self.steps}"}  # also more than are crossed
+        axes = {**AXES, "steps": steps}
+        tokens = [names[getattr(self, axis)] for axis, names in axes.items()]
         return "/".join([self.kind, *filter(None, tokens)])
 
     @classmethod

@@ -26,7 +26,7 @@ def recorded_cases() -> list[LayerCase]:
     cases = sorted(cover(every, STRENGTH), key=lambda case: MAIN.index(case.kind))
     for kind in OTHERS:
         plain = LayerCase(kind, state=True)
-        deep = replace(plain, layers=2, bidirectional=True, dropout=0.5)
+        deep = replace(plain, layers=2, bidirectional=True, dropout=0.25)
         cases += [plain, replace(deep, ragged=True)]
     return cases
 

@@ -77,12 +77,12 @@ def _layer(case: LayerCase) -> str:
         "names": ", ".join(["x", *names]) + ("" if names else ","),
         "arguments": f"x, {state}" if state else "x",
         "options": ", lengths=data.lengths" * case.ragged
-        + ", dropout_masks=data.masks" * (case.dropout == 0.5)
+        + ", dropout_masks=data.masks" * (0 < case.dropout < 1)
         + "".join(f", {name}={name}" for name in kind.data),
         "layer": _constructor(case, kind, f'"{case.dtype}"'),
         "twin": _constructor(case, kind, f"torch.{case.dtype}"),
     }
-    plain = kind.module and not case.ragged and case.dropout != 0.5
+    plain = kind.module and not case.ragged and case.dropout in (0, 1)
     return (LAYER + TWIN * bool(plain)).format(**words)
 
 

@@ -21,7 +21,7 @@ def test_an_id_is_its_case(default):
     assert len({case.id for case in default}) == len(default)
     assert all(LayerCase.parse(case.id) == case for case in default)
     case = LayerCase(
-        "lstm", 2, True, False, True, True, 7, True, True, 0.5, True, "float32"
+        "lstm", 2, True, False, True, True, 7, True, True, 0.25, True, "float32"
     )
     assert case.id == "lstm/L2/bi/nobias/bf/T7/lengths/h0/drop/strided/f32"
 
@@ -94,7 +94,7 @@ def test_lengths_and_padding():
 
 
 def test_masks_are_data_and_neither_full_nor_empty():
-    case = LayerCase("gru", layers=3, bidirectional=True, dropout=0.5)
+    case = LayerCase("gru", layers=3, bidirectional=True, dropout=0.25)
     masks = make_data(case, KINDS["gru"]).masks
     assert [mask.shape for mask in masks] == [(7, 4, 10)] * 2
     assert all(mask.any() and not mask.all() for mask in masks)
