@@ -57,9 +57,10 @@ def check(
     size), both directions, lengths, dropout, both layouts and both dtypes: that every
     output, final state, gradient (by the input, the states, float data and each
     parameter) and second derivative is what PyTorch computes from the same equations on
-    torch tensors; that gradients agree with finite differences; and the laws of a
-    layer: no state is zeros, a batch is its rows, a sequence its chunks, padding is
-    inert, evaluation drops nothing.
+    torch tensors, also at larger sizes and where gates saturate; that gradients agree
+    with finite differences; and the laws of a layer: no state is zeros, a batch is its
+    rows, a sequence its chunks, padding is inert, evaluation drops nothing, a gradient
+    doesn't depend on what else is asked for, nothing is kept of other calls or weights.
 
     Not proved: that the equations are those of the paper you had in mind. For that,
     compare with an implementation that somebody else wrote.
@@ -86,9 +87,9 @@ def check_layer(layer: Any, like: str, case: str | None = None) -> Summary:
     `dropout_masks`, as those of `seq` do. A layer that is made is checked in its own
     configuration and sizes, in evaluation. case: one of `case_ids(layer, like)`.
 
-    Proved: what `check` lists, as far as it can be asked for; of a layer on PyTorch's
-    tensors not what joins minigrad's; and that it is the same under `no_grad`. Without
-    PyTorch, against the golden vectors.
+    Proved: what `check` lists, as far as it can be asked for; that it is the same under
+    `no_grad`; that a sum is differentiated, and that it changes nothing that it is
+    given. Without PyTorch, against the golden vectors.
 
     Raises an AssertionError that says what differed, where and by how much, and
     ArgumentError for what is no layer. A layer that raises NotImplementedError can't do

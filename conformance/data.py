@@ -83,7 +83,8 @@ def make_data(case: LayerCase, kind: Kind, seed: int = 0) -> Data:
     cotangents = {name: draw(shape) for name, shape in outputs.items()}
     leaves = {**inputs, **parameters}
     directions = {name: draw(array.shape) for name, array in leaves.items()}
-    lengths = ragged_lengths(case.steps) if case.ragged else None
+    rows = kind.sizes["B"]
+    lengths = ragged_lengths(case.steps, rows) if case.ragged else None
     masks = _masks(case, rng, outputs["output"])
     constants = {name: a for name, a in given.items() if name not in floats}
     if lengths is not None:
@@ -111,9 +112,9 @@ def draw_data(
     return np.asarray(draw(rng, (lead, *resolve(" ".join(words), sizes))))
 
 
-def ragged_lengths(steps: int) -> Array:
-    """Unsorted, with an empty row, a row of one step and a full one."""
-    return np.array([steps // 2, 0, steps, 1], np.int64)
+def ragged_lengths(steps: int, rows: int) -> Array:
+    """Unsorted, with an empty row, a row of one step and a full one; of nine, two."""
+    return np.resize(np.array([steps // 2, 0, steps, 1], np.int64), rows)
 
 
 def padding(case: LayerCase, lengths: Array) -> Array:

@@ -9,10 +9,14 @@ from typing import Any
 
 import numpy as np
 
+from seq.cell import Cell
+
 from .cases import LayerCase
 
 SIZES = {"I": 3, "H": 5, "P": 2, "B": 4}
 """What the letters of a shape stand for; all unlike each other."""
+LARGER = {"I": 19, "H": 37, "P": 11, "B": 9}
+"""The same where blocks and vector registers are full, and something is left over."""
 
 Names = Mapping[str, str]  # a name and its shape, such as "4H I"
 Draw = Callable[[np.random.Generator, tuple[int, ...]], Any]
@@ -37,6 +41,7 @@ class Kind:
     data: Mapping[str, tuple[str, Draw]] = field(default_factory=dict)  # "T B H", draw
     output: int = SIZES["H"]  # the size of one direction's output
     sizes: Mapping[str, int] = field(default_factory=SIZES.copy)
+    made: bool = False  # of a layer that there is, which can't have other sizes
 
     @property
     def reference(self) -> str:
@@ -54,6 +59,19 @@ class Kind:
         options = {**case.options, **self.options}
         sizes = (self.sizes["I"], self.sizes["H"])
         return make(*sizes, **options, dtype=case.dtype, generator=generator)
+
+    def resized(self, sizes: Mapping[str, int]) -> Kind:
+        """The kind with other sizes, if it can have them."""
+        if self.made:
+            return self
+        options = dict(self.options)
+        if "proj_size" in options:
+            options["proj_size"] = sizes["P"]
+        if isinstance(self.cell, Cell):
+            output = self.cell.output_size(sizes)
+        else:
+            output = sizes["P" if "proj_size" in options else "H"]
+        return replace(self, sizes=sizes, options=options, output=output)
 
     def find_cell(self, subject: Any) -> Callable[..., Any]:
         """The cell itself."""

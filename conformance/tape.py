@@ -122,7 +122,13 @@ class Run:
             (self.outputs[name], self.tape.constant(array, self.outputs[name]))
             for name, array in cotangents.items()
         ]
-        return self._filled(self.leaves, self._grad(pairs, list(self.leaves.values())))
+        before = [np.array(self.tape.read(seed)) for _, seed in pairs]
+        found = self._grad(pairs, list(self.leaves.values()))
+        for old, (_, seed) in zip(before, pairs, strict=True):
+            if not np.array_equal(old, self.tape.read(seed), equal_nan=True):
+                # Others may hold it: of y + z, both have the sum's gradient.
+                raise ValueError("the backward changed the gradient that it was given")
+        return self._filled(self.leaves, found)
 
     def second(
         self, cotangents: Mapping[str, Array], directions: Mapping[str, Array]

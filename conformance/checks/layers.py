@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,16 +11,19 @@ import numpy as np
 import seq
 
 from .. import policy
-from ..cases import LayerCase, default
+from ..cases import AXES, LayerCase, default
 from ..data import Data, make_data
 from ..judge import Judge, Pair
-from ..kinds import Kind, kind_of
+from ..kinds import LARGER, Kind, kind_of
 from ..result import Result
 from ..tape import Arrays, Run, measure
 from . import laws
+from .relations import time_axis
 from .under_test import run
 
 SMALL = 7  # steps x layers up to which second derivatives are taken
+LONG = 40  # steps of what is larger
+EXTREMES = (1.0, 30.0, 1.0, 3000.0)  # what x is multiplied by, step by step
 
 
 def layer_suite(
@@ -46,7 +50,7 @@ def check_layer(
     errors = policy.recorded() if errors is None else errors
     judge = Judge(case.kind, case.id, case.dtype, case.family, errors)
     data = make_data(case, kind)
-    for check in (reference_agrees, *laws.LAWS):
+    for check in (*REFERENCES, *laws.LAWS):
         try:
             yield from check(judge, case, kind, data, subject)
         except Exception as error:
@@ -67,6 +71,60 @@ def reference_agrees(
     for what, tensors in expected.items():
         for name, reference in tensors.items():
             yield judge.close(what, name, found[what][name], reference)
+
+
+def larger_agrees(
+    judge: Judge, case: LayerCase, kind: Kind, data: Data, subject: Any
+) -> Iterator[Result]:
+    """More steps, rows and units, in float64: blocks and vector registers are full."""
+    if not _is_long(case):
+        return
+    more, long = kind.resized(LARGER), replace(case, steps=LONG)
+    drawn = make_data(long, more)
+    # Weights as large as before would have a state grow with the number of units.
+    ratio = np.sqrt(kind.sizes["H"] / more.sizes["H"])
+    weights = {name: ratio * array for name, array in drawn.parameters.items()}
+    drawn = replace(drawn, parameters=weights)
+    yield from _agree(judge, "larger", long, more, drawn, subject)
+
+
+def extremes_agree(
+    judge: Judge, case: LayerCase, kind: Kind, data: Data, subject: Any
+) -> Iterator[Result]:
+    """Inputs that saturate every gate, in float64: nothing overflows, or is cut off."""
+    if not _is_long(case):
+        return
+    x = data.inputs["x"]
+    factors = np.resize(EXTREMES, case.steps)
+    axis = time_axis(case)
+    factors = np.expand_dims(factors, [i for i in range(x.ndim) if i != axis])
+    wide = replace(data, inputs={**data.inputs, "x": x * factors})
+    yield from _agree(judge, "extreme", case, kind, wide, subject)
+
+
+def _is_long(case: LayerCase) -> bool:
+    return case.dtype == "float64" and case.steps == max(AXES["steps"])
+
+
+def _agree(
+    judge: Judge, prefix: str, case: LayerCase, kind: Kind, data: Data, subject: Any
+) -> Iterator[Result]:
+    """Outputs and gradients against PyTorch's, where those are finite."""
+    from ..reference import oracle
+
+    def measured(done: Run) -> dict[str, Arrays]:
+        return {"value": done.values, "grad": done.gradients(data.cotangents)}
+
+    found = measured(run(case, kind, data, subject))
+    for what, tensors in measured(oracle.run(case, kind, data, subject)).items():
+        for name, array in tensors.items():
+            if np.isfinite(array).all():
+                check = f"{prefix}: {what} {name}"
+                yield judge.related(check, found[what][name], array)
+
+
+REFERENCES = (reference_agrees, larger_agrees, extremes_agree)
+"""The checks that need PyTorch."""
 
 
 def measure_case(case: LayerCase, done: Run, data: Data) -> dict[str, Arrays]:

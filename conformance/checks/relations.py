@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -33,8 +34,9 @@ def zero_state(
     layer: Any, leaves: Tensors, case: LayerCase, kind: Kind, data: Data
 ) -> Tensors:
     """No initial state is a state of zeros."""
-    shapes = state_shapes(case, kind)
-    zeros = {f"{n}_0": mg.zeros(*s, dtype=case.dtype) for n, s in shapes.items()}
+    shapes, lib = state_shapes(case, kind), library(leaves["x"])
+    dtype = getattr(lib, case.dtype)
+    zeros = {f"{n}_0": lib.zeros(*s, dtype=dtype) for n, s in shapes.items()}
     return call(layer, {**leaves, **zeros}, case, kind, data)
 
 
@@ -59,7 +61,7 @@ def row_by_row(
             constants={n: narrow(a, axes[n], one) for n, a in data.constants.items()},
         )
         runs.append(call(layer, own, case, kind, part))
-    return {n: mg.cat([r[n] for r in runs], dim=axes.get(n, 1)) for n in runs[0]}
+    return {n: join([r[n] for r in runs], axes.get(n, 1)) for n in runs[0]}
 
 
 def in_chunks(
@@ -87,7 +89,7 @@ def in_chunks(
         found = call(layer, now, case, kind, part)
         outputs.append(found["output"])
         now |= {f"{name}_0": found[f"{name}_n"] for name in kind.carry}
-    return {**found, "output": mg.cat(outputs, dim=axis)}
+    return {**found, "output": join(outputs, axis)}
 
 
 def transposed(
@@ -110,7 +112,7 @@ def longer_padding(
     x = extend(leaves["x"], axis)
     beyond = np.arange(x.shape[axis]) >= case.steps
     where = beyond[:, None] if case.batch_first else beyond[:, None, None]
-    x = mg.where(where, np.asarray(np.nan, case.dtype), x)
+    x = x + library(x).tensor(np.where(where, np.nan, 0.0).astype(case.dtype))
     part = replace(
         data,
         masks=data.masks and [extend(mask, axis) for mask in data.masks],
@@ -133,12 +135,36 @@ def full_lengths(
 def after_use(
     layer: Any, leaves: Tensors, case: LayerCase, kind: Kind, data: Data
 ) -> Tensors:
-    """A layer keeps nothing of a call, and nothing of having been evaluated."""
+    """A layer keeps nothing of a call, of having been evaluated, or of old weights."""
+    layer.load_state_dict({name: 2 * a for name, a in data.parameters.items()})
     layer.eval()
     call(layer, {**leaves, "x": leaves["x"] * 2.0}, case, kind, data)
     layer.train()
     call(layer, {**leaves, "x": leaves["x"] * -3.0}, case, kind, data)
+    layer.load_state_dict(data.parameters)
     return call(layer, leaves, case, kind, data)
+
+
+def evaluated(
+    layer: Any, leaves: Tensors, case: LayerCase, kind: Kind, data: Data
+) -> Tensors:
+    """A layer that drops nothing is the same when it is evaluated, time and again."""
+    layer.eval()
+    call(layer, {**leaves, "x": leaves["x"] * 2.0}, case, kind, data)
+    return call(layer, leaves, case, kind, data)
+
+
+def spread_out(
+    layer: Any, leaves: Tensors, case: LayerCase, kind: Kind, data: Data
+) -> Tensors:
+    """Where numbers lie in memory is nobody's business: here each stands apart."""
+    lib = library(leaves["x"])
+    apart = {
+        name: lib.stack([leaf, leaf], -1)[..., 0]
+        for name, leaf in leaves.items()
+        if name not in data.parameters
+    }
+    return call(layer, {**leaves, **apart}, case, kind, data)
 
 
 def batch_axis(case: LayerCase) -> int:
@@ -159,15 +185,26 @@ def narrow(value: Any, axis: int, part: slice) -> Any:
 def extend(value: Any, axis: int) -> Any:
     """Two steps more, like the first."""
     first = narrow(value, axis, slice(0, 1))
-    parts = [value, first, first]
-    if isinstance(value, np.ndarray):
+    return join([value, first, first], axis)
+
+
+def join(parts: list[Any], axis: int) -> Any:
+    """Tensors or arrays, one after the other along an axis."""
+    if isinstance(parts[0], np.ndarray):
         return np.concatenate(parts, axis)
-    return mg.cat(parts, dim=axis)
+    return library(parts[0]).cat(parts, dim=axis)
+
+
+def library(tensor: Any) -> Any:
+    """minigrad, or torch for its tensors: what is used of them here is spelt alike."""
+    return mg if isinstance(tensor, mg.Tensor) else sys.modules["torch"]
 
 
 RELATIONS = (
     Relation("no state is zeros", lambda c: not c.state, zero_state, exact=True),
     Relation("after other calls", lambda c: True, after_use, exact=True),
+    Relation("evaluated", lambda c: not c.dropout, evaluated),
+    Relation("spread out", lambda c: True, spread_out),
     Relation("row by row", lambda c: c.batched, row_by_row),
     Relation("in chunks", lambda c: c.steps > 4 and not c.bidirectional, in_chunks),
     Relation(

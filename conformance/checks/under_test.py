@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import numpy as np
@@ -32,17 +32,24 @@ def run(
     subject: Any,
     forward: Forward | None = None,
     generator: Any = None,
+    asked: Collection[str] | None = None,
 ) -> Run:
-    """The case on the subject; `forward` is another way to the same outputs."""
+    """The case on the subject; `forward` is another way to the same outputs.
+
+    asked: the names of what is differentiated; everything by default.
+    """
     layer = build(case, kind, data, subject, generator)
     # A subject on other tensors than minigrad's says so.
     tape = getattr(subject, "tape", MINIGRAD)
     tape = STRIDED[tape] if case.strided else tape
-    inputs = tape.leaves(data.inputs)
+    wanted = data.leaves.keys() if asked is None else asked
+    inputs = {n: tape.tensor(array, n in wanted) for n, array in data.inputs.items()}
     parameters = dict(layer.named_parameters())
+    for name in data.parameters:
+        parameters[name].requires_grad = name in wanted
     leaves = {**inputs, **{name: parameters[name] for name in data.parameters}}
     outputs = (forward or call)(layer, leaves, case, kind, data)
-    return Run(tape, leaves, outputs)
+    return Run(tape, {name: leaves[name] for name in wanted}, outputs)
 
 
 def call(

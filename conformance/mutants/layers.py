@@ -11,6 +11,9 @@ def layer(name: str, *edits: Edit, **facts: Any) -> Mutant:
     return Mutant(f"layer: {name}", "seq.recurrent", edits, **facts)
 
 
+PARAMETERS = "        params = self.place_parameters(suffix, x.dtype)\n"
+TIME_MAJOR = "        x = boundary.time_major(x, batched, self.batch_first)\n"
+
 LAYERS = [
     layer(
         "dropout between layers silently off",
@@ -50,6 +53,14 @@ LAYERS = [
         (
             "x, self.dropout, mask=mask,",
             "x * (1 - self.dropout) ** 2, self.dropout, mask=mask,",
+        ),
+        cases="/drop/",
+    ),
+    layer(
+        "dropout scaled by the inverse of what is dropped",
+        (
+            "x, self.dropout, mask=mask,",
+            "x * (1 - self.dropout) / self.dropout, self.dropout, mask=mask,",
         ),
         cases="/drop/",
     ),
@@ -184,6 +195,72 @@ LAYERS = [
         ),
         shipped="MXNet's GRU (mxnet#18203)",
         cases="L[23]",
+    ),
+    layer(
+        "the weights of the first call for all",
+        (
+            PARAMETERS,
+            f"{PARAMETERS}"
+            "        first = self.__dict__.setdefault(f'first{suffix}', {})\n"
+            "        params = {n: p + (first.setdefault(n, p.detach()) - p).detach()"
+            " for n, p in params.items()}\n",
+        ),
+        cases="h0",
+    ),
+    layer(
+        "parameters are trained only where the input has a gradient",
+        (
+            PARAMETERS,
+            f"{PARAMETERS}"
+            "        if not (layer or x.requires_grad):\n"
+            "            params = {n: p.detach() for n, p in params.items()}\n",
+        ),
+    ),
+    layer(
+        "the input has a gradient only where parameters are trained",
+        (
+            PARAMETERS,
+            f"{PARAMETERS}"
+            "        if not any(p.requires_grad for p in params.values()):\n"
+            "            x = x.detach()\n",
+        ),
+    ),
+    layer(
+        "a state that is kept from call to call, in evaluation",
+        (
+            "                h_0[place],",
+            "                not self.training and self.__dict__.get(f'kept{place}')"
+            " or h_0[place],",
+        ),
+        (
+            "        return carry, ys\n",
+            "        if not self.training:\n"
+            "            self.__dict__[f'kept{place}'] = carry\n"
+            "        return carry, ys\n",
+        ),
+        cases="h0",
+    ),
+    layer(
+        "inputs are cut off at 100",
+        (TIME_MAJOR, f"{TIME_MAJOR}        x = mg.clamp(x, -100, 100)\n"),
+        cases="T7",
+    ),
+    layer(
+        "more than 32 steps are not gone back through",
+        (
+            TIME_MAJOR,
+            f"{TIME_MAJOR}        x = mg.cat([x[:-32].detach(), x[-32:]])\n",
+        ),
+        cases="T7",
+    ),
+    layer(
+        "the last axis of the input is taken to be contiguous",
+        (
+            TIME_MAJOR,
+            f"{TIME_MAJOR}"
+            "        a = x.detach().numpy()\n"
+            "        x = x if a.strides[-1] == a.itemsize else 2 * x\n",
+        ),
     ),
     Mutant(
         "layer: lengths sorted, the batch not",

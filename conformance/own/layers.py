@@ -14,7 +14,7 @@ from seq.cell import Cell
 from .. import golden, installed, policy
 from ..cases import AXES, LayerCase, cover, product
 from ..checks import laws
-from ..checks.relations import RELATIONS, Relation, after_use, full_lengths
+from ..checks.relations import RELATIONS, Relation, full_lengths
 from ..checks.under_test import run
 from ..data import Data, make_data
 from ..judge import Judge
@@ -165,12 +165,13 @@ def _own_errors(
 
 
 def _live_checks(own: OwnLayer, case: LayerCase) -> list[Check]:
-    from ..checks.layers import reference_agrees
+    from ..checks.layers import REFERENCES
 
-    found: list[Check] = [reference_agrees, laws.parameters_are_torchs]
+    found: list[Check] = [*REFERENCES, laws.parameters_are_torchs]
     found += [laws.padding_is_inert, _related(own, case, RELATIONS)]
     found += [laws.differences_agree, laws.tangents_are_adjoint]
     found += [laws.recording_changes_nothing, laws.evaluation_drops_nothing]
+    found += [laws.parts_are_of_the_whole, laws.sums_are_differentiated]
     found += [laws.backward_accumulates, laws.results_stay]
     if own.tape is MINIGRAD:
         found += [laws.drawn_masks_are_differentiated]
@@ -185,6 +186,7 @@ def _recorded_checks(
     found: list[Check] = [checks.recording_agrees(vector)]
     found += [laws.padding_is_inert, _related(own, case, checks.OTHERS)]
     found += [checks.no_state_is_zeros, laws.backward_accumulates]
+    found += [laws.parts_are_of_the_whole, laws.sums_are_differentiated]
     found += [laws.recording_changes_nothing, laws.results_stay]
     return [*found, checks.evaluation_drops_nothing]
 
@@ -193,8 +195,6 @@ def _related(own: OwnLayer, case: LayerCase, relations: Sequence[Relation]) -> C
     """The relations that the layer can be asked for."""
 
     def possible(relation: Relation) -> bool:
-        if own.tape is not MINIGRAD:  # the others cut and join minigrad's tensors
-            return relation.forward is after_use
         lengths = relation.forward is not full_lengths or "lengths" in own.keywords
         return lengths and own.can(relation.variant(case))
 

@@ -81,14 +81,24 @@ class Adapted:
     def __call__(self, x: Any, hx: Any, **options: Any) -> Any:
         args = (x,) if hx is None else (x, hx)
         given = {name: value for name, value in options.items() if value is not None}
-        tensors = [x, *(hx if isinstance(hx, tuple) else (hx,) * (hx is not None))]
-        before = [np.array(self.tape.read(tensor)) for tensor in tensors]
+        lent = self._arrays(x, hx, **given)
+        before = copy.deepcopy(lent)
         returned = self.layer(*args, **given)
-        for old, tensor in zip(before, tensors, strict=True):
-            if not np.array_equal(old, self.tape.read(tensor), equal_nan=True):
-                raise ValueError("the layer changed its input or its initial state")
+        for name, array in self._arrays(x, hx, **given).items():
+            if not np.array_equal(before[name], array, equal_nan=True):
+                raise ValueError(f"the layer changed the {name} that it was given")
         self._check(returned)
         return returned
+
+    def _arrays(
+        self, x: Any, hx: Any, lengths: Any = None, dropout_masks: Any = ()
+    ) -> Arrays:
+        """What a call is given; it isn't the layer's to change."""
+        states = hx if isinstance(hx, tuple) else (hx,) * (hx is not None)
+        found = {"input": self.tape.read(x)}
+        found |= {f"state {i}": self.tape.read(h) for i, h in enumerate(states)}
+        found |= {f"dropout mask {i}": mask for i, mask in enumerate(dropout_masks)}
+        return found if lengths is None else {**found, "lengths": lengths}
 
     def load_state_dict(self, state: Arrays) -> None:
         """Take the weights; PyTorch's layers take tensors only."""
@@ -212,7 +222,8 @@ def _instance(layer: Any, like: str) -> OwnLayer:
     sizes = {**SIZES, "I": width, "H": hidden}
     sizes |= {"P": output} if "proj_size" in own else {}
     kept = {key: options[key] for key in KINDS[name].options}
-    kind = replace(KINDS[name], options=kept, sizes=sizes, output=output)
+    kind = KINDS[name]
+    kind = replace(kind, options=kept, sizes=sizes, output=output, made=True)
 
     def make(*_: Any, **__: Any) -> Any:
         return copy.deepcopy(layer).eval()

@@ -194,7 +194,7 @@ def _one_layer(kind: Kind, subject: Any) -> Layer:
     """How one layer in one direction runs: by a module, or step by step."""
     if kind.module:
         return functools.partial(_by_one_module, kind)
-    step = source_step(kind.find_cell(subject)) if kind.source else STEPS[kind.name]
+    step = STEPS[kind.name] if not kind.source else source_step(kind, subject)
 
     def loop(parameters: Tensors, x: T, state: State, data: Tensors) -> tuple[T, State]:
         outputs = []
@@ -218,12 +218,13 @@ def _by_one_module(
     return output, tuple(s.squeeze(0) for s in last)
 
 
-def source_step(cell: Any) -> Step:
+def source_step(kind: Kind, subject: Any) -> Step:
     """A cell's own equations, run on torch tensors; an absent bias is zero."""
     register()
+    cell: Any = kind.find_cell(subject)
 
     def step(w: Weights, x: T, state: State, data: Weights) -> tuple[T, State]:
-        sizes = {**SIZES, "I": x.shape[-1]}
+        sizes = {**kind.sizes, "I": x.shape[-1]}
         named = {
             name: w[torch_name(name)]
             if torch_name(name) in w

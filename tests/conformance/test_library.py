@@ -88,6 +88,7 @@ def test_what_makes_a_right_layer(layer):
             "torch.nn.RNN",
         ),
         (torch.nn.GRU(4, 6, bidirectional=True, num_layers=2, dropout=0.5), GRU),
+        (seq.GRU(3, 5), GRU),  # the sizes of what is drawn
     ],
 )
 def test_a_layer_that_is_made_has_its_sizes_and_keeps_its_weights(layer, like):
@@ -218,7 +219,7 @@ class Arrays(Plain):
             ["value h_n: error inf", "it is nan, not "],
         ),
         (OutputAlone, ["returned a Tensor of shape (7, 4, 5), not (output, h_n)"]),
-        (InPlace, ["the layer changed its input or its initial state"]),
+        (InPlace, ["the layer changed the input that it was given"]),
         (Raises, ["runs", "raised RuntimeError: out of paper"]),
         (OtherNames, ["missing keys: 'weight'", "unexpected keys: 'weight_ih_l0'"]),
         (Arrays, ["returned a ndarray of shape (7, 4, 3), not a minigrad.Tensor"]),
