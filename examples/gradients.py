@@ -15,6 +15,7 @@ import seq
 from minigrad import nn, optim
 from seq.data import tasks
 from seq.experiments import experiment, metrics, pictures
+from seq.figures import new_figure, save_figure
 from seq.lab import clipped_run, gate_saturation, gradient_norms
 from seq.models.initial import chrono_
 from seq.models.shapes import Classifier
@@ -106,7 +107,7 @@ def main():
 
 
 def draw(path, norms, gates, runs, known):
-    figure = pictures.new_figure(path, (12, 8))
+    figure = new_figure(path, (12, 8))
     (a, b), (c, d) = figure.subplots(2, 2)
     a.set(xlabel="distance T - t", ylabel="‖∂L/∂h⟨t⟩‖", title="gradients over time")
     pictures.draw_lines(a, norms, "y")
@@ -123,7 +124,7 @@ def draw(path, norms, gates, runs, known):
     pictures.draw_lines(d, known, "x")
     d.minorticks_off()
     d.set_xticks(distances := next(iter(known.values()))[0], map(str, distances))
-    figure.savefig(path, dpi=110)
+    save_figure(path, figure, dpi=110)
 
 
 if __name__ == "__main__":

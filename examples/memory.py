@@ -18,6 +18,7 @@ from minigrad import nn
 from minigrad.errors import NonFiniteError
 from seq.data import tasks
 from seq.experiments import experiment, metrics, pictures
+from seq.figures import new_figure, save_figure
 from seq.models.initial import remember_
 from seq.models.masked import Masked
 from seq.models.shapes import Classifier, Tagger
@@ -174,7 +175,7 @@ def report(name, errors, shares):
 
 def draw(path, tried, errors, shares):
     """A row for each cell, a mark for each number of steps; a line for the baseline."""
-    figure = pictures.new_figure(path, (10, 1.5 + 0.3 * len(errors)))
+    figure = new_figure(path, (10, 1.5 + 0.3 * len(errors)))
     left, other = figure.subplots(1, 2, sharey=True)
     left.set(title="adding", xlabel="squared error", xscale="log")
     other.set(title="copying", xlabel="symbols that are right", xlim=(0, 1.05))
@@ -187,7 +188,7 @@ def draw(path, tried, errors, shares):
             axes.plot(of, names, "o", color=color, label=f"{steps} steps")
         axes.grid(alpha=0.3)
         axes.legend()
-    figure.savefig(path, dpi=110)
+    save_figure(path, figure, dpi=110)
 
 
 if __name__ == "__main__":

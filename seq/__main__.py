@@ -38,7 +38,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"python -m seq: {said(error)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt as error:
-        print(f"\n{error}", file=sys.stderr)
+        print(f"\n{str(error) or 'stopped'}", file=sys.stderr)
         return 130
     return 0
 
@@ -51,8 +51,10 @@ def said(error: BaseException) -> str:
     """
     if not isinstance(error, OSError) or error.filename is None:
         return str(error)
-    missing = isinstance(error, FileNotFoundError)
-    reason = "there is no such file" if missing else error.strerror
+    reason, folder = error.strerror, Path(error.filename).parent
+    if isinstance(error, FileNotFoundError):
+        named = folder.is_dir()
+        reason = "there is no such file" if named else f"there is no directory {folder}"
     return f"{error.filename}: {reason}"
 
 

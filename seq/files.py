@@ -15,7 +15,8 @@ Arrays = dict[str, Any]
 def write_whole(path: FilePath, data: bytes) -> None:
     """Put the bytes at the path at once: a reader sees the old file or the new one.
 
-    Raises OSError, and leaves the old file, if there isn't room or no permission.
+    Raises OSError, which names the path, and leaves the old file, if there isn't room
+    or no permission.
     """
     path = Path(path)
     new = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
@@ -25,8 +26,10 @@ def write_whole(path: FilePath, data: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(new, path)
-    except BaseException:
+    except BaseException as error:
         new.unlink(missing_ok=True)
+        if isinstance(error, OSError):  # it has the new name, or none
+            error.filename, error.filename2 = os.fspath(path), None
         raise
 
 

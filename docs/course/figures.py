@@ -13,6 +13,7 @@ from typing import Any
 from PIL import Image
 
 from seq.experiments import pictures
+from seq.figures import new_figure
 
 HERE = Path(__file__).parent
 PAGES = sorted(HERE.glob("[0-9]*.md"))
@@ -75,7 +76,7 @@ def steps(name: str, n: int = 4) -> list[str]:
 
 def unrolled(path: Path) -> None:
     """A network as a loop, and its steps side by side."""
-    figure = pictures.new_figure(path, (9, 3))
+    figure = new_figure(path, (9, 3))
     left, right = figure.subplots(1, 2, width_ratios=(1, 4))
     loop = Sketch(left, 1.5, 3)
     x, a = loop.box(0, 0, "x", INPUT), loop.box(0, 1, "a", STATE)
@@ -101,7 +102,7 @@ def unrolled(path: Path) -> None:
 
 def through_time(path: Path) -> None:
     """The losses above the steps, and the way that the gradient goes back."""
-    figure = pictures.new_figure(path, (7, 4.2))
+    figure = new_figure(path, (7, 4.2))
     sketch = Sketch(figure.add_subplot(), 5, 4)
     states = sketch.chain(0, ["a⟨0⟩", *steps("a")])
     total = sketch.box(2.5, 3, "L = Σ L⟨t⟩", "white")
@@ -126,7 +127,7 @@ def shapes(path: Path) -> None:
         "many to many, T_x = T_y": ([0, 1, 2], [0, 1, 2], 3),
         "many to many, T_x ≠ T_y": ([0, 1], [2, 3, 4], 5),
     }
-    figure = pictures.new_figure(path, (12, 2.6))
+    figure = new_figure(path, (12, 2.6))
     widths = [max(n, 2) for _, _, n in kinds.values()]
     all_axes = figure.subplots(1, 5, width_ratios=widths)
     for axes, (name, (reads, says, n)) in zip(all_axes, kinds.items(), strict=True):
@@ -146,7 +147,7 @@ def shapes(path: Path) -> None:
 
 def directions(path: Path) -> None:
     """Two chains, one from each end, under one row of outputs."""
-    figure = pictures.new_figure(path, (7, 4.2))
+    figure = new_figure(path, (7, 4.2))
     sketch = Sketch(figure.add_subplot(), 4, 4)
     forwards = sketch.chain(1, [f"a→⟨{t}⟩" for t in range(1, 5)])
     backwards = sketch.chain(2, [f"a←⟨{t}⟩" for t in range(1, 5)], reverse=True)
@@ -162,7 +163,7 @@ def directions(path: Path) -> None:
 
 def deep(path: Path) -> None:
     """Three recurrent layers under two that aren't connected in time."""
-    figure = pictures.new_figure(path, (7, 6))
+    figure = new_figure(path, (7, 6))
     sketch = Sketch(figure.add_subplot(), 4, 7)
     below = [sketch.box(t, 0, name, INPUT) for t, name in enumerate(steps("x"))]
     for layer in (1, 2, 3):

@@ -1,17 +1,15 @@
 """Pictures of what was measured, with matplotlib."""
 
-import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from minigrad.errors import ArgumentError, MissingExtraError
+from seq.figures import new_figure, save_figure
 from seq.files import FilePath
 
 Array = np.ndarray[Any, Any]
 
-FORMATS = (".pdf", ".png", ".svg")
 COLORS = ["#1f5a94", "#c44e1c", "#3a8a3f", "#7a4fa3", "#8a6d1f", "#555555"]
 
 
@@ -32,7 +30,7 @@ def curves(
     figure = new_figure(path, (7, 4))
     axes = figure.add_subplot(xlabel=x, ylabel=y, title=title)
     draw_lines(axes, lines, log)
-    figure.savefig(path, dpi=120)
+    save_figure(path, figure)
 
 
 def draw_lines(axes: Any, lines: Mapping[str, tuple[Any, Any]], log: str = "") -> None:
@@ -67,7 +65,7 @@ def matrix(
     figure.colorbar(shades)
     axes.set_xticks(range(len(columns)), columns, rotation=90)
     axes.set_yticks(range(len(rows)), rows)
-    figure.savefig(path, dpi=120)
+    save_figure(path, figure)
 
 
 def rolls(path: FilePath, pieces: Mapping[str, Array], lowest: int) -> None:
@@ -80,18 +78,4 @@ def rolls(path: FilePath, pieces: Mapping[str, Array], lowest: int) -> None:
         axes.set(title=name, ylabel="MIDI note", xlim=(-1, len(roll)))
         axes.grid(alpha=0.3)
     all_axes[-1].set_xlabel("step")
-    figure.savefig(path, dpi=120)
-
-
-def new_figure(path: FilePath, size: tuple[float, float]) -> Any:
-    """A figure of so many inches, to be saved at the path."""
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise MissingExtraError(
-            "a picture needs matplotlib; "
-            "install it with: pip install 'minigrad[pictures]'"
-        ) from error
-    if os.path.splitext(path)[1] not in FORMATS:
-        raise ArgumentError(f"the path must end in one of {FORMATS}, not {path}")
-    return Figure(figsize=size, layout="constrained")
+    save_figure(path, figure)

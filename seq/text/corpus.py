@@ -61,8 +61,12 @@ class TokenFile:
 
     def append(self, numbers: Array) -> None:
         """Put more numbers at the end."""
-        with open(self._file.number, "ab", closefd=False) as file:
-            file.write(numbers.astype(self._dtype).tobytes())
+        try:
+            with open(self._file.number, "ab", closefd=False) as file:
+                file.write(numbers.astype(self._dtype).tobytes())
+        except OSError as error:
+            error.filename = tempfile.gettempdir()  # it has no name of its own
+            raise
         self._stop += len(numbers)
 
     def split(self, n: int) -> tuple[Self, Self]:
@@ -155,8 +159,9 @@ def read_corpus(
                 parts[0].append(numbers)
             parts = parts[0].split(round(len(parts[0]) * (1 - held_out)))
         if not len(parts[0]):
-            what = "lines" if lines else "text"
-            raise FileFormatError(f"there are no {what} in it to learn from")
+            nothing = "are no lines" if lines else "is no text"
+            rest = " to learn from" if len(parts[1]) else ""  # all of it is held out
+            raise FileFormatError(f"there {nothing} in it{rest}")
     return Corpus(vocabulary, *parts, lines)
 
 

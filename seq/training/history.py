@@ -1,14 +1,11 @@
 """What a training run was like: the loss of each step, and of each round."""
 
 import math
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-from minigrad.errors import ArgumentError, MissingExtraError
-
-FORMATS = (".pdf", ".png", ".svg")
+from seq.figures import new_figure, save_figure
 
 
 class Round(NamedTuple):
@@ -63,19 +60,9 @@ class History:
         """Draw the loss of each step, and of each round, as a picture at the path.
 
         beside: other losses by step, each with its name; or, as one number, a level.
-        Raises MissingExtraError without matplotlib, which the extra `pictures` brings,
-        and ArgumentError for a path that doesn't end in .pdf, .png or .svg.
+        Raises what `seq.figures.new_figure` does, and OSError if it can't be written.
         """
-        try:
-            from matplotlib.figure import Figure
-        except ImportError as error:
-            raise MissingExtraError(
-                "a picture of a loss needs matplotlib; "
-                "install it with: pip install 'minigrad[pictures]'"
-            ) from error
-        if os.path.splitext(path)[1] not in FORMATS:
-            raise ArgumentError(f"the path must end in one of {FORMATS}, not {path}")
-        figure = Figure(figsize=(7, 4), layout="constrained")
+        figure = new_figure(path, (7, 4))
         axes = figure.add_subplot(xlabel="step", ylabel=label)
         steps = range(1, len(self.totals) + 1)
         axes.plot(steps, self.losses, color="#8fb0d0", linewidth=0.8, label="step")
@@ -100,4 +87,4 @@ class History:
                 )
         axes.grid(alpha=0.3)
         axes.legend()
-        figure.savefig(path, dpi=120)
+        save_figure(path, figure)

@@ -133,9 +133,10 @@ def test_without_held_out_data(run: Callable[..., Run], tmp_path: Path) -> None:
     ("content", "options", "message"),
     [
         (None, [], r"^python -m seq: text\.txt: there is no such file$"),
-        (b"", [], r"text\.txt: there are no lines in it to learn from"),
+        (b"", [], r"text\.txt: there are no lines in it$"),
+        (b"", ["--text"], r"text\.txt: there is no text in it$"),
+        (b"a", ["--held-out", 0.99], r"there are no lines in it to learn from$"),
         (b"\r\n\r\n", [], "no lines in it"),
-        (b"", ["--text"], "no text in it"),
         (bytes(range(256)) * 9, [], r"text\.txt: it is no text in utf-8: see byte 128"),
         (b"\x7fELF\0\0\0", [], "there is a zero after byte 0"),
         ("naïve".encode("latin-1"), [], "see byte 2; if it is in another encoding"),
@@ -229,6 +230,45 @@ def test_a_model_that_memory_has_no_room_for(run: Callable[..., Run]) -> None:
     Path("text.txt").write_bytes(b"abc")
     done = run("train", "text.txt", "--hidden", str(1 << 40))
     assert done.status == 1 and "python -m seq: Unable to allocate" in done.err
+
+
+def test_no_text_to_score(run: Callable[..., Run], names: Path) -> None:
+    assert run("train", "names.txt", *TINY).status == 0
+    done = run("score", "names.safetensors", data=b"\n\n")
+    assert done.err == "python -m seq: the text: there are no lines in it\n"
+
+
+def test_what_cannot_be_written_leaves_the_old_file(
+    run: Callable[..., Run], names: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert run("train", "names.txt", *TINY).status == 0
+    done = run("plot", "names.safetensors", "--out", "none/a.png")
+    why = "none/a.png: there is no directory none"
+    assert done.status == 1 and done.err == f"python -m seq: {why}\n"
+    assert run("plot", "names.safetensors").status == 0
+    before = Path("names.png").read_bytes()
+    assert run("train", "names.txt", *TINY, "--epochs", 3, "--resume").status == 0
+
+    def full(number: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    done = run("plot", "names.safetensors")
+    assert done.status == 1
+    assert done.err == "python -m seq: names.png: No space left on device\n"
+    assert Path("names.png").read_bytes() == before
+    assert not list(Path().glob(".*"))
+
+
+def test_ctrl_c_before_there_is_anything(
+    run: Callable[..., Run], names: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def pressed(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("seq.commands.read_corpus", pressed)
+    done = run("train", "names.txt")
+    assert done.status == 130 and done.err == "\nstopped\n"
 
 
 def test_bad_models(run: Callable[..., Run], names: Path) -> None:

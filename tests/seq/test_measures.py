@@ -13,6 +13,7 @@ from conformance.policy import FLOAT64_RTOL, relative_error
 from minigrad.errors import ArgumentError, MissingExtraError
 from seq.experiments import experiment, metrics, midi, pictures
 from seq.experiments.baselines import MostFrequentTag, NaiveBayes, majority
+from seq.figures import new_figure
 from seq.models.shapes import Classifier, Tagger
 
 
@@ -109,7 +110,7 @@ def test_a_missing_package_is_named_by_its_extra(
         monkeypatch.setitem(sys.modules, name, None)
     calls: dict[str, Any] = {
         "mido": ("music", lambda: midi.write(tmp_path / "a", np.zeros((1, 88)), 21)),
-        "matplotlib": ("pictures", lambda: pictures.new_figure("a.png", (1, 1))),
+        "matplotlib": ("pictures", lambda: new_figure("a.png", (1, 1))),
         "pooch": ("data", lambda: fetch("names", tmp_path, "http://127.0.0.1:1")),
     }
     extra, call = calls[package]

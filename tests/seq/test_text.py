@@ -1,6 +1,8 @@
 """Text files, good and bad, of any size."""
 
 import io
+import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -203,3 +205,15 @@ def test_how_much_was_read_is_told() -> None:
     chunks: Iterator[str] = read_chunks(io.BytesIO(b"abc" * 10), tick=told.append)
     assert "".join(chunks) == "abc" * 10
     assert sum(told) == 30
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no such device")
+def test_a_full_disk_is_named() -> None:
+    """The file has no name: the directory says which disk it is."""
+    file = TokenFile(5)
+    full = os.open("/dev/full", os.O_WRONLY)
+    os.dup2(full, file._file.number)
+    os.close(full)
+    with pytest.raises(OSError, match="No space left") as raised:
+        file.append(np.arange(5))
+    assert raised.value.filename == tempfile.gettempdir()
