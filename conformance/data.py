@@ -20,6 +20,7 @@ Array = np.ndarray[Any, Any]
 Arrays = dict[str, Array]
 
 WEIGHT_SCALE = 0.3  # gates are neither linear nor saturated
+EXTREMES = (1.0, 30.0, 1.0, 3000.0)  # what x is multiplied by, step by step
 
 
 @dataclass(frozen=True)
@@ -115,6 +116,36 @@ def draw_data(
 def ragged_lengths(steps: int, rows: int) -> Array:
     """Unsorted, with an empty row, a row of one step and a full one; of nine, two."""
     return np.resize(np.array([steps // 2, 0, steps, 1], np.int64), rows)
+
+
+def extreme(case: LayerCase, data: Data) -> Data:
+    """The same with inputs that saturate every gate at every other step."""
+    factors = np.resize(np.array(EXTREMES), (case.steps, 1, 1))
+    if not case.batched:
+        factors = factors[:, 0]
+    elif case.batch_first:
+        factors = factors.swapaxes(0, 1)
+    x = data.inputs["x"] * factors
+    return replace(data, inputs={**data.inputs, "x": x})
+
+
+def one_row(case: LayerCase, data: Data, row: int) -> Data:
+    """A batch of one: the data of that row."""
+
+    def narrowed(arrays: Arrays) -> Arrays:
+        axes = {"x": batch_axis(case), "output": batch_axis(case)}
+        return {n: a.take([row], axes.get(n, 1)) for n, a in arrays.items()}
+
+    lengths = None if data.lengths is None else data.lengths.take([row])
+    cotangents = narrowed(data.cotangents)
+    return replace(
+        data, inputs=narrowed(data.inputs), cotangents=cotangents, lengths=lengths
+    )
+
+
+def batch_axis(case: LayerCase) -> int:
+    """The axis of the rows of sequences, in the case's layout."""
+    return 0 if case.batch_first else 1
 
 
 def padding(case: LayerCase, lengths: Array) -> Array:

@@ -12,18 +12,16 @@ import seq
 
 from .. import policy
 from ..cases import AXES, LayerCase, default
-from ..data import Data, make_data
+from ..data import Data, extreme, make_data
 from ..judge import Judge, Pair
 from ..kinds import LARGER, Kind, kind_of
 from ..result import Result
 from ..tape import Arrays, Run, measure
 from . import laws
-from .relations import time_axis
 from .under_test import run
 
 SMALL = 7  # steps x layers up to which second derivatives are taken
 LONG = 40  # steps of what is larger
-EXTREMES = (1.0, 30.0, 1.0, 3000.0)  # what x is multiplied by, step by step
 
 
 def layer_suite(
@@ -94,12 +92,8 @@ def extremes_agree(
     """Inputs that saturate every gate, in float64: nothing overflows, or is cut off."""
     if not _is_long(case):
         return
-    x = data.inputs["x"]
-    factors = np.resize(EXTREMES, case.steps)
-    axis = time_axis(case)
-    factors = np.expand_dims(factors, [i for i in range(x.ndim) if i != axis])
-    wide = replace(data, inputs={**data.inputs, "x": x * factors})
-    yield from _agree(judge, "extreme", case, kind, wide, subject)
+    given = extreme(case, data)
+    yield from _agree(judge, "extreme", case, kind, given, subject)
 
 
 def _is_long(case: LayerCase) -> bool:

@@ -12,7 +12,7 @@ import numpy as np
 import minigrad as mg
 
 from ..cases import LayerCase
-from ..data import Data, state_shapes
+from ..data import Data, batch_axis, state_shapes
 from ..kinds import SIZES, Kind
 from ..tape import Tensors
 from .under_test import Forward, call
@@ -165,11 +165,6 @@ def spread_out(
         if name not in data.parameters
     }
     return call(layer, {**leaves, **apart}, case, kind, data)
-
-
-def batch_axis(case: LayerCase) -> int:
-    """The axis of the rows, in the case's layout."""
-    return 0 if case.batch_first else 1
 
 
 def time_axis(case: LayerCase) -> int:

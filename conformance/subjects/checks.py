@@ -10,7 +10,7 @@ import numpy as np
 
 from .. import policy
 from ..cases import LayerCase
-from ..data import Array, Arrays, Data, make_data, padding
+from ..data import Array, Arrays, Data, extreme, make_data, one_row, padding
 from ..judge import Judge
 from ..kinds import Kind, kind_of
 from ..reference import oracle
@@ -56,9 +56,11 @@ def check_case(
     if reply.status in ("unsupported", "not representable"):
         return Outcome(case.id, reply.status, reply.text)
     judge = Judge(case.kind, case.id, case.dtype, case.family, policy.recorded())
-    results = tuple(_judged(judge, worker, case, kind, data, reply))
+    results = list(_judged(judge, worker, case, kind, data, reply))
+    if all(result.passed for result in results):  # else it would say nothing more
+        results += _used(judge, worker, case, kind, data)
     passed = all(result.passed for result in results)
-    return Outcome(case.id, "pass" if passed else "fail", results=results)
+    return Outcome(case.id, "pass" if passed else "fail", results=tuple(results))
 
 
 def _judged(
@@ -81,6 +83,27 @@ def _judged(
         yield from _checked(judge, f"runs with the cotangent of {pattern}", again)
         if again.answer is not None:
             yield from _gradients(judge, pattern, reference, part, again.answer)
+
+
+def _used(
+    judge: Judge, worker: Worker, case: LayerCase, kind: Kind, data: Data
+) -> Iterator[Result]:
+    """The outputs of other calls, and again: what was kept of a call would show."""
+    calls: dict[str, Data] = {}
+    if case.batched:
+        longest = -1 if data.lengths is None else int(data.lengths.argmax())
+        calls["of one row alone"] = one_row(case, data, longest)
+    if case.dtype == "float64":
+        calls["of extreme inputs"] = extreme(case, data)
+    other = {name: -array for name, array in data.parameters.items()}
+    calls["of other weights"] = replace(data, parameters=other)
+    for what, given in {**calls, "again": data}.items():
+        reference = oracle.run(case, kind, given.astype(np.float64))
+        expected = {name: reference.values[name] for name in given.cotangents}
+        reply = worker.run(case, given)
+        yield from _checked(judge, f"runs {what}", reply)
+        if reply.answer is not None:
+            yield from _compared(judge, f"value {what}", reply.answer.outputs, expected)
 
 
 def _checked(judge: Judge, check: str, reply: Reply) -> Iterator[Result]:

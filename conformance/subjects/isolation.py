@@ -183,12 +183,14 @@ def arrays_of(data: Data) -> dict[str, Array]:
 
 
 def copied(data: Data, strided: bool) -> Data:
-    """The same in arrays of its own, not contiguous ones if `strided`."""
+    """The same in arrays of its own, contiguous along no axis if `strided`."""
 
     def copy(array: Array) -> Array:
-        if not strided or array.ndim < 2:
+        if not strided:
             return array.copy()
-        return array.swapaxes(0, 1).copy().swapaxes(0, 1)
+        first, last = 0, min(1, array.ndim - 1)
+        turned = array.swapaxes(first, last)
+        return np.stack([turned, turned], -1)[..., 0].swapaxes(first, last)
 
     def copies(arrays: Mapping[str, Array]) -> dict[str, Array]:
         return {name: copy(array) for name, array in arrays.items()}

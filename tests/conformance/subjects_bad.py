@@ -1,5 +1,7 @@
 """Subjects that do what a subject must not."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from conformance.dialects import NotRepresentableError
@@ -106,3 +108,43 @@ class WrongForOne(Right):
             return answer
         zeros = {name: 0 * array for name, array in answer.gradients.items()}
         return Answer(answer.outputs, zeros)
+
+
+class Alone(Spoilt):
+    """Of a batch of one, the steps are in the wrong order."""
+
+    def spoil(self, outputs):
+        output = outputs["output"]
+        alone = output.shape[1] == 1
+        return {**outputs, "output": output[::-1] if alone else output}
+
+
+class Clipped(Right):
+    """Sees no input above 20."""
+
+    def run(self, case, data):
+        x = np.clip(data.inputs["x"], -20, 20)
+        return super().run(case, replace(data, inputs={**data.inputs, "x": x}))
+
+
+class Stale(Right):
+    """The weights of the first call are those of each."""
+
+    first = None
+
+    def run(self, case, data):
+        self.first = self.first or data.parameters
+        return super().run(case, replace(data, parameters=self.first))
+
+
+class Stateful(ForwardOnly):
+    """Goes on from where the last call ended."""
+
+    last = None
+
+    def run(self, case, data):
+        if self.last is not None and self.last.shape == data.inputs["h_0"].shape:
+            data = replace(data, inputs={**data.inputs, "h_0": self.last})
+        answer = super().run(case, data)
+        self.last = answer.outputs["h_n"]
+        return answer

@@ -72,6 +72,10 @@ def test_a_right_subject_passes(name):
         ("Writes", "leaves its inputs alone", "it has changed x, bias_hh_l0"),
         ("NoGradients", "grad(all): names", "it returned [], not ['bias_hh_l0'"),
         ("WrongForOne", "grad(h_n) x", "at [1, "),
+        ("Alone", "value of one row alone output", "at ["),
+        ("Clipped", "value of extreme inputs output", "at ["),
+        ("Stale", "value of other weights output", "at ["),
+        ("Stateful", "value again output", "at ["),
     ],
 )
 def test_a_bad_subject_is_called_so(name, check, detail):
@@ -174,7 +178,8 @@ def test_strided_cases_are_strided():
     data = make_data(CASE, kind_of("gru"))
     assert copied(data, False).inputs["x"].flags.c_contiguous
     strided = copied(data, True)
-    assert not strided.inputs["x"].flags.c_contiguous
+    x = strided.inputs["x"]
+    assert not x.flags.c_contiguous and x.strides[-1] == 2 * x.itemsize
     np.testing.assert_array_equal(strided.inputs["x"], data.inputs["x"])
     assert not np.shares_memory(strided.inputs["x"], data.inputs["x"])
 
