@@ -187,7 +187,10 @@ def draw(path, tried, errors, shares):
             of, color = [row[i] for row in numbers], pictures.COLORS[i]
             axes.plot(of, names, "o", color=color, label=f"{steps} steps")
         axes.grid(alpha=0.3)
-        axes.legend()
+    # Below both: in the axes there is no corner without a mark.
+    marks, names = left.get_legend_handles_labels()
+    names[0] = f"{names[0]}; {next(iter(shares))}"
+    figure.legend(marks, names, loc="outside lower center", ncols=len(names))
     save_figure(path, figure, dpi=110)
 
 
