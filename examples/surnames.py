@@ -76,7 +76,8 @@ def main():
     counts = metrics.confusion(said, truth, len(found.classes))
     shares = counts / np.maximum(counts.sum(1, keepdims=True), 1)
     kinds = found.classes
-    pictures.matrix(options.picture, shares, kinds, kinds, x="said", y="from")
+    axes = {"x": "said", "y": "from", "title": "share of a language's names"}
+    pictures.matrix(options.picture, shares, kinds, kinds, **axes)
 
 
 if __name__ == "__main__":
