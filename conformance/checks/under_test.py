@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from minigrad.errors import MinigradError
+
 from ..cases import LayerCase
 from ..data import Data
 from ..kinds import Kind
@@ -14,6 +16,16 @@ from ..tape import MINIGRAD, STRIDED, Run, Tensors
 
 Forward = Callable[[Any, Tensors, LayerCase, Kind, Data], Tensors]
 """(layer, leaves, case, kind, data) -> outputs by name."""
+
+
+def refuses(error: Exception) -> bool:
+    """Whether a layer says that it can't do what it is asked for.
+
+    minigrad raises a NotImplementedError of its own for a method that nobody has
+    defined: such a layer doesn't run.
+    """
+    own = isinstance(error, MinigradError)
+    return isinstance(error, NotImplementedError) and not own
 
 
 def build(

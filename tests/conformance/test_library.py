@@ -265,6 +265,29 @@ def test_what_a_layer_can_not_do_is_left_out_or_skipped(monkeypatch):
     assert summary.cases == len([c for c in wide if c.batched]) < len(wide)
 
 
+def test_what_a_layer_refuses_of_a_case_leaves_the_rest_of_it():
+    class Pairs(Plain):
+        def forward(self, x, hx=None):
+            if x.ndim == 3 and x.shape[1] < 2:
+                raise NotImplementedError("no batch of one")
+            return super().forward(x, hx)
+
+    class Wrong(Pairs):
+        def step(self, x, h):
+            return super().step(x, h.detach())
+
+    whole, part = (check_layer(layer, GRU, PLAIN).checks for layer in (Plain, Pairs))
+    assert 0 < part < whole
+    assert "grad(all) weight_hh_l0" in failure(Wrong)
+
+
+def test_a_method_that_is_not_defined_is_no_refusal():
+    class Unfinished(Plain):
+        forward = mg.nn.Module.forward
+
+    assert "raised MissingMethodError: " in failure(Unfinished)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
