@@ -93,8 +93,8 @@ def check_layer(layer: Any, like: str, case: str | None = None) -> Summary:
 
     Raises an AssertionError that says what differed, where and by how much, and
     ArgumentError for what is no layer. A layer that raises NotImplementedError can't do
-    a case, or one check of it: that is left out, or, if nothing is left, skipped
-    (unittest.SkipTest, which pytest knows). Returns a summary, which prints as a sentence.
+    a case, or one check of it: that is left out; if nothing is left, it is skipped
+    (unittest.SkipTest, as pytest knows). Returns a summary: it prints as a sentence.
     """
     from .own import layers
 

@@ -63,9 +63,19 @@ def add_to_products(items: Items) -> None:
                 break
             added = places
             item.added, item.out = added, reader.out
-            reader.out.value.writers.remove(reader)
-            reader.out.value.writers.append(item)
+            _write_instead(item, reader)
             items.items.remove(reader)
+
+
+def _write_instead(item: Item, other: Item) -> None:
+    """The item writes what another one did; what has room for it waits for it, too."""
+    value = item.out.value
+    while True:
+        value.writers.remove(other)
+        value.writers.append(item)
+        if value.home is None:
+            return
+        value = value.home.value
 
 
 def _sum_of(items: Items, item: Item) -> Item | None:

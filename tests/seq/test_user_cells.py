@@ -246,3 +246,30 @@ def test_bad_parameters_are_named() -> None:
         seq.RecurrentCell(clash, 3, 4)
     with pytest.raises(ShapeError, match="'misfit': initial value of 'w': expected"):
         seq.RecurrentCell(misfit, 3, 4)
+
+
+@cell
+def projected_twice(x: "I", h: "P", c: "H", *, w_ih: "4H I", w_hh: "4H P", w_hr: "P H"):
+    """A weight that is multiplied with twice; the gate is projected, too."""
+    i, f, g, o = mg.chunk(x @ w_ih.T + h @ w_hh.T, 4, -1)
+    c = mg.sigmoid(f) * c + mg.sigmoid(i) * mg.tanh(g)
+    return mg.sigmoid(o @ w_hr.T) * mg.tanh(c @ w_hr.T), c
+
+
+def test_a_sum_that_is_made_in_a_product_is_waited_for_where_it_is_a_part() -> None:
+    """Lowering the second derivative never ended: a part's writer was forgotten."""
+
+    def second() -> list[mg.Tensor]:
+        cell = projected_twice
+        layer = seq.Recurrent(cell, 3, 5, proj_size=2, dtype=mg.float64, generator=0)
+        leaves = [mg.Tensor(draw(4, 2, 3), requires_grad=True), *layer.parameters()]
+        output, (_, c_n) = layer(leaves[0])
+        total = (output**2).sum() + (c_n**2).sum()
+        slopes = mg.grad(total, leaves, create_graph=True)
+        return list(mg.grad(sum((slope**2).sum() for slope in slopes), leaves))
+
+    fused = second()
+    with mg.eager_loops():
+        eager = second()
+    for a, b in zip(fused, eager, strict=True):
+        assert relative_error(a, b) <= FLOAT64_RTOL
