@@ -28,8 +28,8 @@ def write_whole(path: FilePath, data: bytes) -> None:
         os.replace(new, path)
     except BaseException as error:
         new.unlink(missing_ok=True)
-        if isinstance(error, OSError):  # it has the new name, or none
-            error.filename, error.filename2 = os.fspath(path), None
+        if isinstance(error, OSError) and error.errno:  # it names the new file, or none
+            raise OSError(error.errno, error.strerror, os.fspath(path)) from error
         raise
 
 
