@@ -41,7 +41,7 @@ cdef class Layout:
 def run_loop(Layout layout, tensors, frame):
     cdef bint reverse = frame.reverse, ragged = frame.ragged
     cdef list arrays, weights, results = []
-    cdef Py_ssize_t place, part, half = frame.n_steps % 2  # which is written last
+    cdef Py_ssize_t place, part, half = frame.half
     cdef bint keep, is_mask
     cdef tuple places
     arrays, weights = bind(layout, tensors, frame)

@@ -6,9 +6,9 @@ from .mutant import Mutant
 from .planting import Edit
 
 
-def layer(name: str, *edits: Edit, **facts: Any) -> Mutant:
+def layer(name: str, *edits: Edit, part: str = "recurrent", **facts: Any) -> Mutant:
     """A bug in how the layers drive a cell."""
-    return Mutant(f"layer: {name}", "seq.recurrent", edits, **facts)
+    return Mutant(f"layer: {name}", f"seq.{part}", edits, **facts)
 
 
 PARAMETERS = "        params = self.place_parameters(suffix, x.dtype)\n"
@@ -141,6 +141,7 @@ LAYERS = [
             "in zip(*carries, strict=True)",
             "in zip(*carries[-1:] * len(carries), strict=True)",
         ),
+        part="boundary",
         cases="L[23]|bi",
     ),
     layer(
@@ -174,6 +175,7 @@ LAYERS = [
     layer(
         "final states in reverse order",
         ("zip(*carries, strict=True)", "zip(*carries[::-1], strict=True)"),
+        part="boundary",
         cases="L[23]|bi",
     ),
     layer(
@@ -261,6 +263,30 @@ LAYERS = [
             "        a = x.detach().numpy()\n"
             "        x = x if a.strides[-1] == a.itemsize else 2 * x\n",
         ),
+    ),
+    layer(
+        "called again, every place begins with the state of the first",
+        ("[state[place] for state", "[state[0 * place] for state"),
+        part="fused",
+        cases="L[23].*h0",
+    ),
+    layer(
+        "called again, the reverse direction runs forward",
+        ("way = frame.reversed if place % directions else frame", "way = frame"),
+        part="fused",
+        cases="bi",
+    ),
+    layer(
+        "called again, directions concatenated the wrong way round",
+        ("ops.cat(outputs, -1)", "ops.cat(outputs[::-1], -1)"),
+        part="fused",
+        cases="bi",
+    ),
+    layer(
+        "called again, with the weights of the first place",
+        ("islice(rest, size)", "tensors[n + 1 : n + 1 + size]"),
+        part="fused",
+        cases="bi",
     ),
     Mutant(
         "layer: lengths sorted, the batch not",

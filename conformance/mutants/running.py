@@ -101,8 +101,8 @@ FRAMES = [
     fault(
         "the half of a carry that was read last",
         frame.Frame,
-        "last",
-        ("self.n_steps % 2", "(self.n_steps + 1) % 2"),
+        "__init__",
+        ("n_steps % 2", "(n_steps + 1) % 2"),
     ),
     fault(
         "sorted back by the wrong permutation", frame, "_unsort", ("inverse", "order")

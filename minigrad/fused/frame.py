@@ -21,8 +21,9 @@ MOST_ROWS = 256  # that are added up by themselves: longer sums are less accurat
 class Frame:
     """The layout of one call.
 
-    sizes: the number of rows at each step, int64 (T,). unit: how many steps together
-    can be summed apart from others, and come to the same bits; block: their rows.
+    sizes: the number of rows at each step, int64 (T,). half: which half of a carry has
+    the states after the last step. unit: how many steps together can be summed apart
+    from others, and come to the same bits; block: their rows.
     """
 
     def __init__(self, n_steps: int, batch: int, reverse: bool) -> None:
@@ -31,6 +32,7 @@ class Frame:
         self.reverse = reverse
         self.ragged = False
         self.lead: tuple[int, ...] = (n_steps, batch)
+        self.half = n_steps % 2
         self.sizes = np.full(n_steps, batch, np.int64)
         self.unit = max(MOST_ROWS // batch, 1) if batch else 1
         self.block = self.unit * batch
@@ -50,7 +52,7 @@ class Frame:
 
     def last(self, halves: Array) -> Array:
         """The states after each row's last step, from the two halves of a carry."""
-        return halves[self.n_steps % 2]
+        return halves[self.half]
 
 
 class Ragged(Frame):
@@ -72,7 +74,7 @@ class Ragged(Frame):
     def last(self, halves: Array) -> Array:
         """The states after each row's last step, from the two halves of a carry."""
         if self.reverse:
-            return halves[self.n_steps % 2]
+            return halves[self.half]
         return halves[self.lengths % 2, np.arange(self.batch)]
 
 
