@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from .. import _backend, tape
+from .. import _backend, ops, tape
 from ..mode import enable_grad, is_grad_enabled, trace_mode
 from ..op import Arrays, Op
 from ..program import Builder, Instruction, Var
@@ -150,11 +150,13 @@ class Whole(Op):
         recorded = is_grad_enabled()
         (*tensors, call), _ = tape.read_back(node, recorded)
         frame = call.frame
-        if not recorded:
-            tensors = [
-                _backend.wrap(t._data, _backend.Node()) if n else t
-                for t, n in zip(tensors, needed, strict=True)
-            ]
+        # One may be made of another, or be it: each is to get what is its own alone.
+        tensors = [
+            (ops.clone(t) if recorded else _backend.wrap(t._data, _backend.Node()))
+            if n
+            else t
+            for t, n in zip(tensors, needed, strict=True)
+        ]
         with enable_grad():
             outputs = self.ordinary(tensors, frame, lambda t: t._node is not None)
         # An output may not depend on what needs a gradient, though the scan does.

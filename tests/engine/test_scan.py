@@ -228,3 +228,36 @@ def test_a_step_may_cut_out_nothing():
 
     _, ys = mg.scan(step, mg.zeros(2, 1), mg.ones(3, 2, 1))
     assert ys.tolist() == [[[1.0]] * 2] * 3
+
+
+MADE_OF_EACH_OTHER = {
+    "a carry of the xs": lambda x, w: (x[0] * 2, x, w, w.T.detach()),
+    "a carry that is the xs'": lambda x, w: (x[0], x, w, w.T.detach()),
+    "weights of weights": lambda x, w: (x[0].detach(), x, w, w * w),
+    "xs of weights": lambda x, w: (x[0].detach(), x @ w, w, w.T.detach()),
+    "a carry of a scan": lambda x, w: (
+        mg.scan(lambda h, y: ((h @ w + y).tanh(),) * 2, x[0], x)[0],
+        *(x, w, w.T.detach()),
+    ),
+}
+
+
+@pytest.mark.parametrize("checkpoint", [None, 2])
+@pytest.mark.parametrize("make", MADE_OF_EACH_OTHER.values(), ids=MADE_OF_EACH_OTHER)
+def test_what_it_takes_may_be_made_of_each_other(make, checkpoint):
+    leaves = [leaf(XS), leaf(W.detach().numpy())]
+    found = []
+    for eager in (False, True):
+        with mg.eager_loops() if eager else nullcontext():
+            h, x, a, b = make(*leaves)
+            end, ys = mg.scan(
+                lambda h, x, a=a, b=b: ((h @ a + x @ b).tanh(),) * 2,
+                *(h, x),
+                checkpoint=checkpoint,
+            )
+            slopes = mg.grad((ys * ys).sum() + end.sum(), leaves, create_graph=True)
+            curves = mg.grad(sum((s * s).sum() for s in slopes), leaves)
+        found.append([*slopes, *curves])
+    for actual, expected in zip(*found, strict=True):
+        error = relative_error(actual.detach(), expected.detach())
+        assert error <= FLOAT64_RTOL
