@@ -20,6 +20,7 @@ from minigrad.loops import frame_of
 from seq.boundary import written
 from seq.cell import Cell
 from seq.internals import observed_step
+from seq.parameters import CellModule
 
 Carry = tuple[Any, ...]
 KEPT = 8  # ops of a layer: of other plans, or with other tensors that need a gradient
@@ -28,14 +29,15 @@ KEPT = 8  # ops of a layer: of other plans, or with other tensors that need a gr
 class Known:
     """What is kept of a layer: the step of each place, and how it was last called.
 
-    last: of the last call that can be made again the kind, see `kind_of`, and the
-    initial state of zeros; repeat: that call, once it was made again; wholes: the ops
-    of such calls, for other plans and with other tensors that need a gradient.
+    last: of the last call that can be made again the kind, see `kind_of`, the initial
+    state if it was zeros, and the steps; repeat: that call, once it was made again;
+    wholes: the ops of such calls, for other plans and with other tensors that need a
+    gradient.
     """
 
     def __init__(self) -> None:
         self.steps: dict[str, CellStep] = {}
-        self.last: tuple[Any, Carry] | None = None
+        self.last: tuple[Any, Carry, list[CellStep]] | None = None
         self.repeat: Repeat | None = None
         self.wholes: dict[Any, Whole] = {}
 
@@ -44,10 +46,19 @@ _known: WeakKeyDictionary[Any, Known] = WeakKeyDictionary()
 
 
 def remember_call(layer: Any, x: Any, hx: Any, lengths: Any, zeros: Carry) -> None:
-    """The layer was called on x (T, B, input_size) with this, and nothing else."""
+    """The layer was called on x (T, B, input_size) with this, and nothing else.
+
+    Its steps are kept: calls of other kinds may come between, with other parameters. A
+    state that was given is not, as all that it was made of would stay with it.
+    """
+    if type(layer).place_parameters is not CellModule.place_parameters:
+        return  # it makes them of others, or of nothing, and may do so at each call
+    known = _known[layer]
+    steps = [known.steps[suffix] for suffix in layer.places]
+    zeros = zeros if hx is None else ()
     states = zeros if hx is None else items(hx)
     ragged = frame_of(x, lengths, False).ragged
-    _known[layer].last = _kind(layer, x, hx, states, ragged), zeros
+    known.last = _kind(layer, x, hx, states, ragged), zeros, steps
 
 
 def call_again(layer: Any, x: Any, hx: Any, lengths: Any) -> tuple[Any, Any] | None:
@@ -62,7 +73,7 @@ def call_again(layer: Any, x: Any, hx: Any, lengths: Any) -> tuple[Any, Any] | N
     known = _known.get(layer)
     if known is None or known.last is None:
         return None
-    kind, zeros = known.last
+    kind, zeros, steps = known.last
     states = zeros if hx is None else items(hx)
     try:
         frame = frame_of(x, lengths, False)
@@ -72,7 +83,7 @@ def call_again(layer: Any, x: Any, hx: Any, lengths: Any) -> tuple[Any, Any] | N
         return None
     repeat = known.repeat
     if repeat is None or repeat.kind is not kind:
-        repeat = _repeat(layer, known, kind, x, hx, states, frame.ragged)
+        repeat = _repeat(layer, known, kind, steps, x, hx, states, frame.ragged)
         known.repeat = repeat
         if repeat is None:
             known.last = None
@@ -84,15 +95,22 @@ def call_again(layer: Any, x: Any, hx: Any, lengths: Any) -> tuple[Any, Any] | N
 def _kind(layer: Any, x: Any, hx: Any, states: Carry, ragged: bool) -> Any:
     lifted = layer.cell.lifted()
     fixed = layer.own_parameters() + lifted.tensors
-    return kind_of(states, (x,), fixed, lifted, type(hx), ragged)
+    chosen = layer.bias, layer.batch_first
+    return kind_of(states, (x,), fixed, lifted, type(hx), ragged, chosen)
 
 
 def _repeat(
-    layer: Any, known: Known, kind: Any, x: Any, hx: Any, states: Carry, ragged: bool
+    layer: Any,
+    known: Known,
+    kind: Any,
+    steps: Sequence[CellStep],
+    x: Any,
+    hx: Any,
+    states: Carry,
+    ragged: bool,
 ) -> Repeat | None:
     """The last call as one op of all its loops; None if they aren't fused."""
     rows = x.shape[1]
-    steps = [known.steps[suffix] for suffix in layer.places]
     plans = [step.latest[1] for step in steps if step.latest]
     # Another thread may have called the layer since, on other rows.
     if len(plans) < len(steps) or any(p.reason or not p.fits(rows) for p in plans):
@@ -102,7 +120,7 @@ def _repeat(
     tensors = [*states, x, *chain(*fixed)]
     needed = plans[0].needed(tensors)
     runs = tuple(plan.ordinary(rows, needed) for plan in plans)
-    key = runs, needed, hx is None, ragged
+    key = runs, needed, hx is None, ragged, layer.batch_first
     if key not in known.wholes:
         if len(known.wholes) == KEPT:
             known.wholes.clear()
@@ -154,7 +172,8 @@ def cell_step(
     if known is None:
         known = _known[layer] = Known()
     step = known.steps.get(suffix)
-    if step is None or not step.fits(names, [*params.values(), *data.values()]):
+    fixed = [*params.values(), *data.values()]
+    if step is None or step.cell is not layer.cell or not step.fits(names, fixed):
         step = CellStep(layer.cell, names, params, data, per_step)
         known.steps[suffix] = step
     return step

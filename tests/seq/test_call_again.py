@@ -2,12 +2,15 @@
 
 import copy
 import pickle
+import weakref
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
 
 import minigrad as mg
 import seq
+from conformance.policy import FLOAT64_RTOL, relative_error
 from minigrad import nn
 from minigrad.fused.plan import INSIDE
 from seq import fused
@@ -274,3 +277,84 @@ def test_a_layer_that_was_called_can_be_copied_and_pickled():
         assert other not in fused._known
         for a, b in zip(results(other, draw()), expected, strict=True):
             assert np.array_equal(a, b)
+
+
+OTHER_CALLS = {
+    "with internals": lambda layer: layer(draw(), return_internals=["r"]),
+    "with dropout": lambda layer: [layer.train()(draw()), layer.eval()],
+}
+
+
+@pytest.mark.parametrize("call", OTHER_CALLS.values(), ids=OTHER_CALLS)
+def test_other_weights_in_a_call_of_another_kind_are_not_kept(call, again):
+    layer = seq.GRU(N, H, 2, dropout=0.5, generator=0).eval()
+    own = layer.weight_hh_l0
+    layer(draw())
+    layer.weight_hh_l0 = nn.Parameter(np.ones((3 * H, H), "f4"))
+    call(layer)
+    layer.weight_hh_l0 = own
+    check(layer, draw(), again, True)
+
+
+@pytest.mark.parametrize("name", ["batch_first", "bias"])
+def test_what_is_set_on_the_layer_is_seen(name):
+    layer = LAYERS["one"]()
+    for value in (True, False, True):
+        setattr(layer, name, value)
+        x = draw()
+        if layer.batch_first:  # what its loop runs on is the same
+            x = x.detach().permute(1, 0, 2).requires_grad_()
+        for _ in range(2):
+            for a, b in zip(flat(layer(x)), flat(fresh(layer)(x)), strict=True):
+                assert np.array_equal(a.detach().numpy(), b.detach().numpy())
+
+
+def test_another_cell_is_seen(again):
+    layer = seq.Recurrent(seq.cells.rnn_tanh, N, H, generator=0)
+    for _ in range(2):
+        layer(draw())
+    layer.cell = seq.cells.rnn_relu
+    check(layer, draw(), again, False)
+
+
+class Scaled(seq.LSTM):
+    """Whose weights are made anew at each call, but for a scale of 1."""
+
+    def place_parameters(self, suffix, dtype):
+        params = super().place_parameters(suffix, dtype)
+        if self.scale != 1:
+            params["w_hh"] = params["w_hh"] * self.scale
+        return params
+
+
+def test_weights_that_a_subclass_makes_are_made_at_each_call(again):
+    layer = Scaled(N, H, generator=0)
+    for layer.scale in (1.0, 2.0, 3.0, 1.0, 2.0):
+        check(layer, draw(), again, False)
+
+
+def test_a_state_that_was_given_is_let_go(again):
+    layer = LAYERS["one"]()
+    hx = states(layer)
+    kept = [weakref.ref(state._data) for state in hx]
+    for _ in range(2):
+        layer(draw(), hx)
+    del hx
+    assert [ref() for ref in kept] == [None, None]
+
+
+def test_second_derivatives_of_weights_that_are_one():
+    layer = seq.GRU(H, H, dtype=mg.float64, generator=0)
+    layer.weight_hh_l0 = layer.weight_ih_l0
+    x = mg.randn(T, B, H, dtype=mg.float64, generator=1).requires_grad_()
+    leaves = [x, *layer.parameters()]
+    found = []
+    for eager in (False, False, True):
+        with mg.eager_loops() if eager else nullcontext():
+            output, h_n = layer(x, x[:1])
+            slopes = mg.grad((output**2).sum() + h_n.sum(), leaves, create_graph=True)
+            curves = mg.grad(sum((s**2).sum() for s in slopes), leaves)
+        found.append([v.detach() for v in (*slopes, *curves)])
+    for first, again, expected in zip(*found, strict=True):
+        assert relative_error(first, expected) <= FLOAT64_RTOL
+        assert relative_error(again, expected) <= FLOAT64_RTOL
