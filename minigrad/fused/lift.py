@@ -106,8 +106,10 @@ class Lifted:
         n = len(self.tensors)
         code = fn.__code__
         self.assigned = next(iter(assigned_by(code)), self.assigned)
-        used = {k: fn.__globals__[k] for k in globals_of(code) if k in fn.__globals__}
-        self._found += [(fn.__globals__, k, v) for k, v in used.items()]
+        names, known = globals_of(code), fn.__globals__
+        used = {k: known[k] for k in names if k in known}
+        # One that isn't there is a builtin, until the module defines its own.
+        self._found += [(known, k, known.get(k)) for k in names]
         modules: list[Hashable] = []
         for k, v in list(used.items()):
             if isinstance(v, types.ModuleType) and not _is_own(v):

@@ -34,7 +34,7 @@ numbers.factor = 2.0
 
 def test_a_step_is_looked_at_again_for_all_that_it_refers_to(monkeypatch):
     def step(h, x):
-        return h * HALF + x * TWICE * numbers.factor, h
+        return h * HALF + abs(x) * TWICE * numbers.factor, h
 
     def is_current(change):
         lifted = Lifted(step)
@@ -46,6 +46,7 @@ def test_a_step_is_looked_at_again_for_all_that_it_refers_to(monkeypatch):
     assert not is_current(lambda m: m.setitem(globals(), "HALF", 1.0))
     assert not is_current(lambda m: m.setitem(globals(), "TWICE", 1.0))
     assert not is_current(lambda m: m.setattr(numbers, "factor", 1.0))
+    assert not is_current(lambda m: m.setitem(globals(), "abs", mg.sigmoid))
     assert is_current(lambda m: m.setattr(numbers, "other", 1.0, raising=False))
 
 
