@@ -138,14 +138,18 @@ def _freedom(x: Any, dim: Any, correction: float) -> float:
 
 
 @op(None, samples=[], floating=True, registered=False, quick=quick("variance"))
-def variance(x: Array, dim: Any, keepdim: bool, correction: float) -> Array:
+def variance(
+    x: Array, dim: int | Sequence[int] | None, keepdim: bool, correction: float
+) -> Array:
     """var in one pass: see kernels."""
     freedom = _freedom(x, dim, correction)
     return kernels.variance(x, axes_of(dim, x.ndim), keepdim, freedom)
 
 
 @op(None, samples=[], floating=True, registered=False, quick=quick("deviation"))
-def deviation(x: Array, dim: Any, keepdim: bool, correction: float) -> Array:
+def deviation(
+    x: Array, dim: int | Sequence[int] | None, keepdim: bool, correction: float
+) -> Array:
     """std in one pass: see kernels."""
     y: Array = np.sqrt(variance.forward(x, dim, keepdim, correction))
     if y.dtype != np.float32 or _is_in_range(y):

@@ -284,3 +284,20 @@ def test_a_gradient_does_not_change_when_the_next_one_comes():
     kept = p.grad.numpy()
     (p * p).sum().backward()
     assert kept.tolist() == [6.0] and p.grad.tolist() == [12.0]
+
+
+@pytest.mark.parametrize("recorded", [False, True])
+@pytest.mark.parametrize(
+    "name", ["amax", "logsumexp", "mean", "norm", "std", "sum", "var"]
+)
+def test_a_list_of_dims_may_change_before_the_backward(name, recorded):
+    x = mg.tensor(np.arange(9.0).reshape(3, 3) ** 2, requires_grad=True)
+    found = []
+    for changed in (False, True):
+        dims = [0]
+        y = (getattr(x, name)(dim=dims, keepdim=True) * x).sum()
+        if changed:
+            dims[0] = 1
+        slope = mg.grad(y, x, create_graph=recorded)[0]
+        found.append(slope.tolist())
+    assert found[0] == found[1]
