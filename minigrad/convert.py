@@ -81,7 +81,17 @@ def index_part(part: Any) -> Any:
             return _checked_index(np.array(part, dtype=None if part else np.int64))
         except (ValueError, TypeError) as error:
             raise IndexRangeError(f"a list can't be an index: {error}") from error
+    if isinstance(part, slice):
+        start, stop, step = part.start, part.stop, part.step
+        if np.ndarray in (type(start), type(stop), type(step)):
+            return slice(*map(_kept, (start, stop, step)))
+        return part
     return _checked_index(part.copy()) if isinstance(part, np.ndarray) else part
+
+
+def _kept(end: Any) -> Any:
+    """The end of a slice, which an array may be, as a number of now."""
+    return end[()] if isinstance(end, np.ndarray) else end
 
 
 def _checked_index(part: Array) -> Array:

@@ -154,3 +154,27 @@ def test_what_has_no_dims_has_one_place():
     assert found.shape == mg.argmax(x, 0, True).shape == ()
     (g,) = mg.grad(y + least + mg.gather(x, 0, at), x)
     assert g.shape == () and g.item() == 3
+
+
+@pytest.mark.parametrize(
+    "index",
+    [
+        lambda at: at,
+        lambda at: (at, at),
+        lambda at: slice(at, at + 2),
+        lambda at: (0, slice(None, None, at)),
+    ],
+    ids=["an int", "two ints", "a slice", "a step"],
+)
+@pytest.mark.parametrize("recorded", [False, True])
+def test_an_array_that_was_an_index_may_change_before_the_backward(index, recorded):
+    x = mg.tensor(X, requires_grad=True)
+    found = []
+    for changed in (False, True):
+        at = np.array(1)
+        y = (x[index(at)] ** 2).sum()
+        if changed:
+            at += 1
+        slope = mg.grad(y, x, create_graph=recorded)[0]
+        found.append(slope.tolist())
+    assert found[0] == found[1]
