@@ -1503,7 +1503,7 @@ pad.vjp(input=lambda g, y, input, pairs, *_: pad(g, tuple(-n for n in pairs)))
 )
 def cat(tensors: Arrays, dim: int = 0) -> Array:
     """The tensors one after the other along an existing dim."""
-    return np.concatenate(tensors, axis=dim)
+    return np.concatenate(tensors, axis=axis_of(dim, tensors[0].ndim))
 
 
 def _cat_vjp(i: int, g: Any, y: Any, tensors: Any, dim: int) -> Any:
@@ -1529,7 +1529,7 @@ cat.vjp(tensors=_cat_vjp)
 )
 def stack(tensors: Arrays, dim: int = 0) -> Array:
     """Tensors of one shape, side by side along a new dim."""
-    return np.stack(tensors, axis=dim)
+    return np.stack(tensors, axis=axis_of(dim, tensors[0].ndim + 1))
 
 
 stack.vjp(

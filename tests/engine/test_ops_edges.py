@@ -8,7 +8,7 @@ import torch
 
 import minigrad as mg
 from conformance.policy import FLOAT64_RTOL, float32_limit, relative_error
-from minigrad.errors import MinigradError
+from minigrad.errors import DTypeError, MinigradError
 from minigrad.op import OPS
 
 SPECIAL = [0.0, -0.0, 1.0, 100.0, -100.0, np.inf, -np.inf, np.nan, 1e-30, -1e30]
@@ -348,3 +348,10 @@ def test_rand_never_gives_1():
             return np.full(shape, 1 - 2.0**-53)
 
     assert mg.rand(3, generator=Almost(np.random.PCG64())).numpy().max() < 1
+
+
+@pytest.mark.parametrize("name", ["cat", "stack"])
+def test_a_dim_to_join_along_is_no_array(name):
+    x = mg.ones(2, 2)
+    with pytest.raises(DTypeError, match="a dim must be an int, not array"):
+        getattr(mg, name)([x, x], np.array(0))
