@@ -51,7 +51,8 @@ class Masked(Recurrent):
         """See `Recurrent.forward`; the masks aren't given, but drawn."""
         x, frame = self._read_input(input)
         for name, shape in self.cell.data.items():
-            mask = self._draw(name, shape, frame.sizes)
+            given = tuple(s for s in shape if frame.batched or s != "B")
+            mask = self._draw(name, given, frame.sizes)
             options[name] = mg.tensor(mask.astype(x.dtype))
         return super().forward(input, hx, **options)
 

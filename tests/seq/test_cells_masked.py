@@ -55,3 +55,11 @@ def test_what_is_no_mask() -> None:
     for which, rate in ((other, 0.1), (CELLS["gru_zoneout"], 1.0)):
         with pytest.raises(ArgumentError, match="masks are keep_h, keep_c and mask_h"):
             Masked(which, 3, 5, rate=rate)
+
+
+@pytest.mark.parametrize("name", WITH_MASKS)
+def test_one_example_without_a_batch_is_a_batch_of_one(name: str) -> None:
+    x = mg.randn(7, 3, dtype=mg.float64, generator=1)
+    alone, _ = made(name, 0.5, 2)(x)
+    batch, _ = made(name, 0.5, 2)(x[:, None])
+    assert np.array_equal(alone.detach(), batch[:, 0].detach())
