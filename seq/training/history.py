@@ -41,11 +41,10 @@ class History:
     @property
     def best(self) -> Round | None:
         """The first round with the lowest held-out loss; None if there are none."""
-        held_out = [r.held_out for r in self.rounds if r.held_out is not None]
-        if not held_out:
+        found = [(r.held_out, r) for r in self.rounds if r.held_out is not None]
+        if not found:
             return None
-        lowest = min(held_out, key=lambda loss: (math.isnan(loss), loss))
-        return self.rounds[held_out.index(lowest)]
+        return min(found, key=lambda pair: (math.isnan(pair[0]), pair[0]))[1]
 
     def mean(self, start: int = 0) -> float:
         """The loss per target over the steps from `start` on."""

@@ -246,3 +246,9 @@ def test_the_best_round_is_a_number() -> None:
     rounds = [Round(i, 0.0, loss, 0.1) for i, loss in enumerate(losses)]
     assert History(rounds=rounds).best is rounds[2]
     assert History(rounds=[Round(1, 0.0, None, 0.1)]).best is None
+
+
+def test_the_best_round_is_found_after_rounds_without_held_out_data() -> None:
+    losses = (None, 3.0, None, 1.0, 2.0)
+    rounds = [Round(i, 0.0, loss, 0.1) for i, loss in enumerate(losses)]
+    assert History(rounds=rounds).best is rounds[3]
