@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
-import minigrad as mg
 from minigrad.errors import ArgumentError
 from seq.text.batches import pad
+from seq.training.loss import evaluating
 
 Array = np.ndarray[Any, Any]
 
@@ -18,20 +18,15 @@ def predict(model: Any, inputs: Sequence[Any], batch_size: int = 64) -> list[Arr
     A model of one answer gives the array of it; a tagger that of each step, without
     what is past the end.
     """
-    training = model.training
-    model.eval()
     found: list[Array] = []
-    try:
-        with mg.no_grad():
-            for first in range(0, len(inputs), batch_size):
-                x, lengths = pad(inputs[first : first + batch_size])
-                scores = model(x, lengths).numpy()
-                if scores.ndim == 2:
-                    found += list(scores)
-                else:
-                    found += [scores[:end, i] for i, end in enumerate(lengths)]
-    finally:
-        model.train(training)
+    with evaluating(model):
+        for first in range(0, len(inputs), batch_size):
+            x, lengths = pad(inputs[first : first + batch_size])
+            scores = model(x, lengths).numpy()
+            if scores.ndim == 2:
+                found += list(scores)
+            else:
+                found += [scores[:end, i] for i, end in enumerate(lengths)]
     return found
 
 

@@ -13,7 +13,7 @@ from seq.models.shapes import deep, label_loss, output_size, pooled
 from seq.recurrent import Recurrent
 from seq.signature import resolve
 from seq.text.padding import IGNORE, Batch
-from seq.training.loss import Loss
+from seq.training.loss import Loss, evaluating
 
 Array = np.ndarray[Any, Any]
 
@@ -94,8 +94,8 @@ class Decoder(nn.Module):
         return label_loss(scores, y)
 
     def greedy(self, context: Tensor, *, end: int, limit: int) -> list[Hypothesis]:
-        """See `seq.models.beam.greedy`."""
-        with mg.no_grad():
+        """See `seq.models.beam.greedy`. Dropout is off, whatever the mode."""
+        with evaluating(self):
             state = (context, self.bridge(context))
             places = {"start": self.start, "end": end, "limit": limit}
             return greedy(self._step, state, context.shape[0], **places)
@@ -103,8 +103,11 @@ class Decoder(nn.Module):
     def beam(
         self, context: Tensor, *, end: int, limit: int, **options: Any
     ) -> list[list[Hypothesis]]:
-        """See `seq.models.beam.beam_search`, which takes beam and length_power."""
-        with mg.no_grad():
+        """See `seq.models.beam.beam_search`, which takes beam and length_power.
+
+        Dropout is off, whatever mode the decoder is in.
+        """
+        with evaluating(self):
             state = (context, self.bridge(context))
             places = {"start": self.start, "end": end, "limit": limit}
             batch = context.shape[0]

@@ -18,7 +18,7 @@ from seq.files import Arrays, FilePath, read_arrays, write_arrays
 from seq.recurrent import Recurrent
 from seq.text.batches import TextBatch, text_batch
 from seq.text.vocabulary import EOS, PAD, Vocabulary
-from seq.training.loss import Loss
+from seq.training.loss import Loss, evaluating
 
 KEY = "minigrad.language_model"
 
@@ -145,13 +145,8 @@ class LanguageModel(nn.Module):
 
     def log_probabilities(self, batch: TextBatch) -> Any:
         """The same of every example in a batch: an array (B,)."""
-        training = self.training
-        self.eval()
-        try:
-            with mg.no_grad():
-                losses, _ = self.token_losses(batch)
-        finally:
-            self.train(training)
+        with evaluating(self):
+            losses, _ = self.token_losses(batch)
         return -losses.sum(0).numpy()
 
     def save(self, path: FilePath) -> None:

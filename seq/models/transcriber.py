@@ -8,7 +8,7 @@ import minigrad as mg
 from seq.boundary import Lengths
 from seq.models.shapes import Tagger
 from seq.text.padding import IGNORE, Batch
-from seq.training.loss import Loss
+from seq.training.loss import Loss, evaluating
 
 
 class Transcriber(Tagger):
@@ -32,8 +32,11 @@ class Transcriber(Tagger):
         return Loss(total, int(live.sum()))
 
     def transcribe(self, x: Any, lengths: Lengths | None = None) -> list[list[int]]:
-        """The characters of each example: the best label of each frame, collapsed."""
-        with mg.no_grad():
+        """The characters of each example: the best label of each frame, collapsed.
+
+        Dropout is off, whatever mode the model is in.
+        """
+        with evaluating(self):
             best = self(x, lengths).numpy().argmax(-1)
         whole = np.full(best.shape[1], len(best))
         ends = whole if lengths is None else np.asarray(lengths)

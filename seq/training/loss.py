@@ -1,11 +1,12 @@
 """What a model tells of a batch, where batches come from, the mean over all of them."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol, runtime_checkable
 
 import minigrad as mg
-from minigrad import Tensor
+from minigrad import Tensor, nn
 from minigrad.errors import ArgumentError
 
 
@@ -76,6 +77,18 @@ def loss_of(model: Any, batch: Any, carries: bool, state: Any = None) -> Loss:
     return loss
 
 
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """The model in eval mode, without gradients; then in the mode that it had."""
+    training = model.training
+    model.eval()
+    try:
+        with mg.no_grad():
+            yield
+    finally:
+        model.train(training)
+
+
 def evaluate(
     model: Any, batches: Batches | Sequence[Any], *, carry: bool = False
 ) -> float:
@@ -83,17 +96,12 @@ def evaluate(
 
     Raises ArgumentError if there are no batches, or for no `Loss`.
     """
-    training, state = model.training, None
-    total, count = 0.0, 0
-    model.eval()
-    try:
-        with mg.no_grad():
-            for batch in as_batches(batches).epoch(0):
-                loss = loss_of(model, batch, carry, state)
-                total, count = total + loss.total.item(), count + loss.count
-                state = loss.state
-    finally:
-        model.train(training)
+    total, count, state = 0.0, 0, None
+    with evaluating(model):
+        for batch in as_batches(batches).epoch(0):
+            loss = loss_of(model, batch, carry, state)
+            total, count = total + loss.total.item(), count + loss.count
+            state = loss.state
     if not count:
         raise ArgumentError("there is nothing to evaluate: no batches")
     return total / count

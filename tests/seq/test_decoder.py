@@ -143,3 +143,15 @@ def test_a_layer_that_does_not_fit_is_named() -> None:
     ):
         with pytest.raises(ArgumentError, match="the layer of a decoder must have one"):
             Decoder(layer, TOKENS, 2, generator=0)
+
+
+def test_what_is_written_is_without_dropout_in_training_mode_too() -> None:
+    layer = recurrent("GRU", SIZE + 2, num_layers=2, dropout=0.5)
+    decoder = Decoder(layer, TOKENS, 2, generator=0)
+    context = mg.randn(B, 2, dtype=mg.float64, generator=1)
+    places: dict[str, Any] = {"end": TOKENS - 1, "limit": 5}
+    found = decoder.greedy(context, **places), decoder.beam(context, beam=3, **places)
+    assert decoder.training
+    decoder.eval()
+    assert found[0] == decoder.greedy(context, **places)
+    assert found[1] == decoder.beam(context, beam=3, **places)

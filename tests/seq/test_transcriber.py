@@ -74,3 +74,13 @@ def test_the_vector_of_a_word_is_the_same_wherever_it_stands() -> None:
     assert relative_error(alone[0, 0], both[1, 0]) <= float32_limit(0.0)
     unknown = inputs(mg.tensor(table.encode(["Zzz", "Qqq"])[:, None])).detach().numpy()
     assert np.array_equal(unknown[0, 0, :5], unknown[1, 0, :5])
+
+
+def test_a_transcript_is_without_dropout_in_training_mode_too() -> None:
+    layer = seq.GRU(SIZE, 6, dtype=mg.float64, generator=0)
+    model = Transcriber(layer, LABELS, dropout=0.5, generator=1)
+    x = 9 * np.random.default_rng(0).normal(size=(30, B, SIZE))
+    found = model.transcribe(x)
+    assert model.training
+    assert found == model.eval().transcribe(x)
+    assert not model.training
