@@ -13,7 +13,7 @@ import numpy as np
 
 import minigrad as mg
 from minigrad import Tensor, nn, rng
-from minigrad.errors import ArgumentError
+from minigrad.errors import ArgumentError, ShapeError
 from seq.boundary import Lengths
 from seq.recurrent import Recurrent
 from seq.text.padding import IGNORE, Batch
@@ -179,9 +179,15 @@ def label_loss(scores: Tensor, labels: Any, weight: Tensor | None = None) -> Los
     """-log of the softmax's probability of each label, summed; IGNORE is left out.
 
     scores: (B, C) or (T, B, C); labels: int64 (B,) or (T, B); weight: (C,), a factor
-    for each label.
+    for each label. Raises ShapeError for labels of another shape: (B, T) has as many,
+    in another order.
     """
     labels = np.asarray(labels)
+    if labels.shape != scores.shape[:-1]:
+        raise ShapeError(
+            f"labels must have the shape {scores.shape[:-1]}, that of the scores "
+            f"without their last axis, got {labels.shape}"
+        )
     flat = scores.reshape(-1, scores.shape[-1])
     index = mg.tensor(labels.reshape(-1))
     total = mg.cross_entropy(flat, index, weight, IGNORE, "sum")

@@ -12,7 +12,7 @@ import minigrad as mg
 import seq
 from conformance.policy import FLOAT64_RTOL, relative_error
 from minigrad import nn
-from minigrad.errors import ArgumentError
+from minigrad.errors import ArgumentError, ShapeError
 from seq.models.shapes import BinaryTagger, Classifier, OneToOne, StepModel, Tagger
 from seq.text.padding import IGNORE, Batch, padded_batches
 from seq.training import Loss
@@ -224,3 +224,14 @@ def test_examples_that_do_not_fit_are_named() -> None:
         padded_batches(x[:1] * 2, x, 1)
     with pytest.raises(ArgumentError, match="no examples"):
         padded_batches([], np.zeros(0), 1)
+
+
+def test_labels_in_another_order_than_the_steps_are_refused() -> None:
+    model = make(Tagger, "GRU", False)
+    lengths = np.full(B, T)
+    y = np.random.default_rng(1).integers(CLASSES, size=(T, B))
+    assert model.loss(Batch(tokens(), lengths, y)).count == T * B
+    with pytest.raises(ShapeError, match=r"labels must have the shape \(6, 4\)"):
+        model.loss(Batch(tokens(), lengths, y.T))
+    with pytest.raises(ShapeError, match=r"got \(4, 6\)"):  # a row for each example
+        model.loss(next(padded_batches(tokens().T, y.T, B).epoch(0)))
