@@ -20,21 +20,30 @@ FILLS = {"input": "#dbe9f6", "op": "#ffffff", "output": "#e2f0d9"}
 FORMATS = (".pdf", ".png", ".svg")
 
 
-def draw(program: Program, path: Any) -> None:
-    """See `Program.draw`."""
+def new_figure(path: Any, size: tuple[float, float], **options: Any) -> Any:
+    """A figure of so many inches, to be saved at the path.
+
+    options: matplotlib's. Raises MissingExtraError without matplotlib, which the extra
+    `pictures` brings, and ArgumentError for a path that ends in none of FORMATS.
+    """
     try:
         from matplotlib.figure import Figure
     except ImportError as error:
         raise MissingExtraError(
-            "a picture of a program needs matplotlib; "
+            "a picture needs matplotlib; "
             "install it with: pip install 'minigrad[pictures]'"
         ) from error
     if os.path.splitext(path)[1] not in FORMATS:
-        raise ArgumentError(f"draw: the path must end in one of {FORMATS}, not {path}")
+        raise ArgumentError(f"the path must end in one of {FORMATS}, not {path}")
+    return Figure(figsize=size, **options)
+
+
+def draw(program: Program, path: Any) -> None:
+    """See `Program.draw`."""
     boxes, edges = graph(program)
     places = layout(len(boxes), edges)
     size = [max((p[i] for p in places), default=0.0) + 1 for i in (0, 1)]
-    figure = Figure(figsize=(size[0] * WIDTH, size[1] * HEIGHT))
+    figure = new_figure(path, (size[0] * WIDTH, size[1] * HEIGHT))
     axes = figure.add_axes((0, 0, 1, 1))
     axes.set(xlim=(-0.5, size[0] - 0.5), ylim=(size[1] - 0.5, -0.5))
     axes.axis("off")

@@ -4,159 +4,19 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Mapping, Sequence
-from itertools import chain, islice
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from minigrad import ops
-from minigrad.errors import MinigradError
-from minigrad.fused.call import Repeat, kind_of
-from minigrad.fused.frame import Frame
 from minigrad.fused.lift import Lifted
-from minigrad.fused.plan import like, stand_in
-from minigrad.fused.step import items
-from minigrad.fused.whole import Run, Whole
-from minigrad.loops import frame_of
-from seq.boundary import written
 from seq.cell import Cell
 from seq.internals import observed_step
-from seq.parameters import CellModule
 
-Carry = tuple[Any, ...]
-KEPT = 8  # ops of a layer: of other plans, or with other tensors that need a gradient
+_steps: WeakKeyDictionary[Any, dict[str, CellStep]] = WeakKeyDictionary()
 
 
-class Known:
-    """What is kept of a layer: the step of each place, and how it was last called.
-
-    last: of the last call that can be made again the kind, see `kind_of`, the initial
-    state if it was zeros, and the steps; repeat: that call, once it was made again;
-    wholes: the ops of such calls, for other plans and with other tensors that need a
-    gradient.
-    """
-
-    def __init__(self) -> None:
-        self.steps: dict[str, CellStep] = {}
-        self.last: tuple[Any, Carry, list[CellStep]] | None = None
-        self.repeat: Repeat | None = None
-        self.wholes: dict[Any, Whole] = {}
-
-
-_known: WeakKeyDictionary[Any, Known] = WeakKeyDictionary()
-
-
-def remember_call(layer: Any, x: Any, hx: Any, lengths: Any, zeros: Carry) -> None:
-    """The layer was called on x (T, B, input_size) with this, and nothing else.
-
-    Its steps are kept: calls of other kinds may come between, with other parameters. A
-    state that was given is not, as all that it was made of would stay with it.
-    """
-    if type(layer).place_parameters is not CellModule.place_parameters:
-        return  # it makes them of others, or of nothing, and may do so at each call
-    known = _known[layer]
-    steps = [known.steps[suffix] for suffix in layer.places]
-    zeros = zeros if hx is None else ()
-    states = zeros if hx is None else items(hx)
-    ragged = frame_of(x, lengths, False).ragged
-    known.last = _kind(layer, x, hx, states, ragged), zeros, steps
-
-
-def call_again(layer: Any, x: Any, hx: Any, lengths: Any) -> tuple[Any, Any] | None:
-    """(output, h_n) of such a call, if it is like the last one in all but T.
-
-    None if something that the last call checked may be another now: it is to be
-    checked, and run, from the start. Else it is one op, however many loops it has: at
-    (T,B,I,H) = (32,1,32,32) an LSTM takes 21 us instead of 26, and with hx instead of
-    56; two layers of two directions, forward and backward, take 0.91 ms instead of 1.27
-    with 32 units on 16 sequences of up to 20 steps.
-    """
-    known = _known.get(layer)
-    if known is None or known.last is None:
-        return None
-    kind, zeros, steps = known.last
-    states = zeros if hx is None else items(hx)
-    try:
-        frame = frame_of(x, lengths, False)
-    except MinigradError:  # which is said where all is checked
-        return None
-    if kind is None or kind != _kind(layer, x, hx, states, frame.ragged):
-        return None
-    repeat = known.repeat
-    if repeat is None or repeat.kind is not kind:
-        repeat = _repeat(layer, known, kind, steps, x, hx, states, frame.ragged)
-        known.repeat = repeat
-        if repeat is None:
-            known.last = None
-            return None
-    output, *h_n = repeat(states, (x,), frame)
-    return output, tuple(h_n) if len(h_n) > 1 else h_n[0]
-
-
-def _kind(layer: Any, x: Any, hx: Any, states: Carry, ragged: bool) -> Any:
-    lifted = layer.cell.lifted()
-    fixed = layer.own_parameters() + lifted.tensors
-    chosen = layer.bias, layer.batch_first
-    return kind_of(states, (x,), fixed, lifted, type(hx), ragged, chosen)
-
-
-def _repeat(
-    layer: Any,
-    known: Known,
-    kind: Any,
-    steps: Sequence[CellStep],
-    x: Any,
-    hx: Any,
-    states: Carry,
-    ragged: bool,
-) -> Repeat | None:
-    """The last call as one op of all its loops; None if they aren't fused."""
-    rows = x.shape[1]
-    plans = [step.latest[1] for step in steps if step.latest]
-    # Another thread may have called the layer since, on other rows.
-    if len(plans) < len(steps) or any(p.reason or not p.fits(rows) for p in plans):
-        return None
-    pairs = zip(steps, plans, strict=True)
-    fixed = [[*step.tensors, *plan.traced.captured] for step, plan in pairs]
-    tensors = [*states, x, *chain(*fixed)]
-    needed = plans[0].needed(tensors)
-    runs = tuple(plan.ordinary(rows, needed) for plan in plans)
-    key = runs, needed, hx is None, ragged, layer.batch_first
-    if key not in known.wholes:
-        if len(known.wholes) == KEPT:
-            known.wholes.clear()
-        places = () if hx is None else (len(plans),)
-        frame = stand_in(plans, ragged, places)
-        lead = [(*places, frame.batch)] * len(states) + [(frame.n_steps, frame.batch)]
-        run = _joined(layer, runs, [len(group) for group in fixed], hx is None)
-        known.wholes[key] = Whole(run, like(tensors, lead), frame, needed)
-    return Repeat(kind, known.wholes[key], tensors[len(states) + 1 :])
-
-
-def _joined(layer: Any, runs: Sequence[Run], sizes: Sequence[int], one: bool) -> Run:
-    """What the runs of a layer's places do, one after the other, with ordinary ops.
-
-    sizes: how many tensors each of them takes; one: whether all begin with one state.
-    """
-    n, directions = len(layer.cell.carry), len(layer.directions)
-    batch_first = layer.batch_first
-
-    def joined(tensors: Sequence[Any], frame: Frame, recorded: Any) -> list[Any]:
-        states, x, rest = tensors[:n], tensors[n], iter(tensors[n + 1 :])
-        carries: list[Carry] = []
-        outputs: list[Any] = []
-        for place, (run, size) in enumerate(zip(runs, sizes, strict=True)):
-            carry = states if one else [state[place] for state in states]
-            way = frame.reversed if place % directions else frame
-            results = run([*carry, x, *islice(rest, size)], way, recorded)
-            carries.append(tuple(results[:n]))
-            outputs.append(results[n])
-            if len(outputs) == directions:
-                x = ops.cat(outputs, -1) if directions > 1 else outputs[0]
-                outputs = []
-        output, h_n = written(x, carries, True, batch_first)
-        return [output, *items(h_n)]
-
-    return joined
+def last_steps(layer: Any) -> list[CellStep]:
+    """Those of the layer's places at its last call."""
+    return [_steps[layer][suffix] for suffix in layer.places]
 
 
 def cell_step(
@@ -168,14 +28,12 @@ def cell_step(
     per_step: Sequence[str],
 ) -> CellStep:
     """The step of a layer's place; the one of the last call if it is the same."""
-    known = _known.get(layer)
-    if known is None:
-        known = _known[layer] = Known()
-    step = known.steps.get(suffix)
+    steps = _steps.setdefault(layer, {})
+    step = steps.get(suffix)
     fixed = [*params.values(), *data.values()]
     if step is None or step.cell is not layer.cell or not step.fits(names, fixed):
         step = CellStep(layer.cell, names, params, data, per_step)
-        known.steps[suffix] = step
+        steps[suffix] = step
     return step
 
 

@@ -12,10 +12,11 @@ import minigrad as mg
 from minigrad import Tensor, rng
 from minigrad.errors import ArgumentError, ShapeError
 from seq import boundary
+from seq.again import call_again, remember_call
 from seq.boundary import Frame, Lengths, State
 from seq.cell import Cell
 from seq.errors import located
-from seq.fused import CellStep, call_again, cell_step, remember_call
+from seq.fused import CellStep, cell_step
 from seq.internals import Internals, check_names, stack_places
 from seq.parameters import CellModule, check_bool, check_int
 from seq.signature import resolve

@@ -267,25 +267,25 @@ LAYERS = [
     layer(
         "called again, every place begins with the state of the first",
         ("[state[place] for state", "[state[0 * place] for state"),
-        part="fused",
+        part="again",
         cases="L[23].*h0",
     ),
     layer(
         "called again, the reverse direction runs forward",
         ("way = frame.reversed if place % directions else frame", "way = frame"),
-        part="fused",
+        part="again",
         cases="bi",
     ),
     layer(
         "called again, directions concatenated the wrong way round",
         ("ops.cat(outputs, -1)", "ops.cat(outputs[::-1], -1)"),
-        part="fused",
+        part="again",
         cases="bi",
     ),
     layer(
         "called again, with the weights of the first place",
         ("islice(rest, size)", "tensors[n + 1 : n + 1 + size]"),
-        part="fused",
+        part="again",
         cases="bi",
     ),
     Mutant(

@@ -10,7 +10,7 @@ from __future__ import annotations
 import dis
 import functools
 import types
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from typing import Any
 
 from .. import __name__ as PACKAGE
@@ -188,13 +188,25 @@ def globals_of(code: types.CodeType) -> tuple[str, ...]:
     """The names of globals that the code and the code inside it read."""
     found = [
         i.argval
-        for i in dis.get_instructions(code)
+        for part in _parts(code)
+        for i in dis.get_instructions(part)
         if i.opname in ("LOAD_GLOBAL", "LOAD_NAME")
     ]
+    return tuple(dict.fromkeys(found))
+
+
+@functools.lru_cache(1024)
+def names_of(code: types.CodeType) -> tuple[str, ...]:
+    """The names of attributes and globals that the code and the code inside it use."""
+    return tuple(dict.fromkeys(n for part in _parts(code) for n in part.co_names))
+
+
+def _parts(code: types.CodeType) -> Iterator[types.CodeType]:
+    """The code, and all that is inside it."""
+    yield code
     for inner in code.co_consts:
         if isinstance(inner, types.CodeType):
-            found += globals_of(inner)
-    return tuple(dict.fromkeys(found))
+            yield from _parts(inner)
 
 
 @functools.lru_cache(1024)
@@ -212,14 +224,4 @@ def assigned_by(code: types.CodeType) -> tuple[str, ...]:
         if isinstance(inner, types.CodeType):
             # What is a local variable of the code around it is no business of others.
             found += [n for n in assigned_by(inner) if n not in code.co_cellvars]
-    return tuple(dict.fromkeys(found))
-
-
-@functools.lru_cache(1024)
-def names_of(code: types.CodeType) -> tuple[str, ...]:
-    """The names of attributes and globals that the code and the code inside it use."""
-    found = [*code.co_names]
-    for inner in code.co_consts:
-        if isinstance(inner, types.CodeType):
-            found += names_of(inner)
     return tuple(dict.fromkeys(found))

