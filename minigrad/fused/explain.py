@@ -13,7 +13,7 @@ from .plan import Plan
 from .products import product
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True)
 class Part:
     """One direction of a loop: the forward, or the backward that was derived from it.
 
@@ -72,7 +72,7 @@ class Part:
         return lines
 
 
-@dataclass(frozen=True, repr=False)
+@dataclass(frozen=True)
 class Explanation:
     """What `explain` found. reason: why a step isn't fused; uncached: why it is traced
     at every call; each None if all is well. It prints as text.

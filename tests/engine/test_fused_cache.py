@@ -9,6 +9,7 @@ import pytest
 
 import minigrad as mg
 from conformance.policy import FLOAT64_RTOL, relative_error
+from minigrad import _backend
 from minigrad.fused import call
 from minigrad.fused import plan as plans
 from minigrad.fused.lift import Lifted
@@ -329,3 +330,24 @@ def test_a_step_is_known_by_the_defaults_of_its_keywords():
     step.__kwdefaults__["factor"] = 3.0
     assert not lifted.is_current()
     check(step)
+
+
+def test_what_calls_are_alike_by():
+    def alike(*fixed, rows=2, n_steps=4, carry=None):
+        carries = [mg.ones(rows, N)] if carry is None else [carry]
+        return _backend.signature(carries, [mg.ones(n_steps, rows, N)], fixed)
+
+    a, b = mg.ones(N), mg.ones(N)
+    known = alike(a, b)
+    assert known == alike(a, b) == alike(a, b, n_steps=5) is not None
+    others = [alike(b, a), alike(a, a), alike(a), alike(a, b, rows=3)]
+    others.append(alike(a, b, carry=mg.ones(2, N, requires_grad=True)))
+    others.append(alike(a, b, carry=mg.ones(2, N, dtype=mg.float64)))
+    with mg.no_grad():
+        others.append(alike(a, b))
+    a.requires_grad_()
+    others.append(alike(a, b))
+    assert known not in others
+    assert alike(a, 1.0) is None
+    with mg.detect_anomaly():
+        assert alike(a, b) is None

@@ -50,6 +50,21 @@ def test_a_step_is_looked_at_again_for_all_that_it_refers_to(monkeypatch):
     assert is_current(lambda m: m.setattr(numbers, "other", 1.0, raising=False))
 
 
+def test_so_are_names_that_stand_inside_a_function_of_the_step(monkeypatch):
+    def step(h, x):
+        def half(y):
+            return (lambda z: z * HALF)(y) + numbers.factor
+
+        return half(h) + x, h
+
+    lifted = Lifted(step)
+    for change in ("HALF", "factor"):
+        with monkeypatch.context() as patch:
+            patch.setitem(globals() if change == "HALF" else vars(numbers), change, 9.0)
+            assert not lifted.is_current()
+    assert lifted.is_current()
+
+
 @pytest.mark.parametrize("value", [[2.0], {2.0}, {"a": 2.0}], ids=str)
 def test_what_can_change_in_its_place_is_never_current(value):
     def step(h, x, value=value):
