@@ -41,12 +41,14 @@ static void NAME(few_product)(
                 NAME(store)(out + j + v * LANES, sum[v]);
             }
         }
-        for (; j + LANES <= n; j += LANES) {
+        while (n >= LANES && j < n) {
             VECTOR sum = {0};
+            j = j + LANES <= n ? j : n - LANES; /* the last vector: some once more */
             for (ptrdiff_t i = 0; i < k; i++) {
                 sum += NAME(all)(x[i * column]) * NAME(load)(y + i * y_strides[0] + j);
             }
             NAME(store)(out + j, sum);
+            j += LANES;
         }
         for (; j < n; j++) {
             REAL sum = 0;

@@ -263,6 +263,7 @@ QUICK = {
     "where": _Where(),
     "sum_to": _SumTo(),
     "matmul": _FewProduct(),
+    "linear": _FewLinear(),
     "reshape": _Reshape(),
     "permute": _Permute(),
     "expand": _Expand(),

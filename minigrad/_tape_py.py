@@ -196,6 +196,10 @@ class OpCore:
     def prepare(self) -> None:
         """Called when the facts above are complete."""
 
+    def of_arrays(self, *raw: Any) -> Any:
+        """What it makes of arrays; of an op that takes no list of them."""
+        return self.forward(*raw)
+
     def bind(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...]:
         raise NotImplementedError
 

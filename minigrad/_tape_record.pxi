@@ -44,6 +44,13 @@ cdef class OpCore:
             for i in range(self.n_args)
         )
 
+    def of_arrays(self, *raw):
+        if self.quick is not None:
+            result = self.quick.run(raw)
+            if result is not None:
+                return result
+        return self.forward(*raw)
+
     def __call__(self, *args, **kwargs):
         cdef Py_ssize_t n = len(args)
         if not kwargs and not self.variadic and self.star is None:

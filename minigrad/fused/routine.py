@@ -88,7 +88,8 @@ class _Writer:
         if op.forward in SUMS:
             args[-1] = f"totals.get({i})"
             left = f"{left} = totals[{i}]"
-        self.text.append(f"    {left} = {self.name(op.forward)}({', '.join(args)})")
+        run = op.forward if op.variadic or op.quick is None else op.of_arrays
+        self.text.append(f"    {left} = {self.name(run)}({', '.join(args)})")
 
     def argument(self, a: Any) -> str:
         if isinstance(a, Var):

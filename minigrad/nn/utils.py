@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from .._backend import kernels, wrap
+from .._backend import TensorCore, kernels, wrap
 from ..convert import look
 from ..errors import ArgumentError
 from ..tape import check_tensor, listed
@@ -71,10 +71,11 @@ def _grads(parameters: Tensor | Iterable[Tensor]) -> list[tuple[Any, np.ndarray]
     """The nodes of leaves that have a gradient, each once, and the gradients."""
     found = {}
     for tensor in listed(parameters):
-        check_tensor(tensor, "each parameter")
+        if not isinstance(tensor, TensorCore):
+            check_tensor(tensor, "each parameter")
         grad = tensor.grad
         if grad is not None:
-            found[tensor._node] = look(grad)
+            found[tensor._node] = grad._data if grad._node is None else look(grad)
     return list(found.items())
 
 
@@ -95,7 +96,7 @@ def _total_norm(grads: list[np.ndarray], order: float) -> np.floating:
         with np.errstate(all="ignore"):
             norms = [np.linalg.norm(x, order) for x in flat]
             norm = float(np.linalg.norm(norms, order))
-    if np.float64 in [grad.dtype for grad in grads]:
+    if "d" in [grad.dtype.char for grad in grads]:
         return np.float64(norm)
     if norm <= LARGEST:  # what follows takes a microsecond more
         return np.float32(norm)

@@ -4,6 +4,7 @@ Run as a script, this prints what the backend that it finds records.
 """
 
 import contextlib
+import itertools
 import json
 import os
 import subprocess
@@ -27,6 +28,7 @@ from minigrad import (
 )
 from minigrad._keep import LARGE
 from minigrad.errors import MinigradError
+from minigrad.nn import layers
 from minigrad.op import OPS
 
 # -- kernels that are asked before the forward ---------------------------------------
@@ -47,6 +49,16 @@ PAIRS = [
     ((0, 4), (4,)),
     ((2049,), (2049,)),
     ((300, 70), (70,)),
+]
+PRODUCTS = [  # the rows, the inner size, the size of the result
+    (1, 3, 2),
+    (4, 50, 28),
+    (9, 17, 16),
+    (20, 5, 33),
+    (7, 1, 1),
+    (3, 4, 50, 19),
+    (12, 1, 50, 28),
+    (40, 40, 70),
 ]
 ARITHMETIC = ["add", "sub", "mul", "div", "maximum", "minimum"]
 TESTS = ["eq", "ne", "lt", "le", "gt", "ge"]
@@ -95,6 +107,7 @@ HIDDEN = {
     "prod": reductions.product,
     "leaky_relu": functional._leaky_relu,
     "hardsigmoid": functional._hardsigmoid,
+    "linear": layers.linear,
 }
 PARAMS = {"variance": [1, 0.5], "deviation": [1, 0.5], "leaky_relu": [0.1]}
 
@@ -102,6 +115,11 @@ PARAMS = {"variance": [1, 0.5], "deviation": [1, 0.5], "leaky_relu": [0.1]}
 def of_hidden(name):
     """Their calls: along each dim, or with each parameter."""
     rng = np.random.default_rng(0)
+    if name == "linear":
+        for (*rows, k, n), dtype in itertools.product(PRODUCTS, ("f4", "f8")):
+            shapes = ((*rows, k), (n, k), (n,))
+            yield tuple(rng.normal(size=shape).astype(dtype) for shape in shapes)
+        return
     for shape in [(4, 4), (3, 70), (130, 3), (5, 4, 33), (70, 300)]:
         x = np.asarray(rng.normal(1, 0.1, shape), np.float32)
         x[0, 0] = x[0, 1] + 1
@@ -130,6 +148,10 @@ def drawn(name):
     for sample in OPS[name].samples:
         args, params = sample.make(rng, np.float32)
         yield OPS[name].bind(args, params)
+    if name == "matmul":
+        for *rows, k, n in PRODUCTS:
+            x, y = (rng.normal(size=s).astype("f4") for s in ((*rows, k), (k, n)))
+            yield from ((x, y), (x, np.asfortranarray(y)))
     for shape in [(3, 70), (130, 3), (5, 4, 33), (70, 300)]:
         x = np.asarray(rng.normal(0, 2, shape), np.float32)
         if OPS[name].elementwise and OPS[name].n_args == 1:
