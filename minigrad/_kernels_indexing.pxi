@@ -198,9 +198,11 @@ cdef class _Embedding(Quick):
         cdef Py_ssize_t n, width, i, count, d
         cdef cnp.npy_intp shape[32]
         cdef const int64_t *at
-        if not _is_ready(<cnp.ndarray>raw[1]) or raw[2] is not None:
+        if not _is_ready(<cnp.ndarray>raw[1]):
             return None
         index, weight = raw[0], raw[1]
+        if raw[2] is not None and _axis(raw[2], weight.shape[0]) < 0:
+            return None  # a padding row that there is not: an error
         if weight.ndim != 2 or index.ndim > 31 or not _is_inside(index, weight.shape[0]):
             return None
         for d in range(index.ndim):

@@ -16,12 +16,12 @@ from ._backend import kernels, quick, wrap
 from .composite import composite
 from .errors import ArgumentError, DTypeError, IndexRangeError, ShapeError
 from .mode import is_tracing
+from .one_pass import in_one_pass
 from .op import Array, op
 from .ops import (
     axes_of,
     axis_of,
     check_numbers,
-    in_one_pass,
     not_numeric,
     unary,
 )

@@ -13,6 +13,7 @@ from .composite import composite
 from .errors import ArgumentError, DTypeError, IndexRangeError, ShapeError
 from .functional import squeeze, unsqueeze
 from .losses import check_reduction, reduce_losses
+from .one_pass import array_of, in_one_pass
 from .op import Array, Index, op
 from .samples import bad, floats, ints, sample
 
@@ -100,7 +101,7 @@ def _share(g: Any, input: Any, target: Any, ignored: int, reduction: str) -> Any
     axis = min(input.ndim - 1, 1)
     counted = ops.ne(target, ignored)
     if reduction == "mean":
-        g = g / float(np.count_nonzero(ops.array_of(counted)))
+        g = g / float(np.count_nonzero(array_of(counted)))
     share = unsqueeze(ops.where(counted, g, 0.0), axis)
     return axis, unsqueeze(ops.where(counted, target, 0), axis), share
 
@@ -116,7 +117,7 @@ def _label_loss_vjp(g: Any, y: Any, input: Any, *params: Any) -> Any:
 
 
 label_pick.vjp(
-    input=ops.in_one_pass(
+    input=in_one_pass(
         lambda g, y, input, target, ignored, reduction: kernels.label_pick_grad(
             g, input, target, ignored, reduction
         ),
@@ -124,7 +125,7 @@ label_pick.vjp(
     )
 )
 label_loss.vjp(
-    input=ops.in_one_pass(
+    input=in_one_pass(
         lambda g, y, input, target, ignored, reduction: kernels.label_loss_grad(
             g, input, target, ignored, reduction
         ),

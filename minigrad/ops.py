@@ -11,7 +11,7 @@ from __future__ import annotations
 import itertools
 import math
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from types import EllipsisType, NoneType
 from typing import Any
 
@@ -26,6 +26,7 @@ from .errors import (
     IndexRangeError,
     ShapeError,
 )
+from .one_pass import array_of, in_one_pass
 from .op import Array, Arrays, Index, op
 from .samples import bad, bools, floats, ints, sample
 
@@ -133,32 +134,11 @@ def check_numbers(name: str, **numbers: Any) -> None:
             raise ArgumentError(f"{name}: {what} must be a number, not {value!r}")
 
 
-def in_one_pass(kernel: Callable[..., Any], vjp: Callable[..., Any]) -> Any:
-    """A VJP made of ops; where nothing records it, one pass over the arrays instead.
-
-    kernel(g, y, *args) gets them as arrays and numbers.
-    """
-
-    def pull(g: Any, y: Any, *args: Any) -> Any:
-        if _backend.get_mode():
-            return vjp(g, y, *args)
-        # numpy makes a scalar of what has no dims.
-        return _backend.wrap(np.asarray(kernel(*map(array_of, (g, y, *args)))))
-
-    pull.made_of = kernel, vjp  # type: ignore[attr-defined]
-    return pull
-
-
 def is_float(value: Any) -> bool:
     """Whether a number is a float, or an array of floats."""
     return type(value) is float or (
         isinstance(value, np.ndarray) and value.dtype.kind == "f"
     )
-
-
-def array_of(value: Any) -> Any:
-    """A Tensor's array; anything else as it is."""
-    return value._data if isinstance(value, _backend.TensorCore) else value
 
 
 # -- arithmetic ----------------------------------------------------------------------

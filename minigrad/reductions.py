@@ -14,6 +14,7 @@ from .composite import composite
 from .errors import ArgumentError, DTypeError, IndexRangeError, ShapeError, describe
 from .functional import squeeze
 from .mode import is_tracing
+from .one_pass import in_one_pass
 from .op import Array, op
 from .ops import axes_of, axis_of, bad_dim, check_numbers, not_numeric, reductions
 from .samples import bad, bools, floats, ints, sample
@@ -182,13 +183,13 @@ def _of_square(g: Any, y: Any) -> Any:
 
 
 variance.vjp(
-    x=ops.in_one_pass(
+    x=in_one_pass(
         lambda g, y, x, dim, _, correction: _spread_grad(g, x, dim, correction),
         lambda g, y, x, *params: _spread_vjp(g, x, *params),
     )
 )
 deviation.vjp(
-    x=ops.in_one_pass(
+    x=in_one_pass(
         lambda g, y, x, dim, _, correction: _spread_grad(
             np.where(y == 0, y, g / (2 * y)), x, dim, correction
         ),
@@ -326,7 +327,7 @@ def _others(x: Any, axis: int) -> Any:
 
 
 product.vjp(
-    x=ops.in_one_pass(
+    x=in_one_pass(
         lambda g, y, x, dim, keepdim: kernels.prod_grad(g, x, y, (dim,)),
         lambda g, y, x, dim, keepdim: ops.restore(g, x, dim, keepdim) * _others(x, dim),
     )

@@ -132,7 +132,7 @@ class Recurrent(CellModule):
         plain = plain and not data and not (self.dropout and self.training)
         if plain := plain and isinstance(input, Tensor) and input.ndim == 3:
             x = boundary.time_major(input, True, self.batch_first)
-            found = call_again(self, x, hx, lengths)
+            found = call_again(self, (x,), hx, lengths)
             if found is not None:
                 return found
         with located(type(self).__name__):

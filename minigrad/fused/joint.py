@@ -10,6 +10,7 @@ import numpy as np
 
 from .. import _backend, tape
 from ..mode import trace_mode
+from ..one_pass import kernels_whole
 from ..program import Builder, Instruction, Program, Var
 from .errors import NotFusedError
 
@@ -32,7 +33,8 @@ def pullback(
 ) -> Pullback:
     """Differentiate a program: `present` of its outputs, `wanted` of its inputs."""
     values = {v: _stand_in(v) for v in program.inputs}
-    with trace_mode():
+    # A kernel has no row program: a loop is of ops all the way down.
+    with trace_mode(), kernels_whole(False):
         for line in program.instructions:
             args = tuple(values[a] if isinstance(a, Var) else a for a in line.args)
             result = _backend.apply(line.op, args)

@@ -187,7 +187,7 @@ def stand_in(plans: Sequence[Plan], ragged: bool, others: Sequence[int] = ()) ->
     if not batch:
         batch = next(n for n in itertools.count(2) if n not in sizes)
     n_steps = batch + 1
-    while n_steps in sizes or n_steps + batch - 1 in sizes:
+    while not sizes.isdisjoint((n_steps, n_steps * batch, n_steps + batch - 1)):
         n_steps += 1
     if not ragged:
         return frames.uniform(n_steps, batch, False)

@@ -58,7 +58,11 @@ class _Writer:
         frame: Frame,
         constants: Mapping[Var, Array],
     ) -> None:
-        self.sizes = {frame.batch: "frame.batch", frame.n_steps: "frame.n_steps"}
+        self.sizes = {
+            frame.batch: "frame.batch",
+            frame.n_steps: "frame.n_steps",
+            frame.n_steps * frame.batch: "frame.n_steps * frame.batch",
+        }
         if frame.ragged:
             self.sizes[frame.lead[0]] = "frame.lead[0]"
         self.names: dict[str, Any] = {}

@@ -16,6 +16,7 @@ import numpy as np
 
 from .. import _backend, ops, tape
 from ..mode import enable_grad, is_grad_enabled, trace_mode
+from ..one_pass import kernels_whole
 from ..op import Arrays, Op
 from ..program import Builder, Instruction, Var
 from .frame import Frame
@@ -222,7 +223,7 @@ class _Trace:
         seeds = [
             _backend.wrap(np.zeros(y.shape, y.dtype), _backend.Node()) for y in outputs
         ]
-        with trace_mode(), plain_derivatives():
+        with trace_mode(), plain_derivatives(), kernels_whole(True):
             found = tape.grad(outputs, inputs, seeds, allow_unused=True)
         slots = {*self.builder.by_slot}
         self.seeds = [self.builder.name_slot((s._node, 0), s._data) for s in seeds]

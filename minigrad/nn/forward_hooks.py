@@ -112,6 +112,15 @@ class Hooked:
         return self._forward_hooks
 
 
+def is_as_made(module: Any, kind: type[Hooked]) -> bool:
+    """Whether a call of the module is `kind.forward`: neither hooked nor replaced."""
+    return (
+        type(module) is kind
+        and module._forward_hooks is None
+        and "forward" not in module.__dict__
+    )
+
+
 def _add(
     hooks: dict[object, Hook], run: Any, prepend: bool, with_kwargs: bool
 ) -> Handle:

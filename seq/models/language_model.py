@@ -11,6 +11,9 @@ from numpy.typing import DTypeLike
 import minigrad as mg
 from minigrad import Tensor, nn, rng
 from minigrad.errors import ArgumentError
+from minigrad.nn.forward_hooks import is_as_made
+from minigrad.nn.layers import linear
+from seq.again import Around, call_within
 from seq.boundary import Lengths, State, as_tensor
 from seq.cell import Cell
 from seq.errors import FileFormatError
@@ -111,23 +114,40 @@ class LanguageModel(nn.Module):
     ) -> tuple[Tensor, State]:
         """-log P(y⟨t⟩ | what came before) of every target, (T, B); the last state.
 
-        The one definition of the loss: all others are sums of these. 0 at padding.
+        All other losses are sums of these. 0 at padding.
         """
+        if self._is_as_made(batch):
+            return self._in_one_op(_run_losses, batch, state)
         scores, state = self(batch.inputs, state, batch.lengths)
-        classes = batch.targets - 1
-        losses = mg.cross_entropy(
-            scores.reshape(-1, scores.shape[-1]),
-            classes.reshape(-1),
-            ignore_index=PAD - 1,
-            reduction="none",
-        )
-        return losses.reshape(classes.shape), state
+        return _losses(scores, batch.targets), state
 
     def loss(self, batch: TextBatch, state: State | None = None) -> Loss:
         """L = Σ_t L⟨t⟩, summed over the batch too, and the number of tokens."""
-        losses, state = self.token_losses(batch, state)
+        if self._is_as_made(batch):
+            total, state = self._in_one_op(_run_total, batch, state)
+        else:
+            losses, state = self.token_losses(batch, state)
+            total = losses.sum()
         n = batch.targets.numel() if batch.lengths is None else batch.lengths.sum()
-        return Loss(losses.sum(), int(n), state)
+        return Loss(total, int(n), state)
+
+    def _is_as_made(self, batch: TextBatch) -> bool:
+        """Whether a call is `_run`: nothing is random, hooked or replaced."""
+        return (
+            batch.inputs.ndim == batch.targets.ndim == 2
+            and not (self.dropout.p and self.training)
+            and is_as_made(self, LanguageModel)
+            and is_as_made(self.recurrent, Recurrent)
+            and is_as_made(self.head, nn.Linear)
+        )
+
+    def _in_one_op(
+        self, run: Any, batch: TextBatch, state: State | None
+    ) -> tuple[Tensor, State]:
+        """run, of all that the model is: on one name it takes XX us instead of XX."""
+        around = Around(run, (self.vectors, self.head.weight, self.head.bias))
+        inputs = batch.inputs, batch.targets
+        return call_within(self.recurrent, around, inputs, state, batch.lengths)
 
     def log_probability(self, text: str) -> float:
         """log P(y⟨1⟩, ..., y⟨T_y⟩) of a text: the sum of the logs of its parts.
@@ -196,6 +216,31 @@ class LanguageModel(nn.Module):
             "lines": self.lines,
             "dtype": str(self.head.weight.dtype),
         }
+
+
+def _run_losses(layer: Any, inputs: Tensor, targets: Tensor, *weights: Tensor) -> Any:
+    """What `token_losses` returns, from a layer that is called on x."""
+    vectors, *head = weights
+    output, state = layer(mg.embedding(inputs, vectors, PAD))
+    return _losses(linear(output, *head), targets), state
+
+
+def _run_total(*args: Any) -> Any:
+    """The losses summed, and the state."""
+    losses, state = _run_losses(*args)
+    return losses.sum(), state
+
+
+def _losses(scores: Tensor, targets: Tensor) -> Tensor:
+    """The one definition of the loss, (T, B)."""
+    classes = targets - 1
+    losses = mg.cross_entropy(
+        scores.reshape(-1, scores.shape[-1]),
+        classes.reshape(-1),
+        ignore_index=PAD - 1,
+        reduction="none",
+    )
+    return losses.reshape(classes.shape)
 
 
 @contextmanager
