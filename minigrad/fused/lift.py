@@ -17,7 +17,16 @@ from .. import __name__ as PACKAGE
 from ..op import Op
 from ..tensor import Tensor
 
-Rebuild = Callable[[Sequence[Any]], Any]
+
+class New:
+    """Tensors to put in place, and the functions that were made with them so far."""
+
+    def __init__(self, tensors: Sequence[Any]) -> None:
+        self.tensors = tensors
+        self.functions: dict[types.FunctionType, types.FunctionType] = {}
+
+
+Rebuild = Callable[[New], Any]
 
 
 class Lifted:
@@ -39,6 +48,9 @@ class Lifted:
         self.tensors: list[Tensor] = []
         self.reason: str | None = None
         self._seen: dict[int, int] = {}
+        self._rebuilds: dict[int, Rebuild] = {}  # of functions that refer to tensors
+        self._plain: set[int] = set()  # functions that refer to none
+        self._uses = 0  # of tensors, and of functions that refer to them
         self._found: list[tuple[Mapping[str, Any], str, Any]] = []
         self._changing = False  # whether it refers to what can change in its place
         key, self._rebuild = self._walk(step, "the step")
@@ -46,7 +58,7 @@ class Lifted:
 
     def rebind(self, tensors: Sequence[Any]) -> Any:
         """The step with other tensors."""
-        return self._rebuild(tensors)
+        return self._rebuild(New(tensors))
 
     def is_current(self) -> bool:
         """Whether all that the step refers to is still what it was."""
@@ -64,7 +76,8 @@ class Lifted:
                 self._seen[id(value)] = len(self.tensors)
                 self.tensors.append(value)
             at = self._seen[id(value)]
-            return (Tensor, at), lambda tensors: tensors[at]
+            self._uses += 1
+            return (Tensor, at), lambda new: new.tensors[at]
         if kind in (int, float, bool, str, bytes, type(None), types.EllipsisType):
             return (kind, repr(value)), lambda _: value
         self._changing |= kind in (list, set, dict)
@@ -75,11 +88,11 @@ class Lifted:
             names = tuple(value)
             if not all(isinstance(n, str | int) for n in names):
                 return self._opaque(value, name)
-            return (names, keys), lambda t: dict(zip(names, again(t), strict=True))
+            return (names, keys), lambda new: dict(zip(names, again(new), strict=True))
         if kind is functools.partial:
             parts = (value.func, value.args, dict(value.keywords))
             key, again = self._collection(parts, name)
-            return (kind, key), lambda t: _partial(*again(t))
+            return (kind, key), lambda new: _partial(*again(new))
         if kind is types.FunctionType and not _is_own(value):
             if value.__dict__.keys() - {"__wrapped__"}:
                 return self._opaque(value, f"{name} has attributes, and")
@@ -95,15 +108,19 @@ class Lifted:
     def _collection(self, values: Any, name: str) -> tuple[Hashable, Rebuild]:
         parts = [self._walk(v, name) for v in values]
         kind = type(values)
-        return (kind, *(key for key, _ in parts)), lambda t: kind(
-            [again(t) for _, again in parts]
+        return (kind, *(key for key, _ in parts)), lambda new: kind(
+            [again(new) for _, again in parts]
         )
 
     def _function(self, fn: Any, name: str) -> tuple[Hashable, Rebuild]:
-        if id(fn) in self._seen:  # it calls itself
-            return ("again", self._seen[id(fn)]), lambda _: fn
+        if id(fn) in self._seen:  # it has two names, or calls itself
+            key = "again", self._seen[id(fn)]
+            if id(fn) in self._plain:
+                return key, lambda _: fn
+            self._uses += 1
+            return key, lambda new: self._rebuilds[id(fn)](new)
         self._seen[id(fn)] = len(self._seen)
-        n = len(self.tensors)
+        n = self._uses
         code = fn.__code__
         self.assigned = next(iter(assigned_by(code)), self.assigned)
         names, known = globals_of(code), fn.__globals__
@@ -114,10 +131,10 @@ class Lifted:
         for k, v in list(used.items()):
             if isinstance(v, types.ModuleType) and not _is_own(v):
                 members = {a: getattr(v, a) for a in names_of(code) if hasattr(v, a)}
-                before = len(self.tensors)
+                before = self._uses
                 self._found += [(v.__dict__, a, m) for a, m in members.items()]
                 modules.append(self._walk_all(members, k)[0])
-                if len(self.tensors) > before:
+                if self._uses > before:
                     self._opaque(v, f"{k!r}, which holds a tensor,")
                 used[k] = None
         self._changing |= bool(code.co_freevars)
@@ -133,27 +150,33 @@ class Lifted:
         parts = [self._walk_all(values, name) for values in (used, inside, keywords)]
         parts.append(self._walk(fn.__defaults__, name))
         keys = (code, *modules, *(key for key, _ in parts))
-        if len(self.tensors) == n:
+        if self._uses == n:
+            self._plain.add(id(fn))
             return keys, lambda _: fn
 
-        def rebuild(tensors: Sequence[Any]) -> Any:
-            new_globals, new_inside, keyword, positional = (
-                again(tensors) for _, again in parts
+        def rebuild(new: New) -> Any:
+            if fn in new.functions:
+                return new.functions[fn]
+            # Made before what it refers to, which may be itself.
+            places = tuple(types.CellType() for _ in inside)
+            space = dict(fn.__globals__)
+            made = types.FunctionType(code, space, fn.__name__, None, places)
+            new.functions[fn] = made
+            names, values, made.__kwdefaults__, made.__defaults__ = (
+                again(new) for _, again in parts
             )
-            closure = tuple(types.CellType(v) for v in new_inside.values())
-            made = {k: v for k, v in new_globals.items() if v is not None}
-            new = types.FunctionType(
-                code, {**fn.__globals__, **made}, fn.__name__, positional, closure
-            )
-            new.__kwdefaults__ = keyword
-            return new
+            space.update((k, v) for k, v in names.items() if v is not None)
+            for place, value in zip(places, values.values(), strict=True):
+                place.cell_contents = value
+            return made
 
+        self._rebuilds[id(fn)] = rebuild
         return keys, rebuild
 
     def _walk_all(self, values: dict[str, Any], name: str) -> tuple[Hashable, Rebuild]:
         parts = {k: self._walk(v, f"{k!r}") for k, v in values.items()}
         keys = tuple((k, key) for k, (key, _) in parts.items())
-        return keys, lambda t: {k: again(t) for k, (_, again) in parts.items()}
+        return keys, lambda new: {k: again(new) for k, (_, again) in parts.items()}
 
 
 def _partial(func: Any, args: Any, keywords: Any) -> Any:

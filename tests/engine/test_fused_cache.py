@@ -139,6 +139,38 @@ def test_one_tensor_in_two_places_is_not_two_tensors(traces):
     assert len(traces) == 2
 
 
+SHARED = mg.tensor(np.ones(N))
+
+
+def scaled(h):
+    return h * SHARED
+
+
+def shifted(h):
+    return h + SHARED
+
+
+def scaled_twice(h):
+    return scaled(scaled(h))
+
+
+def scaled_often(h, n=3):
+    return scaled_often(h * SHARED, n - 1) if n else h
+
+
+@pytest.mark.parametrize("other", [shifted, scaled_twice, scaled_often])
+def test_a_tensor_that_several_functions_read(other, traces, monkeypatch):
+    def step(h, x):
+        return (scaled(h) + other(x)).tanh(), h
+
+    for seed in range(3):
+        value = draw(N, seed=seed)
+        for shared in (value, value.detach().requires_grad_()):
+            monkeypatch.setitem(globals(), "SHARED", shared)
+            check(step, leaves=[shared] if shared.requires_grad else [])
+    assert len(traces) == 1
+
+
 # -- another trace ---------------------------------------------------------------------
 
 
