@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dis
 import functools
+import itertools
 import types
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from typing import Any
@@ -52,6 +53,7 @@ class Lifted:
         self._plain: set[int] = set()  # functions that refer to none
         self._uses = 0  # of tensors, and of functions that refer to them
         self._found: list[tuple[Mapping[str, Any], str, Any]] = []
+        self._functions: list[tuple[Any, ...]] = []  # and what can be set on them
         self._changing = False  # whether it refers to what can change in its place
         key, self._rebuild = self._walk(step, "the step")
         self.key: Hashable = None if self.reason else key
@@ -66,6 +68,10 @@ class Lifted:
         # With a generator it takes twice as long.
         for names, name, value in self._found:
             changed = changed or names.get(name) is not value
+        for fn, code, defaults, keywords, n in self._functions:
+            changed = changed or fn.__code__ is not code or len(fn.__dict__) != n
+            changed = changed or fn.__defaults__ is not defaults
+            changed = changed or fn.__kwdefaults__ is not keywords
         return not changed
 
     def _walk(self, value: Any, name: str) -> tuple[Hashable, Rebuild]:
@@ -122,7 +128,11 @@ class Lifted:
         self._seen[id(fn)] = len(self._seen)
         n = self._uses
         code = fn.__code__
+        settings = fn.__defaults__, fn.__kwdefaults__, len(fn.__dict__)
+        self._functions.append((fn, code, *settings))
         self.assigned = next(iter(assigned_by(code)), self.assigned)
+        if reach := reach_of(code):
+            self.reason = self.reason or f"{name} {reach}"
         names, known = globals_of(code), fn.__globals__
         used = {k: known[k] for k in names if k in known}
         # One that isn't there is a builtin, until the module defines its own.
@@ -130,9 +140,13 @@ class Lifted:
         modules: list[Hashable] = []
         for k, v in list(used.items()):
             if isinstance(v, types.ModuleType) and not _is_own(v):
-                members = {a: getattr(v, a) for a in names_of(code) if hasattr(v, a)}
+                attributes = attributes_of(code, k)
+                if attributes is None:
+                    self._opaque(v, f"{k!r}, of which it can't be seen what is read,")
+                    continue
+                members = {a: getattr(v, a) for a in attributes if hasattr(v, a)}
                 before = self._uses
-                self._found += [(v.__dict__, a, m) for a, m in members.items()]
+                self._found += [(v.__dict__, a, members.get(a)) for a in attributes]
                 modules.append(self._walk_all(members, k)[0])
                 if self._uses > before:
                     self._opaque(v, f"{k!r}, which holds a tensor,")
@@ -202,26 +216,57 @@ def _is_fixed(value: Any) -> bool:
 
 def _is_own(value: Any) -> bool:
     """Whether it is of this package, whose functions stay what they are."""
-    module = getattr(value, "__module__", None) or getattr(value, "__name__", "")
-    return isinstance(module, str) and (module + ".").startswith(PACKAGE + ".")
+    name = getattr(value, "__module__", None) or getattr(value, "__name__", "")
+    if not _is_within(name):
+        return False
+    # functools.wraps gives a function of the user's a name of this package.
+    return not isinstance(value, types.FunctionType) or _is_within(
+        value.__globals__.get("__name__")
+    )
+
+
+def _is_within(name: Any) -> bool:
+    return isinstance(name, str) and f"{name}.".startswith(f"{PACKAGE}.")
 
 
 @functools.lru_cache(1024)
 def globals_of(code: types.CodeType) -> tuple[str, ...]:
     """The names of globals that the code and the code inside it read."""
-    found = [
-        i.argval
-        for part in _parts(code)
-        for i in dis.get_instructions(part)
-        if i.opname in ("LOAD_GLOBAL", "LOAD_NAME")
-    ]
+    return tuple(dict.fromkeys(i.argval for i in _instructions(code) if _reads(i)))
+
+
+@functools.lru_cache(1024)
+def attributes_of(code: types.CodeType, name: str) -> tuple[str, ...] | None:
+    """What the code reads of a global; None if it does something else with it."""
+    found = []
+    for one, following in itertools.pairwise(_instructions(code)):
+        if _reads(one) and one.argval == name:
+            if following.opname not in ("LOAD_ATTR", "LOAD_METHOD"):
+                return None
+            found.append(following.argval)
     return tuple(dict.fromkeys(found))
 
 
 @functools.lru_cache(1024)
-def names_of(code: types.CodeType) -> tuple[str, ...]:
-    """The names of attributes and globals that the code and the code inside it use."""
-    return tuple(dict.fromkeys(n for part in _parts(code) for n in part.co_names))
+def reach_of(code: types.CodeType) -> str | None:
+    """What in the code reads what no name in it tells, or None."""
+    for i in _instructions(code):
+        if _reads(i) and i.argval in ("globals", "eval", "exec", "__import__"):
+            return f"calls {i.argval}"
+        # A module of this package stays what it is.
+        if i.opname == "IMPORT_NAME" and i.argval.split(".")[0] != PACKAGE:
+            return f"imports {i.argval!r} inside"
+    return None
+
+
+def _reads(instruction: dis.Instruction) -> bool:
+    return instruction.opname in ("LOAD_GLOBAL", "LOAD_NAME")
+
+
+def _instructions(code: types.CodeType) -> list[dis.Instruction]:
+    """Those of the code, and of all that is inside it."""
+    every = (i for part in _parts(code) for i in dis.get_instructions(part))
+    return [i for i in every if i.opname != "EXTENDED_ARG"]
 
 
 def _parts(code: types.CodeType) -> Iterator[types.CodeType]:

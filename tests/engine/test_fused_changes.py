@@ -1,5 +1,7 @@
 """A step is traced anew when what it refers to may have changed, or its batch has."""
 
+import functools
+import sys
 import types
 
 import numpy as np
@@ -65,6 +67,40 @@ def test_so_are_names_that_stand_inside_a_function_of_the_step(monkeypatch):
     assert lifted.is_current()
 
 
+def settable(h, factor=2.0, *, other=2.0):
+    return h * factor * other
+
+
+def test_so_is_what_can_be_set_on_a_function(monkeypatch):
+    def step(h, x):
+        return settable(h) + x, h
+
+    lifted = Lifted(step)
+    assert lifted.is_current()
+    for name, value in {
+        "__code__": (lambda h, factor, *, other: h).__code__,
+        "__defaults__": (3.0,),
+        "__kwdefaults__": {"other": 3.0},
+        "factor": 3.0,
+    }.items():
+        with monkeypatch.context() as patch:
+            patch.setattr(settable, name, value, raising=False)
+            assert not lifted.is_current()
+
+
+def test_so_is_what_a_module_does_not_have_yet(monkeypatch):
+    def step(h, x):
+        try:
+            return h * numbers.late, h
+        except AttributeError:
+            return h, h
+
+    lifted = Lifted(step)
+    assert lifted.is_current()
+    monkeypatch.setattr(numbers, "late", 3.0, raising=False)
+    assert not lifted.is_current()
+
+
 @pytest.mark.parametrize("value", [[2.0], {2.0}, {"a": 2.0}], ids=str)
 def test_what_can_change_in_its_place_is_never_current(value):
     def step(h, x, value=value):
@@ -91,6 +127,38 @@ frozen = nn.Linear(N, N, bias=False, dtype=mg.float64, generator=0)
 frozen.requires_grad_(False)
 
 
+def of_module(h, m):
+    return h * m.factor
+
+
+def importing(h):
+    import numbers_of_the_test as m
+
+    return h * m.factor
+
+
+def importing_a_name(h):
+    from numbers_of_the_test import factor
+
+    return h * factor
+
+
+@functools.wraps(mg.softplus)  # which gives it a name of minigrad's
+def wrapped(h):
+    return h * TWICE
+
+
+def count_up():
+    numbers.factor += 1
+
+
+@pytest.fixture(autouse=True)
+def numbers_of_the_test(monkeypatch):
+    monkeypatch.setitem(sys.modules, "numbers_of_the_test", numbers)
+    monkeypatch.setattr(numbers, "factor", 2.0)
+    monkeypatch.setitem(globals(), "TWICE", 2.0)
+
+
 @pytest.mark.parametrize(
     ("reads", "change"),
     [
@@ -98,9 +166,31 @@ frozen.requires_grad_(False)
         (scaled, lambda: setattr(scaled, "factor", 3.0)),
         (lambda h: h * look_up("factor"), lambda: FACTORS.update(factor=3.0)),
         (lambda h: frozen(h), lambda: frozen.weight.assign(np.eye(N))),
-        (lambda h, m=numbers: h * m.factor, lambda: setattr(numbers, "factor", 3.0)),
+        (lambda h, m=numbers: h * m.factor, count_up),
+        (lambda h: of_module(h, numbers), count_up),
+        (lambda h: h * getattr(numbers, "factor"), count_up),  # noqa: B009
+        (lambda h: h * vars(numbers)["factor"], count_up),
+        (importing, count_up),
+        (importing_a_name, count_up),
+        (lambda h: h * globals()["TWICE"], lambda: globals().update(TWICE=3.0)),
+        (lambda h: h * eval("TWICE"), lambda: globals().update(TWICE=3.0)),
+        (wrapped, lambda: globals().update(TWICE=3.0)),
     ],
-    ids=["class", "function", "method", "layer", "module"],
+    ids=[
+        "class",
+        "function",
+        "method",
+        "layer",
+        "module",
+        "handed-on",
+        "getattr",
+        "vars",
+        "import",
+        "from-import",
+        "globals",
+        "eval",
+        "wraps",
+    ],
 )
 def test_what_changes_where_it_cannot_be_seen_is_read_at_each_call(reads, change):
     def step(h, x):
