@@ -13,7 +13,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from itertools import chain, islice
 from typing import Any, NamedTuple
-from weakref import WeakKeyDictionary
 
 from minigrad import ops
 from minigrad.errors import MinigradError
@@ -78,9 +77,6 @@ class Known:
         self.wholes: dict[Any, Whole] = {}
 
 
-_known: WeakKeyDictionary[Any, dict[Any, Known]] = WeakKeyDictionary()
-
-
 def remember_call(layer: Any, x: Any, hx: Any, lengths: Any, zeros: Carry) -> None:
     """The layer was called on x (T, B, input_size) with this, and nothing else.
 
@@ -103,7 +99,7 @@ def _remember(
 ) -> None:
     states = zeros if hx is None else items(hx)
     given = Given(inputs, hx, states, frame_of(inputs[0], lengths, False), around)
-    known = _known.setdefault(layer, {}).setdefault(around.function, Known())
+    known = layer._calls.known.setdefault(around.function, Known())
     known.last = _kind(layer, given), zeros if hx is None else (), steps
 
 
@@ -125,7 +121,7 @@ def call_within(
         return layer(x, hx, lengths=lengths)
 
     result = around.function(run, *inputs, *around.fixed)
-    known = _known.get(layer, {}).get(_alone) if again else None
+    known = layer._calls.known.get(_alone) if again else None
     if known is not None and known.last is not None:  # the layer's own call, just now
         _, zeros, steps = known.last
         _remember(layer, inputs, hx, lengths, around, zeros, steps)
@@ -140,7 +136,7 @@ def call_again(
     None if something that the last call checked may be another now: it is to be
     checked, and run, from the start.
     """
-    known = _known.get(layer, {}).get(around.function)
+    known = layer._calls.known.get(around.function)
     if known is None or known.last is None:
         return None
     kind, zeros, steps = known.last
@@ -196,7 +192,8 @@ def _repeat(
         *[(t.shape, t.dtype) for t in outer],
     )
     key = runs, needed, one, ragged, layer.batch_first, kinds
-    if key not in wholes:
+    whole = wholes.get(key)
+    if whole is None:
         if len(wholes) == KEPT:
             wholes.clear()
         places = () if one else (len(plans),)
@@ -207,8 +204,8 @@ def _repeat(
         run = _joined(layer, runs, [len(group) for group in inner], one)
         sizes = len(states), len(inputs), len(outer)
         run = _within(given.around.function, run, sizes)
-        wholes[key] = Whole(run, like(tensors, lead), frame, needed)
-    return Repeat(kind, wholes[key], fixed)
+        whole = wholes[key] = Whole(run, like(tensors, lead), frame, needed)
+    return Repeat(kind, whole, fixed)
 
 
 def _within(function: Any, run: Run, sizes: tuple[int, int, int]) -> Run:

@@ -85,8 +85,8 @@ def initial_carry(cell: Cell, hx: Any, frame: Frame) -> tuple[Tensor, ...]:
     hx: a Tensor if the carry is one state, else a tuple of Tensors.
     """
     if hx is None:
-        leading = frame.places, tuple(frame.sizes.items())
-        return _zero_carry(cell, *leading, frame.dtype)
+        sizes = [resolve(("B", *cell.shapes[name]), frame.sizes) for name in cell.carry]
+        return _zeros(tuple((*frame.places, *s) for s in sizes), frame.dtype)
     shapes = {name: ("B", *cell.shapes[name]) for name in cell.carry}
     single = len(shapes) == 1
     given = (hx,) if single else hx
@@ -102,14 +102,10 @@ def initial_carry(cell: Cell, hx: Any, frame: Frame) -> tuple[Tensor, ...]:
 
 
 @functools.lru_cache(32)
-def _zero_carry(
-    cell: Cell,
-    places: tuple[int, ...],
-    sizes: tuple[tuple[str, int], ...],
-    dtype: np.dtype[Any],
+def _zeros(
+    shapes: tuple[tuple[int, ...], ...], dtype: np.dtype[Any]
 ) -> tuple[Tensor, ...]:
-    frame = Frame(dict(sizes), dtype, True, places)
-    return tuple(frame.zeros(("B", *cell.shapes[name])) for name in cell.carry)
+    return tuple(mg.zeros(*shape, dtype=dtype) for shape in shapes)
 
 
 def initial_carries(cell: Cell, hx: Any, frame: Frame) -> list[tuple[Tensor, ...]]:

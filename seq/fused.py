@@ -5,18 +5,29 @@ from __future__ import annotations
 import operator
 from collections.abc import Mapping, Sequence
 from typing import Any
-from weakref import WeakKeyDictionary
 
 from minigrad.fused.lift import Lifted
 from seq.cell import Cell
 from seq.internals import observed_step
 
-_steps: WeakKeyDictionary[Any, dict[str, CellStep]] = WeakKeyDictionary()
+
+class Calls:
+    """What is kept of a layer's calls, by the layer: a copy of it begins with nothing.
+
+    A table beside the layers would keep for good one that its cell refers to.
+    """
+
+    def __init__(self) -> None:
+        self.steps: dict[str, CellStep] = {}
+        self.known: dict[Any, Any] = {}  # `seq.again.Known`, by what stood around it
+
+    def __reduce__(self) -> Any:
+        return Calls, ()
 
 
 def last_steps(layer: Any) -> list[CellStep]:
-    """Those of the layer's places at its last call."""
-    return [_steps[layer][suffix] for suffix in layer.places]
+    """Those of the layer's places at its last call without data."""
+    return [layer._calls.steps[suffix] for suffix in layer.places]
 
 
 def cell_step(
@@ -28,12 +39,13 @@ def cell_step(
     per_step: Sequence[str],
 ) -> CellStep:
     """The step of a layer's place; the one of the last call if it is the same."""
-    steps = _steps.setdefault(layer, {})
+    steps = layer._calls.steps
     step = steps.get(suffix)
     fixed = [*params.values(), *data.values()]
     if step is None or step.cell is not layer.cell or not step.fits(names, fixed):
         step = CellStep(layer.cell, names, params, data, per_step)
-        steps[suffix] = step
+        if not data:  # which is new at each call, with all that it was made of
+            steps[suffix] = step
     return step
 
 

@@ -16,7 +16,7 @@ from seq.again import call_again, remember_call
 from seq.boundary import Frame, Lengths, State
 from seq.cell import Cell
 from seq.errors import located
-from seq.fused import CellStep, cell_step
+from seq.fused import Calls, CellStep, cell_step
 from seq.internals import Internals, check_names, stack_places
 from seq.parameters import CellModule, check_bool, check_int
 from seq.signature import resolve
@@ -76,6 +76,7 @@ class Recurrent(CellModule):
         self.batch_first = batch_first
         self.dropout = float(dropout)
         self.bidirectional = bidirectional
+        self._calls = Calls()
         # An int seeds one stream, once: every call draws other masks.
         self.generator = None if generator is None else rng.generator(generator)
         for layer in range(num_layers):

@@ -1,6 +1,7 @@
 """A layer that was called before gives what a new one with its parameters gives."""
 
 import copy
+import gc
 import pickle
 import weakref
 from contextlib import nullcontext
@@ -274,7 +275,7 @@ def test_a_layer_that_was_called_can_be_copied_and_pickled():
     layer = LAYERS["one"]()
     expected = results(layer, draw())
     for other in (copy.deepcopy(layer), pickle.loads(pickle.dumps(layer))):
-        assert other not in calls._known
+        assert not other._calls.steps and other._calls.known is None
         for a, b in zip(results(other, draw()), expected, strict=True):
             assert np.array_equal(a, b)
 
@@ -341,6 +342,41 @@ def test_a_state_that_was_given_is_let_go(again):
         layer(draw(), hx)
     del hx
     assert [ref() for ref in kept] == [None, None]
+
+
+def test_data_that_were_given_are_let_go():
+    layer = seq.Recurrent(seq.cells.gru_recurrent_dropout, N, H, generator=0)
+    kept = []
+    for _ in range(2):
+        mask = mg.ones(1, B, H).requires_grad_() * 0.5
+        kept.append(weakref.ref(mask._data))
+        layer(draw(), mask_h=mask)
+    del mask
+    assert all(ref() is None for ref in kept)
+
+
+class Model(nn.Module):
+    """Whose layer's cell refers to the model."""
+
+    def __init__(self):
+        super().__init__()
+        self.rate = 0.5
+
+        @seq.cell
+        def slow(x: "I", h: "H", *, w: "H I"):  # noqa: F722, F821
+            return self.rate * h + x @ w.T
+
+        self.layer = seq.Recurrent(slow, N, H, generator=0)
+
+
+def test_a_layer_is_let_go_though_its_cell_refers_to_it():
+    model = Model()
+    for _ in range(2):
+        model.layer(draw())
+    kept = weakref.ref(model)
+    del model
+    gc.collect()
+    assert kept() is None
 
 
 def test_second_derivatives_of_weights_that_are_one():
