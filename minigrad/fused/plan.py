@@ -216,15 +216,14 @@ class Cache:
         """The plan of that key; a new one, which isn't kept, if the key is None."""
         if key is None:
             return make()
-        plan = self._plans.get(key)
+        # Taken out and put back at the end: another thread may make room in between.
+        plan = self._plans.pop(key, None)
         if plan is None:
             plan = make()
             if any(t._node is not None for t in plan.traced.captured):
                 return plan
-            self._plans[key] = plan
             plan.kept = True
-            if len(self._plans) > CACHED:
-                self._plans.popitem(last=False)
-        else:
-            self._plans.move_to_end(key)
+        self._plans[key] = plan
+        if len(self._plans) > CACHED:
+            self._plans.popitem(last=False)
         return plan

@@ -352,6 +352,24 @@ def test_threads_may_look_for_a_plan_at_once():
     assert not failed
 
 
+def test_another_thread_may_make_room_at_any_time():
+    cache, others = Cache(), []
+
+    class Key:
+        def __hash__(self):
+            if others:
+                others.pop()()
+            return 0
+
+    def make():
+        return types.SimpleNamespace(traced=types.SimpleNamespace(captured=()))
+
+    key = Key()
+    plan, _ = cache.find(key, make), cache.find("another", make)
+    others += [cache._plans.clear, lambda: None]  # after it was looked for
+    assert cache.find(key, pytest.fail) is plan
+
+
 def test_a_step_is_known_by_the_defaults_of_its_keywords():
     def step(h, x, *, factor=2.0):
         return h * factor + x, h
