@@ -51,6 +51,7 @@ class Lifted:
         self._seen: dict[int, int] = {}
         self._rebuilds: dict[int, Rebuild] = {}  # of functions that refer to tensors
         self._plain: set[int] = set()  # functions that refer to none
+        self._open: set[int] = set()  # the containers that are being walked
         self._uses = 0  # of tensors, and of functions that refer to them
         self._found: list[tuple[Mapping[str, Any], str, Any]] = []
         self._functions: list[tuple[Any, ...]] = []  # and what can be set on them
@@ -88,16 +89,19 @@ class Lifted:
             return (kind, repr(value)), lambda _: value
         self._changing |= kind in (list, set, dict)
         if kind in (tuple, list, set, frozenset):
-            return self._collection(value, name)
+            return self._collection(value, name, value)
         if kind is dict:
-            keys, again = self._collection(tuple(value.values()), name)
+            keys, again = self._collection(tuple(value.values()), name, value)
             names = tuple(value)
             if not all(isinstance(n, str | int) for n in names):
                 return self._opaque(value, name)
-            return (names, keys), lambda new: dict(zip(names, again(new), strict=True))
+            kinds = tuple(map(type, names))  # True is 1, as a key
+            return (kinds, names, keys), lambda new: dict(
+                zip(names, again(new), strict=True)
+            )
         if kind is functools.partial:
             parts = (value.func, value.args, dict(value.keywords))
-            key, again = self._collection(parts, name)
+            key, again = self._collection(parts, name, value)
             return (kind, key), lambda new: _partial(*again(new))
         if kind is types.FunctionType and not _is_own(value):
             if value.__dict__.keys() - {"__wrapped__"}:
@@ -111,8 +115,14 @@ class Lifted:
         self.reason = self.reason or f"{name} is a {type(value).__name__}"
         return None, lambda _: value
 
-    def _collection(self, values: Any, name: str) -> tuple[Hashable, Rebuild]:
+    def _collection(
+        self, values: Any, name: str, owner: Any
+    ) -> tuple[Hashable, Rebuild]:
+        if id(owner) in self._open:
+            return self._opaque(owner, f"{name} holds itself, and")
+        self._open.add(id(owner))
         parts = [self._walk(v, name) for v in values]
+        self._open.remove(id(owner))
         kind = type(values)
         return (kind, *(key for key, _ in parts)), lambda new: kind(
             [again(new) for _, again in parts]
@@ -133,10 +143,13 @@ class Lifted:
         self.assigned = next(iter(assigned_by(code)), self.assigned)
         if reach := reach_of(code):
             self.reason = self.reason or f"{name} {reach}"
-        names, known = globals_of(code), fn.__globals__
+        names, known, builtins = globals_of(code), fn.__globals__, fn.__builtins__
         used = {k: known[k] for k in names if k in known}
         # One that isn't there is a builtin, until the module defines its own.
         self._found += [(known, k, known.get(k)) for k in names]
+        inherited = {k: builtins[k] for k in names if k in builtins and k not in used}
+        self._found += [(builtins, k, v) for k, v in inherited.items()]
+        used.update(inherited)
         modules: list[Hashable] = []
         for k, v in list(used.items()):
             if isinstance(v, types.ModuleType) and not _is_own(v):

@@ -1,5 +1,6 @@
 """A step is traced anew when what it refers to may have changed, or its batch has."""
 
+import builtins
 import functools
 import sys
 import types
@@ -49,6 +50,7 @@ def test_a_step_is_looked_at_again_for_all_that_it_refers_to(monkeypatch):
     assert not is_current(lambda m: m.setitem(globals(), "TWICE", 1.0))
     assert not is_current(lambda m: m.setattr(numbers, "factor", 1.0))
     assert not is_current(lambda m: m.setitem(globals(), "abs", mg.sigmoid))
+    assert not is_current(lambda m: m.setattr(builtins, "abs", mg.sigmoid))
     assert is_current(lambda m: m.setattr(numbers, "other", 1.0, raising=False))
 
 
@@ -148,6 +150,17 @@ def wrapped(h):
     return h * TWICE
 
 
+itself = [2.0]
+itself.append(itself)
+around = {"factor": 2.0, "me": itself}
+itself.append(around)
+KEYS = {1: 2.0}
+
+
+def kind_of_key(h):
+    return h * (3.0 if type(next(iter(KEYS))) is bool else 2.0)
+
+
 def count_up():
     numbers.factor += 1
 
@@ -157,6 +170,7 @@ def numbers_of_the_test(monkeypatch):
     monkeypatch.setitem(sys.modules, "numbers_of_the_test", numbers)
     monkeypatch.setattr(numbers, "factor", 2.0)
     monkeypatch.setitem(globals(), "TWICE", 2.0)
+    monkeypatch.setattr(builtins, "abs", abs)
 
 
 @pytest.mark.parametrize(
@@ -175,6 +189,10 @@ def numbers_of_the_test(monkeypatch):
         (lambda h: h * globals()["TWICE"], lambda: globals().update(TWICE=3.0)),
         (lambda h: h * eval("TWICE"), lambda: globals().update(TWICE=3.0)),
         (wrapped, lambda: globals().update(TWICE=3.0)),
+        (lambda h: h * itself[0], lambda: itself.__setitem__(0, 3.0)),
+        (lambda h: h * around["factor"], lambda: around.update(factor=3.0)),
+        (kind_of_key, lambda: globals().update(KEYS={True: 2.0})),
+        (lambda h: abs(h), lambda: setattr(builtins, "abs", mg.exp)),
     ],
     ids=[
         "class",
@@ -190,6 +208,10 @@ def numbers_of_the_test(monkeypatch):
         "globals",
         "eval",
         "wraps",
+        "list-in-itself",
+        "dict-in-a-list-in-itself",
+        "kind-of-a-key",
+        "builtin",
     ],
 )
 def test_what_changes_where_it_cannot_be_seen_is_read_at_each_call(reads, change):
