@@ -89,6 +89,11 @@ class Signature:
     """
 
     def __init__(self, fn: Callable[..., Any]) -> None:
+        if not hasattr(fn, "__name__"):  # a partial, or an object that can be called
+            raise ArgumentError(
+                f"a cell is made of a function of Python, not of {fn!r}; write one "
+                "that calls it"
+            )
         self.name = fn.__name__
         try:
             arguments = inspect.signature(fn).parameters.values()

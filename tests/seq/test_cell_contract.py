@@ -2,6 +2,7 @@
 
 import __future__
 
+import functools
 import inspect
 from collections.abc import Callable
 from typing import Annotated, Any
@@ -160,6 +161,16 @@ def test_a_builtin_has_no_signature_to_read() -> None:
     for function in (max, int):
         with pytest.raises(ArgumentError, match="made of a function of Python, not of"):
             seq.cell(function)
+
+
+def test_what_has_no_name_is_no_function() -> None:
+    class Called:
+        def __call__(self, x: "I", h: "H") -> Any:  # noqa: F821
+            return h
+
+    for value in (Called(), functools.partial(Called(), h=None)):
+        with pytest.raises(ArgumentError, match="write one that calls it"):
+            seq.cell(value)
 
 
 STEP = "def f(x: 'I', h: 'H', c: 'H', *, w: 'H I'): "
