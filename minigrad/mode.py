@@ -127,8 +127,3 @@ def caller() -> str:
 def is_tracing() -> bool:
     """Whether a trace runs here: the values that it sees stand for others."""
     return _backend.get_mode() == TRACE
-
-
-def pass_mode(create_graph: bool) -> GradMode:
-    """The mode of a backward pass. A trace records it, whoever asked for it."""
-    return GradMode(ON if create_graph or is_tracing() else OFF)

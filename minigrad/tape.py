@@ -19,7 +19,7 @@ from .errors import (
     kept_stand_in,
     type_name,
 )
-from .mode import is_tracing, pass_mode, refuse_in_step
+from .mode import enable_grad, is_tracing, refuse_in_step
 
 if TYPE_CHECKING:
     from .tensor import Tensor
@@ -86,7 +86,8 @@ def backward(
     refuse_in_step("backward()", "use grad(), which returns the gradients")
     found = _walked(outputs, cotangents, None, retain_graph, create_graph)
     if any([node.grad is not None for node, _ in found]):
-        with pass_mode(create_graph):
+        # Recorded: what an earlier pass with create_graph left has a history to keep.
+        with enable_grad():
             found = [(n, g if n.grad is None else n.grad + g) for n, g in found]
     for node, total in found:
         node.grad = total

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 
 import minigrad as mg
 from minigrad import nn
@@ -118,6 +119,23 @@ def test_backward_with_create_graph_gives_a_grad_with_a_history():
     (x**3).backward(create_graph=True)
     assert mg.grad(x.grad, x)[0].tolist() == [12.0]
     x.grad = None
+
+
+@pytest.mark.filterwarnings("ignore:Using backward:UserWarning")
+@pytest.mark.parametrize("recorded", ["rn", "nr", "rnr", "rrn", "nrn"])
+def test_a_grad_keeps_its_history_when_a_plain_pass_adds_to_it(recorded):
+    found = []
+    for library in (mg, torch):
+        x = library.tensor([2.0, -0.5], requires_grad=True)
+        for kind in recorded:
+            y = x**3 if kind == "r" else 5 * x**2  # a constant to the derivative
+            y.sum().backward(create_graph=kind == "r")
+        grad = x.grad
+        x.grad = None
+        (grad**2).sum().backward()
+        found.append((grad.tolist(), x.grad.tolist()))
+        x.grad = None
+    assert found[0] == found[1]
 
 
 def test_without_create_graph_nothing_has_a_history():
