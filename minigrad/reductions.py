@@ -304,7 +304,8 @@ def norm(
     if math.isinf(p):
         return (ops.amax if p > 0 else ops.amin)(size, dim, keepdim)
     if p == 0:
-        return ops.sum(ops.sign(size), dim, keepdim)
+        # A NaN isn't 0, and has no sign.
+        return ops.sum(ops.where(ops.eq(size, 0), size, 1), dim, keepdim)
     powers = x * x if p == 2 else _power(size, p)
     return _power(ops.sum(powers, dim, keepdim), 1 / p)
 

@@ -264,3 +264,16 @@ def test_a_fused_clamp_lets_no_gradient_pass_either():
     _, y = mg.scan(lambda h, x: (h, x.clamp(0.5, -0.5)), mg.zeros(1, 3), x)
     y.sum().backward()
     assert y.tolist() == [[[-0.5] * 3]] and x.grad.tolist() == [[[0.0] * 3]]
+
+
+# -- what is no number, and what is too large for an integer ---------------------------
+
+
+def test_a_nan_is_not_zero_and_counts_in_the_norm_of_order_zero():
+    values = np.array([[np.nan, 0.0, -0.0], [np.inf, 2.0, 0.0]])
+    x, t = mg.tensor(values, requires_grad=True), torch.tensor(values)
+    expected = torch.norm(t, 0, dim=1)
+    assert mg.norm(x, 0, dim=1).tolist() == expected.tolist() == [1.0, 2.0]
+    assert mg.norm(x, 0).item() == 3.0
+    mg.norm(x, 0).backward()
+    assert not x.grad.numpy()[1, 1:].any()
