@@ -9,7 +9,7 @@ import numpy as np
 from ._backend import TensorCore
 from .errors import DTypeError, GraphError, IndexRangeError, kept_stand_in
 from .mode import caller, is_tracing
-from .ops import DTYPES, checked_dtype
+from .ops import DTYPES, check_whole, checked_dtype
 
 Array = np.ndarray[Any, Any]
 
@@ -35,6 +35,8 @@ def to_array(data: Any, dtype: Any = None) -> Array:
             f"can't make a tensor of {array.dtype} data; expected numbers that are "
             "float32, float64, int64 or bool"
         )
+    if dtype == np.int64 and _is_python(data):  # an array is cast, as by to()
+        check_whole("tensor", array, dtype)
     with np.errstate(all="ignore"):  # too large for float32 is infinite, as in an op
         return array.astype(dtype, order="C")
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from . import convert, rng
 from .errors import NUMPY_ERRORS, ArgumentError, MinigradError, describe, translate
-from .ops import checked_dtype
+from .ops import check_whole, checked_dtype
 from .tape import check_tensor
 from .tensor import Tensor
 
@@ -68,9 +68,10 @@ def full(
     >>> full((2,), 3)
     tensor([3, 3])
     """
+    value = _made("full", np.asarray, fill_value)
     if dtype is None:
-        kind = _made("full", np.asarray, fill_value).dtype.kind
-        dtype = {"b": bool, "i": int64}.get(kind, float32)
+        dtype = {"b": bool, "i": int64}.get(value.dtype.kind, float32)
+    check_whole("full", value, checked_dtype(dtype))
     values = _made("full", np.full, size, fill_value, checked_dtype(dtype))
     return Tensor(values, None, requires_grad)
 

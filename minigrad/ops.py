@@ -79,7 +79,8 @@ def axes_of(dim: Any, ndim: int) -> tuple[int, ...]:
 def axis_of(dim: int, ndim: int) -> int:
     """`dim` counted from the front. A scalar has the dim 0 (and -1), as in PyTorch."""
     size = max(ndim, 1)
-    if not isinstance(dim, int | np.integer):
+    # A bool is an int to Python, but here one in another's place, such as var(False).
+    if isinstance(dim, bool) or not isinstance(dim, int | np.integer):
         raise TypeError(f"a dim must be an int, not {dim!r}")
     if not -size <= dim < size:
         raise np.exceptions.AxisError(int(dim), ndim)
@@ -1320,7 +1321,11 @@ standardize_grad.vjp(
 )
 def reshape(x: Array, shape: Sequence[int]) -> Array:
     """The same elements in row-major order; one size may be -1."""
-    return x.reshape(tuple(shape))
+    sizes = tuple(shape)
+    y = x.reshape(sizes)
+    if min(sizes, default=0) < -1:  # to numpy as good as -1
+        raise ValueError("one size may be -1, no other below 0")
+    return y
 
 
 reshape.vjp(x=lambda g, y, x, shape: reshape(g, x.shape))
@@ -1455,6 +1460,7 @@ def pad(
     sizes = list(zip(input.shape, pairs, strict=True))
     if any(n + min(a, 0) + min(b, 0) < 0 for n, (a, b) in sizes):
         raise ShapeError(f"pad: {tuple(pad)} cuts more than {input.shape} has")
+    check_whole("pad: value", np.asarray(value), input.dtype)
     out = np.full([n + a + b for n, (a, b) in sizes], value, input.dtype)
     inner = tuple(slice(max(a, 0), n + a + min(b, 0)) for n, (a, b) in sizes)
     out[inner] = input[tuple(slice(max(-a, 0), n + min(b, 0)) for n, (a, b) in sizes)]
@@ -1922,3 +1928,14 @@ def checked_dtype(dtype: Any) -> np.dtype[Any]:
             f"dtype must be float32, float64, int64 or bool, not {dtype!r}"
         )
     return found
+
+
+def check_whole(name: str, values: Array, dtype: np.dtype[Any]) -> None:
+    """Refuse floats that no int64 stands for, of which numpy makes any number."""
+    if dtype == np.int64 and values.dtype.kind == "f":
+        fits = (values >= -(2.0**63)) & (values < 2.0**63)
+        if not fits.all():
+            raise DTypeError(
+                f"{name}: {values[~fits].flat[0]} is no int64; make it finite and "
+                "smaller, or take a float dtype"
+            )

@@ -1,6 +1,7 @@
 """What a user of PyTorch tries first: it is there, and does what it does there."""
 
 import itertools
+import math
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ import minigrad as mg
 from conformance.policy import FLOAT32_FLOOR, relative_error
 from conformance.reference.twins import find_twin, to_torch
 from minigrad import nn
-from minigrad.errors import ArgumentError, DTypeError, IndexRangeError
+from minigrad.errors import ArgumentError, DTypeError, IndexRangeError, ShapeError
 from minigrad.op import OPS
 
 F32, F64, I64, BOOL = mg.float32, mg.float64, mg.int64, mg.bool
@@ -266,6 +267,31 @@ def test_a_fused_clamp_lets_no_gradient_pass_either():
     assert y.tolist() == [[[-0.5] * 3]] and x.grad.tolist() == [[[0.0] * 3]]
 
 
+# -- dims and sizes that are none ------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda x: x.var(False),  # PyTorch's unbiased=False, not the dim 0
+        lambda x: x.std(True),
+        lambda x: x.sum(False),
+        lambda x: x.amax((False, True)),
+        lambda x: x.softmax(True),
+        lambda x: mg.max(x, False),
+    ],
+)
+def test_a_bool_is_no_dim(call):
+    with pytest.raises(DTypeError, match=r"an int, not (Tru|Fals)e"):
+        call(mg.ones(2, 3))
+
+
+@pytest.mark.parametrize("shape", [(-2,), (2, -3), (-6, 1)], ids=str)
+def test_a_size_below_minus_one_is_refused(shape):
+    with pytest.raises(ShapeError, match="one size may be -1, no other below 0"):
+        mg.ones(2, 3).reshape(shape)
+
+
 # -- what is no number, and what is too large for an integer ---------------------------
 
 
@@ -277,3 +303,17 @@ def test_a_nan_is_not_zero_and_counts_in_the_norm_of_order_zero():
     assert mg.norm(x, 0).item() == 3.0
     mg.norm(x, 0).backward()
     assert not x.grad.numpy()[1, 1:].any()
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, 1e30, 2.0**63])
+def test_what_no_integer_is_makes_none(value):
+    for call in (
+        lambda: mg.tensor([0.0, value], dtype=I64),
+        lambda: mg.tensor(value, dtype=I64),
+        lambda: mg.full((2,), value, dtype=I64),
+        lambda: mg.pad(mg.ones(2, dtype=I64), (1, 0), value=value),
+    ):
+        with pytest.raises(DTypeError, match="is no int64"):
+            call()
+    assert mg.full((1,), value, dtype=BOOL).tolist() == [True]
+    assert mg.tensor([-(2.0**63), 1.7], dtype=I64).tolist() == [-(2**63), 1]
