@@ -58,6 +58,11 @@ def read_arrays(path: FilePath) -> tuple[Arrays, dict[str, str]]:
         raise FileFormatError(
             f"{path} is no whole safetensors file: {error}"
         ) from error
+    except (AttributeError, TypeError) as error:  # as bfloat16 and the 8-bit floats are
+        raise FileFormatError(
+            f"{path} holds arrays of a type that numpy does not have: {error}; write "
+            "them as float32"
+        ) from error
 
 
 def _safetensors() -> Any:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import safetensors.torch
 import torch
 
 import minigrad as mg
@@ -272,6 +273,11 @@ def test_a_file_that_holds_no_model(tmp_path: Path) -> None:
     ):
         write_arrays(path, arrays, changed)
         with pytest.raises(FileFormatError, match="holds no language model"):
+            LanguageModel.load(path)
+    for dtype in (torch.bfloat16, torch.float8_e4m3fn):  # numpy has no such type
+        weights = {name: torch.tensor(a).to(dtype) for name, a in arrays.items()}
+        path.write_bytes(safetensors.torch.save(weights, {KEY: json.dumps(described)}))
+        with pytest.raises(FileFormatError, match="type that numpy does not have"):
             LanguageModel.load(path)
     path.write_bytes(b"\x80\x04cos\nsystem\n")  # a pickle is never unpickled
     with pytest.raises(FileFormatError, match="no whole safetensors file"):
