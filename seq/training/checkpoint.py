@@ -50,6 +50,7 @@ def understood(path: FilePath) -> Iterator[None]:
     except MinigradError:
         raise
     except (
+        ArithmeticError,
         AttributeError,
         LookupError,
         RecursionError,

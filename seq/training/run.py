@@ -279,7 +279,10 @@ class Run:
 def history_of(saved: Mapping[str, Any]) -> History:
     """The history in the state dict of a run."""
     rounds = [Round(*entries) for entries in saved["rounds"]]
-    return History(saved["totals"].tolist(), saved["counts"].tolist(), rounds)
+    totals, counts = saved["totals"].tolist(), saved["counts"].tolist()
+    if len(totals) != len(counts) or not all(count > 0 for count in counts):
+        raise ValueError("each step must have a loss and at least one target")
+    return History(totals, counts, rounds)
 
 
 def generators(model: nn.Module) -> list[np.random.Generator]:

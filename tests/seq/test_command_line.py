@@ -285,6 +285,11 @@ def test_bad_models(run: Callable[..., Run], names: Path) -> None:
     done = run("plot", "bad.safetensors")
     assert done.status == 1 and "bad.run.safetensors is no whole check" in done.err
     assert run("train", "names.txt", *TINY).status == 0
+    found = checkpoint.load("names.run.safetensors")
+    for changed in (found["counts"][:-1], found["counts"] * 0):
+        checkpoint.save("bad.run.safetensors", {**found, "counts": changed})
+        done = run("plot", "bad.safetensors")
+        assert done.status == 1 and "bad.run.safetensors is no whole check" in done.err
     done = run("sample", "names.run.safetensors")
     assert done.status == 1 and "holds no language model" in done.err
     done = run("sample", "names.safetensors", "--temperature", "-1")

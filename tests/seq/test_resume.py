@@ -18,6 +18,8 @@ from seq.training import Loss, checkpoint, fit
 
 from .trained import OPTIMIZERS, SCHEDULES, Data, press, train, weights
 
+PCG = np.random.PCG64(0).state
+
 
 @pytest.mark.parametrize("at", [(0, 0), (0, 5), (1, 0), (1, 3), (2, 5)])
 @pytest.mark.parametrize("every", [None, 4])
@@ -137,6 +139,8 @@ def test_a_checkpoint_of_another_run(tmp_path: Path) -> None:
         {"totals": {"$array": "none"}},
         {"generators": [{"bit_generator": "PCG64"}] * 2},
         {"optimizer": {"state": 3}},
+        {"generators": [PCG | {"uinteger": -1}] * 2},
+        {"generators": [PCG | {"has_uint32": 10**30}] * 2},
     ],
 )
 def test_a_checkpoint_with_wrong_contents(tmp_path: Path, changed: Any) -> None:
