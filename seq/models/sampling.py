@@ -14,6 +14,7 @@ from seq.text.vocabulary import EOS, PAD, UNK
 Array = np.ndarray[Any, Any]
 BLOCK = 1 << 12  # random numbers that are drawn at a time
 LEAST = 1e-300
+HOTTEST = 1e30  # all tokens are alike; far above, noise is infinite, and the first wins
 
 
 def sample(
@@ -42,8 +43,10 @@ def sample(
     check_int("n", n, 1)
     check_int("length", length, 1)
     number = isinstance(temperature, int | float | np.number)
-    if not number or not 0 <= temperature < np.inf:
-        raise ArgumentError(f"temperature must be a number >= 0, got {temperature!r}")
+    if not number or not 0 <= temperature <= HOTTEST:
+        raise ArgumentError(
+            f"temperature must be a number from 0 to {HOTTEST}, got {temperature!r}"
+        )
     if top_k is not None:
         check_int("top_k", top_k, 1)
         top_k = min(top_k, len(model.vocabulary) - 1)

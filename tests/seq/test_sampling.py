@@ -152,6 +152,7 @@ def test_bad_arguments() -> None:
         {"length": 0},
         {"temperature": -1},
         {"temperature": float("nan")},
+        {"temperature": 1e31},
         {"temperature": "hot"},
         {"top_k": 0},
         {"generator": "seed"},
