@@ -200,6 +200,8 @@ def run_path(model: Path) -> Path:
 def source(name: str) -> Iterator[BinaryIO]:
     """The file of this name, or standard input for "-", to be read more than once."""
     if name == "-":
+        if sys.stdin is None:
+            raise ArgumentError("standard input is closed; name a file to read")
         with rewindable(sys.stdin.buffer) as file:
             yield file
     else:

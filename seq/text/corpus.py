@@ -176,7 +176,7 @@ def read_chunks(
     """
     try:
         "".encode(encoding)
-    except LookupError as error:
+    except (LookupError, UnicodeError) as error:  # as "undefined" is, which is a codec
         raise ArgumentError(f"unknown encoding {encoding!r}") from error
     name = "utf-8-sig" if codecs.lookup(encoding).name == "utf-8" else encoding
     decoder = codecs.getincrementaldecoder(name)()

@@ -142,6 +142,7 @@ def test_without_held_out_data(run: Callable[..., Run], tmp_path: Path) -> None:
         ("naïve".encode("latin-1"), [], "see byte 2; if it is in another encoding"),
         ("naïve".encode("utf-16"), [], "see byte 0; .* such as utf-16"),
         (b"a b c", ["--encoding", "martian"], "unknown encoding 'martian'"),
+        (b"a b c", ["--encoding", "undefined"], "unknown encoding 'undefined'"),
         (b"abc " * 9000, [], "a line has more than 10,000 tokens.*--text"),
         (b"abc", ["--text", "--batch", "50"], "too few for batch_size=50"),
         (b"abc", ["--cell", "no_such"], "cell must be one of rnn, rnn_tanh"),
@@ -294,6 +295,18 @@ def test_bad_models(run: Callable[..., Run], names: Path) -> None:
     assert done.status == 1 and "holds no language model" in done.err
     done = run("sample", "names.safetensors", "--temperature", "-1")
     assert done.status == 1 and "temperature" in done.err
+
+
+def test_standard_streams_that_are_closed(
+    run: Callable[..., Run], names: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a service may start it, or a shell with <&- and >&-: Python has None there."""
+    monkeypatch.setattr(sys, "stdin", None)
+    done = run("train", "-", *TINY)
+    said = "python -m seq: standard input is closed; name a file to read\n"
+    assert (done.status, done.err) == (1, said)
+    monkeypatch.setattr(sys, "stdout", None)
+    assert run("train", "names.txt", *TINY).status == 0
 
 
 def test_help_has_examples(run: Callable[..., Run]) -> None:
