@@ -2,6 +2,7 @@
 
 import json
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable
 from itertools import repeat
@@ -21,8 +22,13 @@ PAD, EOS, UNK = 0, 1, 2
 SPECIAL = ("<PAD>", "<EOS>", "<UNK>")
 LEVELS = ("char", "word")
 
+# What is written onto the letter before it: accents, vowel signs, joiners. \w has none.
+_MARKS = "\u200c\u200d" + "".join(
+    c for c in map(chr, range(0x300, 0x1F000)) if unicodedata.category(c)[0] == "M"
+)
+_LETTERS = rf"\w+(?:[{_MARKS}]+\w*)*"
 # A run of blank lines, a word (with apostrophes inside), or a sign.
-_WORD = re.compile(r"\s*\n\s*|\w+(?:['\u2019]\w+)*|[^\w\s]")
+_WORD = re.compile(rf"\s*\n\s*|{_LETTERS}(?:['\u2019]{_LETTERS})*|[^\w\s][{_MARKS}]*")
 _NO_SPACE = re.compile(r" (?=[.,;:!?%)\]}…])|(?<=[(\[{]) |(?<=\n) | (?=\n)")
 
 

@@ -47,6 +47,22 @@ def test_words_are_split_from_signs_and_joined_again() -> None:
     assert words.decode(words.encode(TEXT)) == TEXT
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "नमस्ते दुनिया",  # vowel signs and viramas
+        "cafe\u0301 noe\u0308l's",  # accents of their own
+        "\u0645\u06cc\u200c\u0634\u0648\u062f",  # a joiner that keeps letters apart
+        "❤\ufe0f 👩\u200d",  # what says how a sign is drawn
+        "กำลัง ที่",
+    ],
+)
+def test_marks_stay_on_their_letters(text: str) -> None:
+    words = Vocabulary.fit([text], "word")
+    assert words.split(text) == text.split()
+    assert words.decode(words.encode(text)) == text
+
+
 @given(st.text(st.characters(exclude_categories=["Cs"])))
 def test_characters_come_back_as_they_were(text: str) -> None:
     vocabulary = Vocabulary.fit([text], newlines=True)
