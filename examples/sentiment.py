@@ -31,7 +31,7 @@ def read(folder):
 
 
 def generate():
-    return generated.sentences(1000, np.random.default_rng(0))
+    return generated.sentences(3000, np.random.default_rng(0))
 
 
 def words(text):

@@ -27,6 +27,17 @@ def test_an_application_runs(
         assert picture.with_suffix(".mid").read_bytes().startswith(b"MThd")
 
 
+def test_the_stand_in_for_opinions_can_be_learned(
+    run_example: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Negations turn them: of single words nothing can be told, of sequences all."""
+    monkeypatch.delenv(VARIABLE, raising=False)
+    done = run_example("sentiment.py", "--picture", tmp_path / "picture.png")
+    assert done.returncode == 0, done.stderr
+    bayes, model = (float(line.split()[-1]) for line in done.stdout.splitlines()[-2:])
+    assert bayes < 0.6 and model > 0.9
+
+
 def test_a_memory_of_any_cell(run_example: Any, tmp_path: Path) -> None:
     cells = ("indrnn", "rnn_relu", "lstm_proj", "lstm_zoneout", "gru_recurrent_dropout")
     words = ("--steps", 2, "--picture", tmp_path / "picture.png", "--cell", *cells)
