@@ -238,6 +238,8 @@ def _check_out(out: Path, file: str) -> None:
     """Refuse to write over the text, and where nothing can be written."""
     if out.suffix != ".safetensors":
         raise ArgumentError(f"--out must end in .safetensors, got {out}")
+    if out.is_dir():
+        raise ArgumentError(f"--out {out}: it is a directory; name a file")
     if not out.absolute().parent.is_dir():
         raise ArgumentError(f"--out {out}: there is no such directory")
     if file != "-" and out.exists() and out.samefile(file):

@@ -172,6 +172,15 @@ def test_it_never_writes_over_the_text(run: Callable[..., Run]) -> None:
     assert path.read_text("utf-8") == "abc\n"
 
 
+def test_it_never_trains_for_what_cannot_be_written(
+    run: Callable[..., Run], names: Path
+) -> None:
+    Path("names.safetensors").mkdir()
+    done = run("train", "names.txt", *TINY)
+    assert done.status == 1 and "--out names.safetensors: it is a directory" in done.err
+    assert not Path("names.run.safetensors").exists()
+
+
 def test_names_with_more_than_one_dot_stay_apart(run: Callable[..., Run]) -> None:
     for version in ("v1", "v2"):
         Path(f"names.{version}.txt").write_text("\n".join(NAMES), "utf-8")
