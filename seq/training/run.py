@@ -134,6 +134,12 @@ class Run:
                 if saved["schedule"]
                 else "there is a schedule, but none was saved"
             )
+        history = history_of(saved)
+        if self.options.patience and history.best and not saved["best"]:
+            raise ArgumentError(
+                "the run was saved without patience, so the weights of its best round "
+                "are not in it; go on without patience, or start anew, without resume"
+            )
         optimizer = saved["optimizer"]
         numbered = {int(n): entry for n, entry in optimizer["state"].items()}
         self.model.load_state_dict(saved["model"])
@@ -143,9 +149,10 @@ class Run:
         for generator, state in zip(own, saved["generators"], strict=True):
             generator.bit_generator.state = state
         self.state = _as_tuples(saved["state"])
-        self.best = saved["best"]
+        # Without patience nobody looks for a better round, so the last weights count.
+        self.best = {} if self.options.patience is None else saved["best"]
         self.epoch, self.index, self.round_epoch = map(operator.index, saved["place"])
-        self.history = history_of(saved)
+        self.history = history
 
     def _check_settings(self, saved: dict[str, Any] | None) -> None:
         """Refuse other ones: with them it would be another run, on the same weights."""

@@ -81,6 +81,16 @@ def test_whatever_trains_goes_on(
     assert weights(again) == weights(model)
 
 
+def test_the_best_weights_are_those_of_the_run_that_goes_on(tmp_path: Path) -> None:
+    path = tmp_path / "run.safetensors"
+    train(Data(), epochs=1, patience=9, checkpoint=path)
+    straight, _ = train(Data(), patience=None)
+    again, _ = train(Data(), patience=None, checkpoint=path, resume=True)
+    assert weights(again) == weights(straight)  # not those that were best at first
+    with pytest.raises(ArgumentError, match="was saved without patience"):
+        train(Data(), patience=9, checkpoint=path, resume=True)
+
+
 def test_a_crash_goes_on_from_the_last_round(tmp_path: Path) -> None:
     path = tmp_path / "run.safetensors"
 
