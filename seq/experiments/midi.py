@@ -32,6 +32,8 @@ def write(path: FilePath, roll: Any, lowest: int, bpm: float = 84.0) -> None:
             f"a roll must be (T, keys), with keys within 0..127; got {roll.shape} "
             f"from {lowest} on"
         )
+    if not 4 <= bpm <= 60_000_000:  # MIDI has 24 bits for the microseconds of a quarter
+        raise ArgumentError(f"bpm must be from 4 to 60,000,000, got {bpm}")
     track = mido.MidiTrack([mido.MetaMessage("set_tempo", tempo=mido.bpm2tempo(bpm))])
     silence = np.zeros((1, roll.shape[1]), np.bool_)
     changes = np.diff(np.concatenate([silence, roll, silence]).astype(int), axis=0)

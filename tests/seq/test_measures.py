@@ -97,6 +97,9 @@ def test_a_roll_becomes_notes_and_back(tmp_path: Path) -> None:
         midi.write(path, roll, 60)
     with pytest.raises(ArgumentError, match="a roll must be"):
         midi.write(path, roll[0], 21)
+    for bpm in (0, 3.5, 1e9, float("nan")):  # a quarter has 1 to 2**24 - 1 microseconds
+        with pytest.raises(ArgumentError, match="bpm must be"):
+            midi.write(path, roll, 21, bpm)
 
 
 @pytest.mark.parametrize("package", ["mido", "matplotlib", "pooch"])
