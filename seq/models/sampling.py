@@ -92,9 +92,8 @@ def _draw(
     for t in range(length):
         scores = output.dot(weight)
         if top_k is not None:
-            biased = scores + bias
-            worst = np.partition(biased, -top_k, -1)[:, -top_k, None]
-            scores[biased < worst] = -np.inf
+            others = np.argpartition(scores + bias, -top_k, -1)[:, :-top_k]
+            np.put_along_axis(scores, others, -np.inf, -1)
         drawn[t] = classes = (scores + added).argmax(-1)
         if model.lines and EOS - 1 in classes.tolist():
             ended |= classes == EOS - 1

@@ -61,6 +61,14 @@ def test_tokens_come_as_often_as_the_softmax_says() -> None:
     assert near(shares(model, top_k=99), p)
 
 
+def test_top_k_is_that_many_tokens_where_some_are_as_likely() -> None:
+    numbers = [3, 4, 5, EOS]
+    model = with_bias(dict.fromkeys(numbers, 0.0))
+    for k in (1, 2, 3):
+        found = shares(model, n=200, top_k=k)
+        assert len(found) == k and found.keys() <= {"a", "b", "c", ""}
+
+
 def test_a_path_is_drawn_as_often_as_it_is_probable() -> None:
     """Each draw is fed back in: a pair's share is the product of its parts."""
     model = make(cell="gru")
