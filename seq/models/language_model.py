@@ -255,9 +255,10 @@ def _described(path: FilePath) -> Iterator[None]:
 def _check_sizes(found: dict[str, Any], arrays: Arrays) -> None:
     """Refuse sizes that the weights can't have, before memory is taken for them."""
     largest = max((max(array.shape, default=1) for array in arrays.values()), default=0)
-    limits = {"hidden_size": largest, "embedding_size": largest}
+    sizes = {**found, "vocabulary": len(found["vocabulary"])}
+    limits = dict.fromkeys(("hidden_size", "embedding_size", "vocabulary"), largest)
     for name, limit in {**limits, "num_layers": len(arrays)}.items():
-        size = found[name]  # of another type: __init__ says so
+        size = sizes[name]  # of another type: __init__ says so
         if isinstance(size, int) and size > limit:
             raise FileFormatError(
                 f"{name} is {size}, but by its weights at most {limit}"

@@ -279,6 +279,11 @@ def test_a_file_that_holds_no_model(tmp_path: Path) -> None:
         path.write_bytes(safetensors.torch.save(weights, {KEY: json.dumps(described)}))
         with pytest.raises(FileFormatError, match="type that numpy does not have"):
             LanguageModel.load(path)
+    # One-hot vectors of so many tokens would take gigabytes.
+    many = {"level": "char", "tokens": [chr(0x4E00 + i) for i in range(9000)]}
+    write_arrays(path, arrays, {KEY: json.dumps({**described, "vocabulary": many})})
+    with pytest.raises(FileFormatError, match="vocabulary is 9003, but by its weights"):
+        LanguageModel.load(path)
     path.write_bytes(b"\x80\x04cos\nsystem\n")  # a pickle is never unpickled
     with pytest.raises(FileFormatError, match="no whole safetensors file"):
         LanguageModel.load(path)
