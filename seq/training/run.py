@@ -151,7 +151,10 @@ class Run:
         self.state = _as_tuples(saved["state"])
         # Without patience nobody looks for a better round, so the last weights count.
         self.best = {} if self.options.patience is None else saved["best"]
-        self.epoch, self.index, self.round_epoch = map(operator.index, saved["place"])
+        place = list(map(operator.index, saved["place"]))
+        if min(place) < 0:
+            raise ValueError(f"a place in the data must be from 0 on, not {place}")
+        self.epoch, self.index, self.round_epoch = place
         self.history = history
 
     def _check_settings(self, saved: dict[str, Any] | None) -> None:
@@ -289,6 +292,9 @@ def history_of(saved: Mapping[str, Any]) -> History:
     totals, counts = saved["totals"].tolist(), saved["counts"].tolist()
     if len(totals) != len(counts) or not all(count > 0 for count in counts):
         raise ValueError("each step must have a loss and at least one target")
+    ends = [0, *(operator.index(round.step) for round in rounds)]
+    if ends != sorted(set(ends)) or ends[-1] > len(totals):
+        raise ValueError(f"rounds must end at steps that were made, not at {ends[1:]}")
     return History(totals, counts, rounds)
 
 
