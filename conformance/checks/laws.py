@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -121,15 +122,18 @@ def recording_changes_nothing(
 def results_stay(
     judge: Judge, case: LayerCase, kind: Kind, data: Data, subject: Any
 ) -> Iterator[Result]:
-    """What a call returned is not written over by the next one."""
+    """What a call returned is not written over by the next one, recorded or not."""
     layer = build(case, kind, data, subject)
     tape = run(case, kind, data, subject).tape
-    leaves = tape.leaves(data.inputs)
-    done = Run(tape, leaves, call(layer, leaves, case, kind, data))
-    before = done.values
-    call(layer, {**leaves, "x": leaves["x"] * 2.0}, case, kind, data)
-    for name, array in done.values.items():
-        yield judge.equal(f"after the next call: {name}", array, before[name])
+    for used, recording in (("", nullcontext), (" under no_grad", tape.no_grad)):
+        leaves = tape.leaves(data.inputs)
+        with recording():
+            done = Run(tape, leaves, call(layer, leaves, case, kind, data))
+            before = done.values
+            call(layer, {**leaves, "x": leaves["x"] * 2.0}, case, kind, data)
+        for name, array in done.values.items():
+            check = f"after the next call{used}: {name}"
+            yield judge.equal(check, array, before[name])
 
 
 def parts_are_of_the_whole(

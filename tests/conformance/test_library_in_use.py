@@ -67,6 +67,16 @@ class Reused(Torch):
         return output, h_n
 
 
+class ReusedUnderNoGrad(Reused):
+    """Only where nobody may come back for it."""
+
+    def forward(self, x, hx=None):
+        found = super().forward(x, hx)
+        if torch.is_grad_enabled():
+            self.last = None
+        return found
+
+
 class Wrong(torch.nn.GRU):
     """Wrong of each output where `at` says so; it is asked for all that torch has."""
 
@@ -296,3 +306,5 @@ def test_what_a_torch_layer_leaves_behind_is_looked_at():
     assert "backward twice: weight_hh_l0: error inf, limit 0" in failure(Twice)
     alone = "gru/L1/unbatched/T2/h0/f64"  # else it is seen row by row, and in chunks
     assert "after the next call: output: error inf, limit 0" in failure(Reused, alone)
+    text = failure(ReusedUnderNoGrad, alone)
+    assert "after the next call under no_grad: output: error inf, limit 0" in text
