@@ -65,8 +65,11 @@ def reference_agrees(
 
     wide = data.astype(np.float64)
     expected = measure_case(case, oracle.run(case, kind, wide, subject), wide)
-    found = measure_case(case, run(case, kind, data, subject), data)
+    done = run(case, kind, data, subject)
+    found = measure(done, data.cotangents)
     for what, tensors in expected.items():
+        if what == "second":  # the last: whoever has none is held to all the others
+            found[what] = done.second(data.cotangents, data.directions)[1]
         for name, reference in tensors.items():
             yield judge.close(what, name, found[what][name], reference)
 

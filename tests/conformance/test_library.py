@@ -281,6 +281,33 @@ def test_what_a_layer_refuses_of_a_case_leaves_the_rest_of_it():
     assert "grad(all) weight_hh_l0" in failure(Wrong)
 
 
+def test_a_layer_without_second_derivatives_is_held_to_the_first():
+    class Once(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, y):
+            return y.clone()
+
+        @staticmethod
+        def backward(ctx, g):
+            if torch.is_grad_enabled():
+                raise NotImplementedError("no second derivatives")
+            return g
+
+    class Right(Torch):
+        scale = 1.0
+
+        def forward(self, x, hx=None):
+            output, h_n = super().forward(x, hx)
+            return Once.apply(output * self.scale), h_n
+
+    class Wrong(Right):
+        scale = 1.0 + 2.0**-19
+
+    checks = check_layer(Right, GRU, "gru/L1/T7/f32").checks
+    assert 0 < checks < check_layer(Torch, GRU, "gru/L1/T7/f32").checks
+    assert "FAILED gru/L1/T7/f32: value output" in failure(Wrong, "gru/L1/T7/f32")
+
+
 def test_a_method_that_is_not_defined_is_no_refusal():
     class Unfinished(Plain):
         forward = mg.nn.Module.forward
