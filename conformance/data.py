@@ -20,7 +20,7 @@ Array = np.ndarray[Any, Any]
 Arrays = dict[str, Array]
 
 WEIGHT_SCALE = 0.3  # gates are neither linear nor saturated
-EXTREMES = (1.0, 30.0, 1.0, 3000.0)  # what x is multiplied by, step by step
+EXTREMES = (1.0, 30.0, 1.0, 3000.0)  # of x step by step, of a c unit by unit
 
 
 @dataclass(frozen=True)
@@ -127,6 +127,18 @@ def extreme(case: LayerCase, data: Data) -> Data:
         factors = factors.swapaxes(0, 1)
     x = data.inputs["x"] * factors
     return replace(data, inputs={**data.inputs, "x": x})
+
+
+def large_cell(data: Data) -> Data:
+    """The same with an LSTM's c, which has no bounds, large in every other unit.
+
+    For outputs: of a gradient through a tanh that is 1, rounding is what is left.
+    """
+    if "c_0" not in data.inputs:
+        return data
+    c = data.inputs["c_0"]
+    c = c * np.resize(np.array(EXTREMES, c.dtype), c.shape[-1])
+    return replace(data, inputs={**data.inputs, "c_0": c})
 
 
 def one_row(case: LayerCase, data: Data, row: int) -> Data:

@@ -160,6 +160,12 @@ CELLS = [
     lstm("sigmoid for the candidate", "tanh(g)", "sigmoid(g)"),
     lstm("no tanh on the way out", "* tanh(c)\n", "* c\n"),
     lstm(
+        "the cell clipped at 20, as some have it for stability",
+        "    c = sigmoid(f) * c + sigmoid(i) * tanh(g)\n",
+        "    from minigrad import clamp\n"
+        "    c = clamp(sigmoid(f) * c + sigmoid(i) * tanh(g), -20, 20)\n",
+    ),
+    lstm(
         "forget gate plus one",
         "sigmoid(f)",
         "sigmoid(f + 1)",

@@ -10,7 +10,7 @@ import numpy as np
 
 from .. import policy
 from ..cases import LayerCase
-from ..data import Array, Arrays, Data, extreme, make_data, one_row, padding
+from ..data import Array, Arrays, Data, extreme, large_cell, make_data, one_row, padding
 from ..judge import Judge
 from ..kinds import Kind, kind_of
 from ..reference import oracle
@@ -88,13 +88,18 @@ def _judged(
 def _used(
     judge: Judge, worker: Worker, case: LayerCase, kind: Kind, data: Data
 ) -> Iterator[Result]:
-    """The outputs of other calls, and again: what was kept of a call would show."""
+    """Other calls, and the first one again: what was kept of a call would show.
+
+    Their outputs; in float64, where no cancellation leaves a doubt, gradients too.
+    """
     calls: dict[str, Data] = {}
     if case.batched:
         longest = -1 if data.lengths is None else int(data.lengths.argmax())
         calls["of one row alone"] = one_row(case, data, longest)
     if case.dtype == "float64":
         calls["of extreme inputs"] = extreme(case, data)
+        if "c_0" in data.inputs:
+            calls["of a large c"] = large_cell(data)
     other = {name: -array for name, array in data.parameters.items()}
     calls["of other weights"] = replace(data, parameters=other)
     for what, given in {**calls, "again": data}.items():
@@ -102,8 +107,12 @@ def _used(
         expected = {name: reference.values[name] for name in given.cotangents}
         reply = worker.run(case, given)
         yield from _checked(judge, f"runs {what}", reply)
-        if reply.answer is not None:
-            yield from _compared(judge, f"value {what}", reply.answer.outputs, expected)
+        if reply.answer is None:
+            continue
+        yield from _compared(judge, f"value {what}", reply.answer.outputs, expected)
+        exact = case.dtype == "float64" and what != "of a large c"
+        if worker.facts.differentiates and exact:
+            yield from _gradients(judge, what, reference, given, reply.answer)
 
 
 def _checked(judge: Judge, check: str, reply: Reply) -> Iterator[Result]:

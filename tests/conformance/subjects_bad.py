@@ -127,6 +127,45 @@ class Clipped(Right):
         return super().run(case, replace(data, inputs={**data.inputs, "x": x}))
 
 
+class ClippedGradients(Right):
+    """Its gradients are kept below 1000, for stability."""
+
+    def run(self, case, data):
+        answer = super().run(case, data)
+        kept = {n: np.clip(g, -1e3, 1e3) for n, g in answer.gradients.items()}
+        return Answer(answer.outputs, kept)
+
+
+class StaleGradients(Right):
+    """The backward has the weights of the first call."""
+
+    first = None
+
+    def run(self, case, data):
+        answer = super().run(case, data)
+        self.first = self.first or data.parameters
+        old = super().run(case, replace(data, parameters=self.first))
+        return Answer(answer.outputs, old.gradients)
+
+
+class SummedAlone(Right):
+    """Of a batch of one, what is summed over the rows is summed twice."""
+
+    def run(self, case, data):
+        answer = super().run(case, data)
+        if data.inputs["x"].shape[1] > 1:
+            return answer
+        return Answer(answer.outputs, {n: 2 * g for n, g in answer.gradients.items()})
+
+
+class ClippedCell(Right):
+    """An LSTM whose c stays below 20."""
+
+    def run(self, case, data):
+        c = np.clip(data.inputs["c_0"], -20, 20)
+        return super().run(case, replace(data, inputs={**data.inputs, "c_0": c}))
+
+
 class Stale(Right):
     """The weights of the first call are those of each."""
 

@@ -75,6 +75,8 @@ def test_a_right_subject_passes(name):
         ("Alone", "value of one row alone output", "at ["),
         ("Clipped", "value of extreme inputs output", "at ["),
         ("Stale", "value of other weights output", "at ["),
+        ("StaleGradients", "grad(of other weights) x", "at ["),
+        ("SummedAlone", "grad(of one row alone) bias_hh_l0", "at ["),
         ("Stateful", "value again output", "at ["),
     ],
 )
@@ -83,6 +85,21 @@ def test_a_bad_subject_is_called_so(name, check, detail):
     assert found.status == "fail"
     first = next(result for result in found.failures if result.check == check)
     assert detail in first.detail
+
+
+@pytest.mark.parametrize(
+    ("name", "case", "check"),
+    [
+        (
+            "ClippedGradients",
+            LayerCase("rnn_relu"),
+            "grad(of extreme inputs) weight_ih_l0",
+        ),
+        ("ClippedCell", LayerCase("lstm", state=True), "value of a large c c_n"),
+    ],
+)
+def test_what_is_cut_off_is_seen(name, case, check):
+    assert check in {result.check for result in outcome(name, case).failures}
 
 
 def test_what_hangs_or_dies_is_told_and_the_run_goes_on():
