@@ -13,7 +13,8 @@ HINTS = {
     "value ": "A value differs: an equation, the order of the gates, or the loop.",
     "grad": "The values agree, and a gradient doesn't: it is the backward.",
     "second ": "Values and gradients agree, and a second derivative doesn't: the "
-    "backward can't be differentiated, or not rightly.",
+    "backward can't be differentiated, or not rightly. One that isn't meant to be "
+    "raises NotImplementedError where its gradients are recorded, and isn't asked.",
     "differences: ": "The reference has the same gradient, which isn't the slope: "
     "something is detached, or depends on more than its arguments.",
     "padding: ": "What lies past the end of a row shows, or gets a gradient.",

@@ -308,6 +308,27 @@ def test_a_layer_without_second_derivatives_is_held_to_the_first():
     assert "FAILED gru/L1/T7/f32: value output" in failure(Wrong, "gru/L1/T7/f32")
 
 
+def test_a_backward_that_can_be_differentiated_by_nobody_learns_how_to_say_so():
+    class Once(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, y):
+            return y.clone()
+
+        @staticmethod
+        @torch.autograd.function.once_differentiable
+        def backward(ctx, g):
+            return g
+
+    class Silent(Torch):
+        def forward(self, x, hx=None):
+            output, h_n = super().forward(x, hx)
+            return Once.apply(output), h_n
+
+    text = failure(Silent)
+    assert "second d output: error 1" in text
+    assert "raises NotImplementedError where its gradients are recorded" in text
+
+
 def test_a_method_that_is_not_defined_is_no_refusal():
     class Unfinished(Plain):
         forward = mg.nn.Module.forward
