@@ -144,7 +144,7 @@ class LanguageModel(nn.Module):
     def _in_one_op(
         self, run: Any, batch: TextBatch, state: State | None
     ) -> tuple[Tensor, State]:
-        """run, of all that the model is: on one name it takes XX us instead of XX."""
+        """`run` on a batch; what is like the last call is one op, see `seq.again`."""
         around = Around(run, (self.vectors, self.head.weight, self.head.bias))
         inputs = batch.inputs, batch.targets
         return call_within(self.recurrent, around, inputs, state, batch.lengths)
