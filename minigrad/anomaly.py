@@ -16,7 +16,9 @@ from .mode import caller
 
 Array = np.ndarray[Any, Any]
 
-OFF, LOCATE, DETECT = 0, 1, 2  # nothing; note where ops are called; look at values too
+DETECT = 2
+"""Look at values. 1, within a backward pass: only note where ops are called, as a VJP
+may well compute what it then masks, and its result counts. 0: neither."""
 PLACE: ContextVar[tuple[str, ...]] = ContextVar("place", default=())
 
 
@@ -38,25 +40,8 @@ def detect_anomaly() -> Iterator[None]:
     Traceback (most recent call last):
     minigrad.errors.NonFiniteError: log(float32(2,)) gave -inf at index [1]; ...
     """
-    with _watching(DETECT):
-        yield
-
-
-@contextlib.contextmanager
-def in_backward() -> Iterator[bool]:
-    """Whether the mode is on; inside, values are not looked at.
-
-    A VJP may well compute what it then masks: its result counts.
-    """
-    on = _backend.get_watching() == DETECT
-    with _watching(LOCATE if on else _backend.get_watching()):
-        yield on
-
-
-@contextlib.contextmanager
-def _watching(level: int) -> Iterator[None]:
     before = _backend.get_watching()
-    _backend.set_watching(level)
+    _backend.set_watching(DETECT)
     try:
         yield
     finally:
