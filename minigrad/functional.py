@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from . import ops, rng
-from ._backend import kernels, quick, wrap
+from ._backend import kernels, wrap
 from .composite import composite
 from .errors import ArgumentError, DTypeError, IndexRangeError, ShapeError
 from .mode import is_tracing
@@ -33,7 +33,7 @@ from .samples import bad, bools, floats, ints, sample
 # Each in one pass; a trace is of ops that a loop knows.
 
 
-@op(None, samples=[], floating=True, registered=False, quick=quick("leaky_relu"))
+@op(None, samples=[], floating=True, registered=False, quick=True)
 def _leaky_relu(x: Array, slope: float) -> Array:
     return kernels.leaky_relu(x, slope)
 
@@ -46,7 +46,7 @@ _leaky_relu.vjp(
 )
 
 
-@op(None, samples=[], floating=True, registered=False, quick=quick("hardsigmoid"))
+@op(None, samples=[], floating=True, registered=False, quick=True)
 def _hardsigmoid(x: Array) -> Array:
     return kernels.hardsigmoid(x)
 

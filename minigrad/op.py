@@ -10,11 +10,7 @@ from typing import Annotated, Any
 import numpy as np
 
 from . import _backend
-from .errors import (
-    ArgumentError,
-    DTypeError,
-    type_name,
-)
+from .errors import ArgumentError, DTypeError, type_name
 from .mode import refuse_in_step
 from .samples import BadSample, Sample
 
@@ -43,7 +39,8 @@ class Op(_backend.OpCore):
     The forward's signature is the contract: a parameter annotated `Array`, `Arrays`
     or `Index` is an input, every other one a plain parameter. The VJP of input `x` is
     `vjp(g, y, *args) -> cotangent of x`, with everything a Tensor and `args` those of
-    the forward; it need not undo broadcasting, the engine does.
+    the forward; it need not undo broadcasting, the engine does. quick: whether there is
+    a compiled kernel of its name, to be asked before the forward.
     """
 
     def __init__(
@@ -58,7 +55,7 @@ class Op(_backend.OpCore):
         composite: bool = False,
         linear: bool = False,
         registered: bool = True,
-        quick: Any = None,
+        quick: bool = False,
         shapes: tuple[str, ...] = (),
     ) -> None:
         self.name = forward.__name__.lstrip("_")
@@ -77,7 +74,7 @@ class Op(_backend.OpCore):
         self.differentiable = False
         self.vjps = {}
         self.shapes = shapes
-        self.quick = quick
+        self.quick = _backend.quick(self.name) if quick else None
         self.joint = None
         self._read_signature()
         self.prepare()

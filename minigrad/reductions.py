@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from . import ops
-from ._backend import TensorCore, kernels, quick, wrap
+from ._backend import TensorCore, kernels, wrap
 from .composite import composite
 from .errors import ArgumentError, DTypeError, IndexRangeError, ShapeError, describe
 from .functional import squeeze
@@ -78,13 +78,13 @@ def _found(find: Any, x: Array, dim: int, keepdim: bool) -> tuple[Array, Array]:
     return np.squeeze(values, axis), np.squeeze(places, axis)
 
 
-@op(None, samples=[], registered=False, quick=quick("largest"))
+@op(None, samples=[], registered=False, quick=True)
 def largest(x: Array, dim: int, keepdim: bool) -> tuple[Array, Array]:
     """The largest along a dim, and its place."""
     return _found(ops.argmax, x, dim, keepdim)
 
 
-@op(None, samples=[], registered=False, quick=quick("smallest"))
+@op(None, samples=[], registered=False, quick=True)
 def smallest(x: Array, dim: int, keepdim: bool) -> tuple[Array, Array]:
     """The smallest along a dim, and its place."""
     return _found(ops.argmin, x, dim, keepdim)
@@ -138,7 +138,7 @@ def _freedom(x: Any, dim: Any, correction: float) -> float:
     return freedom if freedom > 0 else 0.0
 
 
-@op(None, samples=[], floating=True, registered=False, quick=quick("variance"))
+@op(None, samples=[], floating=True, registered=False, quick=True)
 def variance(
     x: Array, dim: int | Sequence[int] | None, keepdim: bool, correction: float
 ) -> Array:
@@ -147,7 +147,7 @@ def variance(
     return kernels.variance(x, axes_of(dim, x.ndim), keepdim, freedom)
 
 
-@op(None, samples=[], floating=True, registered=False, quick=quick("deviation"))
+@op(None, samples=[], floating=True, registered=False, quick=True)
 def deviation(
     x: Array, dim: int | Sequence[int] | None, keepdim: bool, correction: float
 ) -> Array:
@@ -310,8 +310,8 @@ def norm(
     return _power(ops.sum(powers, dim, keepdim), 1 / p)
 
 
-@op(None, samples=[], registered=False, quick=quick("prod"))
-def product(x: Array, dim: int, keepdim: bool) -> Array:
+@op(None, samples=[], registered=False, quick=True)
+def _prod(x: Array, dim: int, keepdim: bool) -> Array:
     """prod over a dim in one pass: see kernels."""
     return kernels.prod(x, axes_of(dim, x.ndim), keepdim)
 
@@ -327,7 +327,7 @@ def _others(x: Any, axis: int) -> Any:
     return ops.cat([head * second, head * first, *tail], axis)
 
 
-product.vjp(
+_prod.vjp(
     x=in_one_pass(
         lambda g, y, x, dim, keepdim: kernels.prod_grad(g, x, y, (dim,)),
         lambda g, y, x, dim, keepdim: ops.restore(g, x, dim, keepdim) * _others(x, dim),
@@ -363,7 +363,7 @@ def prod(x: Array, dim: int | None = None, keepdim: bool = False) -> Any:
     if 0 in x.shape[axis : axis + 1]:
         return ops.sum(x, dim, keepdim) + 1  # of nothing: 1
     if x.ndim and not is_tracing():
-        return product(x, axis, keepdim)
+        return _prod(x, axis, keepdim)
     while x.ndim and x.shape[axis] > 1:  # by halves, of ops that can be fused
         first, second, *rest = ops.split(x, x.shape[axis] // 2, axis)
         x = ops.cat([first * second, *rest], axis)

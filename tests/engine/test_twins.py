@@ -104,7 +104,7 @@ HIDDEN = {
     "deviation": reductions.deviation,
     "label_loss": label_losses.label_loss,
     "label_pick": label_losses.label_pick,
-    "prod": reductions.product,
+    "prod": reductions._prod,
     "leaky_relu": functional._leaky_relu,
     "hardsigmoid": functional._hardsigmoid,
     "linear": layers.linear,
