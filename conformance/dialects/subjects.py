@@ -51,7 +51,6 @@ _COUPLED = (
     Stack("B", _coupled(BI) + _coupled(BH), "gh"),
 )
 _PEEPHOLES = tuple(Block("", (f"weight_c{gate}",)) for gate in "iof")
-_PER_GATE = {"r": "r", "z": "z", "n": "h"}
 
 SUBJECTS: tuple[Dialect, ...] = (
     torch("rnn_tanh", "torch.nn.RNN", "h"),

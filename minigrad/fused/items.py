@@ -151,7 +151,7 @@ class Items:
     def emit(self, name: str, *args: Any, width: int | None = None) -> Operand:
         """An opcode's result; operands are made as wide as the widest, numbers too."""
         if name in REDUCTIONS:
-            width, args = 1, args
+            width = 1
         else:
             width = width or max(a.width for a in args if isinstance(a, Operand))
             args = tuple(self.widen(a, width) for a in args)

@@ -160,7 +160,7 @@ class Lifted:
                 members = {a: getattr(v, a) for a in attributes if hasattr(v, a)}
                 before = self._uses
                 self._found += [(v.__dict__, a, members.get(a)) for a in attributes]
-                modules.append(self._walk_all(members, k)[0])
+                modules.append(self._walk_all(members)[0])
                 if self._uses > before:
                     self._opaque(v, f"{k!r}, which holds a tensor,")
                 used[k] = None
@@ -174,7 +174,7 @@ class Lifted:
                 inside[k] = None
         keywords = fn.__kwdefaults__ or {}
         self._found += [(keywords, k, v) for k, v in keywords.items()]
-        parts = [self._walk_all(values, name) for values in (used, inside, keywords)]
+        parts = [self._walk_all(values) for values in (used, inside, keywords)]
         parts.append(self._walk(fn.__defaults__, name))
         keys = (code, *modules, *(key for key, _ in parts))
         if self._uses == n:
@@ -200,7 +200,7 @@ class Lifted:
         self._rebuilds[id(fn)] = rebuild
         return keys, rebuild
 
-    def _walk_all(self, values: dict[str, Any], name: str) -> tuple[Hashable, Rebuild]:
+    def _walk_all(self, values: dict[str, Any]) -> tuple[Hashable, Rebuild]:
         parts = {k: self._walk(v, f"{k!r}") for k, v in values.items()}
         keys = tuple((k, key) for k, (key, _) in parts.items())
         return keys, lambda new: {k: again(new) for k, (_, again) in parts.items()}

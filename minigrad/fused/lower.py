@@ -25,9 +25,8 @@ class Code:
 
     places: of the buffers that get an array at each call, (index, what, which, width);
     carries: for each, the indices of its buffers; kept: whether all its states stay.
-    outputs: for each, ("out", i)
-    for a stream of its own, ("read", k) or ("write", k) for the states of a carry.
-    weights: which of the fixed inputs each weight is.
+    outputs: for each, ("out", i) for a stream of its own, ("read", k) or ("write", k)
+    for the states of a carry. weights: which of the fixed inputs each weight is.
     """
 
     buffers: tuple[Buffer, ...]
@@ -62,7 +61,6 @@ class _Lowering:
         self.buffers = items.buffers
         self.kept = items.kept
         self.outputs = items.outputs
-        self.readers = items.readers
 
     def code(self) -> Code:
         phases = self.phases()

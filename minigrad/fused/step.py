@@ -44,7 +44,6 @@ class Traced:
     program: Program
     captured: tuple[Tensor, ...]
     single: tuple[bool, bool]
-    n_ys: int
     batch: int | None = None
 
 
@@ -181,7 +180,6 @@ def _program(result: Any, leaves: list[Any]) -> Traced:
         program,
         tuple(captured),
         (not isinstance(carry, tuple), not isinstance(ys, tuple)),
-        len(items(ys)),
     )
 
 

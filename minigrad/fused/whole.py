@@ -28,7 +28,6 @@ from .rows import variables
 Run = Callable[[Sequence[Any], Frame, Callable[[Any], bool]], list[Any]]
 
 
-# Arguments: a result, itself, the frame, it reversed, a shape of rows that run.
 class Call:
     """One call: its frame, and what the forward keeps for the gradient."""
 
