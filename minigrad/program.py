@@ -181,14 +181,13 @@ def linearise(
     for x in inputs:
         builder.name_slot((x._node, x._slot), x._data)
     own = list(builder.vars)
-    roots = [y._node for y in outputs if y._node and (y._node, y._slot) not in slots]
-    if any(map(tape.was_freed, roots)):
+    made = [y for y in outputs if (y._node, y._slot) not in slots]
+    if any(y._node and tape.was_freed(y._node) for y in made):
         raise GraphError(
             "linearise: a backward pass has let go of this graph; pass "
             "retain_graph=True to it"
         )
-    nodes = tape.reachable(roots, stop=slots)
-    lines = [builder.line(node) for node in reversed(nodes) if node.args]
+    lines = builder.lines(outputs)
     results = tuple(map(builder.slot, outputs))
     program = Program((*own, *builder.captured), tuple(lines), results)
     # Views, as numpy() gives: an array itself could be unlocked, or its shape set.
@@ -223,6 +222,15 @@ class Builder:
         found = self.by_slot.get((y._node, y._slot))
         return self.constant(y._data) if found is None else found
 
+    def lines(self, results: Iterable[Tensor]) -> list[Instruction]:
+        """What made these tensors of those that have a name."""
+        known = set(self.by_slot)
+        roots = [
+            y._node for y in results if y._node and (y._node, y._slot) not in known
+        ]
+        nodes = tape.reachable(roots, stop=known)
+        return [self.line(node) for node in reversed(nodes) if node.args]
+
     def line(self, node: Any) -> Instruction:
         args = list(node.args)
         for i, position in enumerate(node.op.places(node.args)):
@@ -237,6 +245,11 @@ class Builder:
             for i, v in enumerate(node.values)
         )
         return Instruction(node.op, tuple(args), outputs)
+
+
+def leaf(values: Array) -> Any:
+    """A Tensor that a trace begins with, whatever its dtype."""
+    return _backend.wrap(values, _backend.Node())
 
 
 def trace(fn: Callable[..., Any], *inputs: Tensor) -> tuple[Program, list[Array]]:
@@ -256,7 +269,7 @@ def trace(fn: Callable[..., Any], *inputs: Tensor) -> tuple[Program, list[Array]
     check_callable(fn, "trace: fn")
     for x in inputs:
         tape.check_tensor(x, "trace: each input")
-    leaves = [_backend.wrap(x._data, _backend.Node()) for x in inputs]
+    leaves = [leaf(x._data) for x in inputs]
     with trace_mode():
         result = fn(*leaves)
     return linearise(result if isinstance(result, tuple) else (result,), leaves)

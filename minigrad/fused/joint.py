@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from .. import _backend, tape
 from ..mode import trace_mode
 from ..one_pass import kernels_whole
-from ..program import Builder, Instruction, Program, Var
+from ..program import Builder, Instruction, Program, Var, leaf
 from .errors import NotFusedError
 
 
@@ -32,7 +31,7 @@ def pullback(
     program: Program, present: Sequence[bool], wanted: Sequence[bool]
 ) -> Pullback:
     """Differentiate a program: `present` of its outputs, `wanted` of its inputs."""
-    values = {v: _stand_in(v) for v in program.inputs}
+    values = {v: leaf(np.zeros(v.shape, v.dtype)) for v in program.inputs}
     # A kernel has no row program: a loop is of ops all the way down.
     with trace_mode(), kernels_whole(False):
         for line in program.instructions:
@@ -41,7 +40,7 @@ def pullback(
             results = result if isinstance(result, tuple) else (result,)
             values.update(zip(line.outputs, results, strict=True))
         outputs = [v for v, p in zip(program.outputs, present, strict=True) if p]
-        seeds = [_stand_in(v) for v in outputs]
+        seeds = [leaf(np.zeros(v.shape, v.dtype)) for v in outputs]
         inputs = [v for v, w in zip(program.inputs, wanted, strict=True) if w]
         found = tape.grad(
             [values[v] for v in outputs],
@@ -53,19 +52,10 @@ def pullback(
     for v, value in values.items():
         builder.by_slot.setdefault((value._node, value._slot), v)
     cotangents = [builder.name_slot((s._node, s._slot), s._data) for s in seeds]
-    slots = set(builder.by_slot)
-    roots: list[Any] = [
-        g._node for g in found if g is not None and (g._node, g._slot) not in slots
-    ]
-    nodes = tape.reachable(roots, stop=slots)
-    lines = tuple(builder.line(node) for node in reversed(nodes) if node.args)
+    lines = tuple(builder.lines([g for g in found if g is not None]))
     if builder.captured:
         raise NotFusedError("its derivative holds a constant array")
     gradients = iter([None if g is None else builder.slot(g) for g in found])
     return Pullback(
         tuple(cotangents), lines, tuple(next(gradients) if w else None for w in wanted)
     )
-
-
-def _stand_in(v: Var) -> Any:
-    return _backend.wrap(np.zeros(v.shape, v.dtype), _backend.Node())

@@ -19,7 +19,7 @@ from ..errors import (
 )
 from ..mode import step_mode
 from ..op import Op
-from ..program import Builder, Program, Var
+from ..program import Builder, Program, Var, leaf
 from ..tape import check_tensor
 from ..tensor import Tensor
 from .passes import without_dead_code, without_repetition
@@ -75,11 +75,11 @@ def runner(
     """
 
     def run(batch: int) -> tuple[Any, list[Any]]:
-        leaves = [_leaf((batch, *c.shape[1:]), c.dtype) for c in carry]
-        leaves += [_leaf((batch, *x.shape[2:]), x.dtype) for x in xs]
-        leaves += [_backend.wrap(t._data, _backend.Node()) for t in lifted]
-        for leaf in leaves:
-            leaf._node.stand_in = True
+        leaves = [leaf(np.zeros((batch, *c.shape[1:]), c.dtype)) for c in carry]
+        leaves += [leaf(np.zeros((batch, *x.shape[2:]), x.dtype)) for x in xs]
+        leaves += [leaf(t._data) for t in lifted]
+        for x in leaves:
+            x._node.stand_in = True
         n, m = len(carry), len(carry) + len(xs)
         given = [
             tuple(part) if many else part[0]
@@ -133,10 +133,6 @@ def items(value: Any) -> tuple[Any, ...]:
     return value if isinstance(value, tuple) else (value,)
 
 
-def _leaf(shape: tuple[int, ...], dtype: np.dtype[Any]) -> Any:
-    return _backend.wrap(np.zeros(shape, dtype), _backend.Node())
-
-
 class _Before:
     """The slots where a trace ends: its inputs, and all that was there before it."""
 
@@ -153,8 +149,8 @@ def _program(result: Any, leaves: list[Any]) -> Traced:
     first = leaves[0]._node.serial
     outputs = [*items(carry), *items(ys)]
     builder = Builder()
-    for leaf in leaves:
-        builder.name_slot((leaf._node, leaf._slot), leaf._data)
+    for x in leaves:
+        builder.name_slot((x._node, x._slot), x._data)
     inputs = list(builder.vars)
     stop = _Before(set(builder.by_slot), first)
     roots = [y._node for y in outputs if y._node and (y._node, y._slot) not in stop]

@@ -18,7 +18,7 @@ from .. import _backend, ops, tape
 from ..mode import enable_grad, is_grad_enabled, trace_mode
 from ..one_pass import kernels_whole
 from ..op import Arrays, Op
-from ..program import Builder, Instruction, Var
+from ..program import Builder, Instruction, Var, leaf
 from .frame import Frame
 from .loop import Loop, plain_derivatives, refuse_mixed_floats
 from .passes import left_out, without
@@ -153,9 +153,7 @@ class Whole(Op):
         frame = call.frame
         # One may be made of another, or be it: each is to get what is its own alone.
         tensors = [
-            (ops.clone(t) if recorded else _backend.wrap(t._data, _backend.Node()))
-            if n
-            else t
+            (ops.clone(t) if recorded else leaf(t._data)) if n else t
             for t, n in zip(tensors, needed, strict=True)
         ]
         with enable_grad():
@@ -185,14 +183,9 @@ class _Trace:
     """A scan on stand-ins, as ordinary ops, and its gradient."""
 
     def __init__(self, whole: Whole) -> None:
-        self.leaves = [
-            _backend.wrap(np.zeros(shape, dtype), _backend.Node())
-            for shape, dtype in whole.like
-        ]
+        self.leaves = [leaf(np.zeros(shape, dtype)) for shape, dtype in whole.like]
         self.needed = whole.needed
-        ends = {
-            leaf._node for leaf, n in zip(self.leaves, whole.needed, strict=True) if n
-        }
+        ends = {x._node for x, n in zip(self.leaves, self.needed, strict=True) if n}
 
         def recorded(t: Any) -> bool:
             return t._node is not None and not ends.isdisjoint(
@@ -207,10 +200,7 @@ class _Trace:
         self.inputs = [
             self.builder.name_slot((x._node, 0), x._data) for x in self.leaves
         ]
-        slots = set(self.builder.by_slot)
-        roots = [y._node for y in self.outputs if (y._node, y._slot) not in slots]
-        nodes = tape.reachable(roots, stop=slots)
-        self.first = [self.builder.line(n) for n in reversed(nodes) if n.args]
+        self.first = self.builder.lines(self.outputs)
         self.ours = {v for line in self.first for v in line.outputs}
 
     def backward(
@@ -219,19 +209,11 @@ class _Trace:
         """(lines, (input, gradient) pairs, the forward's variables that are read)."""
         outputs = [y for y, p in zip(self.outputs, present, strict=True) if p]
         inputs = [x for x, n in zip(self.leaves, self.needed, strict=True) if n]
-        seeds = [
-            _backend.wrap(np.zeros(y.shape, y.dtype), _backend.Node()) for y in outputs
-        ]
+        seeds = [leaf(np.zeros(y.shape, y.dtype)) for y in outputs]
         with trace_mode(), plain_derivatives(), kernels_whole(True):
             found = tape.grad(outputs, inputs, seeds, allow_unused=True)
-        slots = {*self.builder.by_slot}
         self.seeds = [self.builder.name_slot((s._node, 0), s._data) for s in seeds]
-        slots.update(self.builder.by_slot)
-        roots: list[Any] = [
-            g._node for g in found if g is not None and (g._node, g._slot) not in slots
-        ]
-        nodes = tape.reachable(roots, stop=slots)
-        lines = [self.builder.line(n) for n in reversed(nodes) if n.args]
+        lines = self.builder.lines([g for g in found if g is not None])
         places = [i for i, n in enumerate(self.needed) if n]
         results = [
             (i, self.builder.slot(g))
