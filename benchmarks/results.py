@@ -8,6 +8,7 @@ from statistics import median
 from typing import Any, NamedTuple
 
 from benchmarks.measure import ratio
+from seq.files import write_whole
 
 OURS = "minigrad"
 
@@ -80,13 +81,7 @@ class Run:
 
 def dump(path: Path, runs: Sequence[Run]) -> None:
     """Write all runs as JSON: the whole file, or nothing."""
-    draft = path.with_name(f"{path.name}.tmp")
-    try:
-        text = json.dumps({"runs": [asdict(run) for run in runs]}, indent=1)
-        draft.write_text(text, "utf-8")
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
+    write_whole(path, json.dumps({"runs": [asdict(run) for run in runs]}, indent=1))
 
 
 def load(path: Path) -> list[Run]:

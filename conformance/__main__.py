@@ -169,7 +169,8 @@ def _run(names: Sequence[str], options: argparse.Namespace) -> int:
     from rich.console import Console
     from tqdm import tqdm
 
-    from .files import write_whole
+    from seq.files import write_whole
+
     from .reports.page import write_page
     from .reports.report import Report
     from .reports.snippet import snippet

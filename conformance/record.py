@@ -11,8 +11,9 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
+from seq.files import write_whole
+
 from . import policy
-from .files import write_whole
 from .judge import largest, worst_errors
 from .suite import Measurement, torch_pairs
 

@@ -12,8 +12,8 @@ FilePath = str | os.PathLike[str]
 Arrays = dict[str, Any]
 
 
-def write_whole(path: FilePath, data: bytes) -> None:
-    """Put the bytes at the path at once: a reader sees the old file or the new one.
+def write_whole(path: FilePath, data: bytes | str) -> None:
+    """Put bytes, or a text, at the path at once: a reader sees the old file or the new.
 
     Raises OSError, which names the path, and leaves the old file, if there isn't room
     or no permission.
@@ -22,7 +22,7 @@ def write_whole(path: FilePath, data: bytes) -> None:
     new = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
         with open(new, "xb") as file:
-            file.write(data)
+            file.write(data.encode() if isinstance(data, str) else data)
             file.flush()
             os.fsync(file.fileno())
         os.replace(new, path)

@@ -9,9 +9,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 
+from seq.files import write_whole
+
 from .. import installed
 from ..cases import AXES, LayerCase
-from ..files import write_whole
 from ..result import Result
 from . import report
 from .checks import MODES, check_vector

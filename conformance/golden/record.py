@@ -13,9 +13,10 @@ import numpy as np
 import torch
 from tqdm import tqdm
 
+from seq.files import write_whole
+
 from .. import policy
 from ..cases import LayerCase
-from ..files import write_whole
 from ..judge import largest, worst_errors
 from ..kinds import SIZES, Kind, kind_of
 from .cases import make_inputs, recorded_cases, widened

@@ -21,7 +21,8 @@ from rich.console import Console
 from rich.table import Table
 from tqdm import tqdm
 
-from ..files import write_whole
+from seq.files import write_whole
+
 from ..result import Result
 from . import FAMILIES, MUTANTS, Mutant
 from .mutant import unit_of

@@ -16,8 +16,9 @@ from typing import Any
 
 from tqdm import tqdm
 
+from seq.files import write_whole
+
 from ..cases import portable
-from ..files import write_whole
 from ..subjects import BUILT_IN
 from ..subjects.checks import check_case
 from ..subjects.command import as_dict

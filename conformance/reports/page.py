@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from ..files import write_whole
+from seq.files import write_whole
 
 TEMPLATE = Path(__file__).with_name("report.html")
 PLACE = "/*data*/null"

@@ -16,8 +16,9 @@ import numpy as np
 from rich.console import Console
 from tqdm import tqdm
 
+from seq.files import write_whole
+
 from ..cases import LayerCase, portable
-from ..files import write_whole
 from ..reports.page import write_page
 from ..reports.report import Report
 from ..result import Result

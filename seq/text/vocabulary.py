@@ -149,7 +149,7 @@ class Vocabulary:
     def save(self, path: FilePath) -> None:
         """Write it as JSON, whole or not at all. Raises OSError."""
         text = json.dumps(self.to_json(), ensure_ascii=False, indent=1)
-        write_whole(path, text.encode("utf-8"))
+        write_whole(path, text)
 
     @classmethod
     def load(cls, path: FilePath) -> Self:

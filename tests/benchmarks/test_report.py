@@ -1,5 +1,6 @@
 """What the numbers say: ratios, needs and shares, as tables and as a file."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -152,7 +153,7 @@ def test_a_file_is_written_whole_or_not_at_all(
 
     path = tmp_path / "numbers.json"
     path.write_text("old")
-    monkeypatch.setattr(Path, "replace", interrupted)
+    monkeypatch.setattr(os, "replace", interrupted)
     with pytest.raises(KeyboardInterrupt):
         dump(path, [RUN])
     assert path.read_text() == "old"
