@@ -11,14 +11,6 @@ import seq
 from benchmarks import cells, torch_steps
 from benchmarks.case import Size
 
-SIZES: list[Size] = [
-    (32, 1, 32, 32),
-    (50, 32, 64, 128),
-    (100, 32, 128, 256),
-    (100, 64, 256, 512),
-]
-"""(T, B, I, H)."""
-
 
 @dataclass(frozen=True)
 class Kind:

@@ -21,8 +21,8 @@ from benchmarks import (
     writing,
 )
 from benchmarks.case import Case, build
-from benchmarks.kinds import SIZES
 from benchmarks.measure import Subject, measure
+from benchmarks.needs import SIZES
 from benchmarks.results import Row, Run
 
 Times = Callable[[Mapping[str, Subject]], dict[str, list[float]]]

@@ -13,7 +13,7 @@ import torch
 
 import minigrad as mg
 from benchmarks import __main__ as command
-from benchmarks import growth, kinds, ours, report, suite, threads, worker
+from benchmarks import growth, needs, ours, report, suite, threads, worker
 from benchmarks.case import Case
 from benchmarks.results import load
 
@@ -111,7 +111,7 @@ def test_a_case_does_not_decide_on_how_many_threads_the_next_one_runs(
 
 def test_quick_leaves_out_what_is_large() -> None:
     quick = {c.size for c in suite.layer_cases(2, quick=True) if c.part == "training"}
-    assert quick == set(kinds.SIZES[:2])
+    assert quick == set(needs.SIZES[:2])
     parts = [{c.part for c in suite.layer_cases(n, quick=True)} for n in (1, 2)]
     assert parts[1] - parts[0] == {"threads"}
 

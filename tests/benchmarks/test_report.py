@@ -7,11 +7,11 @@ import pytest
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import kinds, needs, report, suite
+from benchmarks import needs, report, suite
 from benchmarks.results import Row, Run, dump, load
 from minigrad.op import OPS
 
-SMALL, LARGE = kinds.SIZES[0], kinds.SIZES[3]
+SMALL, LARGE = needs.SIZES[0], needs.SIZES[3]
 ROWS = [
     Row(
         "training",
@@ -135,7 +135,6 @@ def test_every_need_is_of_a_line_that_is_there() -> None:
     }
     assert set(needs.TRAINING) <= found
     assert set(OPS) >= needs.OPS
-    assert needs.SIZES == kinds.SIZES
 
 
 def test_a_file_holds_every_number(tmp_path: Path) -> None:
