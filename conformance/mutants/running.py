@@ -192,8 +192,8 @@ SEGMENTS = [
         checkpoint.Checkpointed,
         "_joint",
         (
-            "zip(tensors[:n], back[:n], strict=True)",
-            "zip(tensors[:n], [None] * n, strict=True)",
+            "_filled(back[:n], tensors)",
+            "_filled([None] * n, tensors)",
         ),
     ),
     fault(

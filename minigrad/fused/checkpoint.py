@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -120,10 +120,7 @@ class Checkpointed(Op):
         *tensors, call = node.args
         frame, kept = call.frame, call.saved
         back = [None if g is None else g._data for g in gs]
-        carried = [
-            np.zeros_like(t) if g is None else g
-            for t, g in zip(tensors[:n], back[:n], strict=True)
-        ]
+        carried = _filled(back[:n], tensors)
         found: dict[int, Any] = {}
         totals: dict[int, Any] = {}
         segments = self._segments(frame)
@@ -132,13 +129,9 @@ class Checkpointed(Op):
             saved = self.saving.run_forward(inputs, part, {})[n_outputs:]
             given = [*carried, *(g[a:b] for g in back[n:] if g is not None)]
             results = gradient.run([*inputs, *saved, *given], part, totals)
-            pairs = list(zip(gradient.inputs, results, strict=True))
+            pairs = zip(gradient.inputs, results, strict=True)
             self._collect(pairs, found, tensors, a, b)
-            carried = [found.pop(k, None) for k in range(n)]
-            carried = [
-                np.zeros_like(t) if g is None else g
-                for t, g in zip(tensors[:n], carried, strict=True)
-            ]
+            carried = _filled([found.pop(k, None) for k in range(n)], tensors)
         found.update(enumerate(carried))
         for k, g in found.items():
             if needed[k]:
@@ -146,7 +139,7 @@ class Checkpointed(Op):
 
     def _collect(
         self,
-        results: Sequence[tuple[int, Any]],
+        results: Iterable[tuple[int, Any]],
         found: dict[int, Any],
         tensors: Sequence[Any],
         a: int,
@@ -162,6 +155,12 @@ class Checkpointed(Op):
                 found[k] = found[k] + g
             else:
                 found[k] = g
+
+
+def _filled(gs: Sequence[Any], tensors: Sequence[Any]) -> list[Any]:
+    """The gradients of the first tensors; zeros for one that has none."""
+    pairs = zip(gs, tensors, strict=False)
+    return [np.zeros_like(t) if g is None else g for g, t in pairs]
 
 
 def _part(frame: Frame, a: int, b: int) -> Frame:
