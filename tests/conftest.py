@@ -1,5 +1,6 @@
 """What tests of several rooms share."""
 
+import gc
 import signal
 from collections.abc import Iterator
 
@@ -19,3 +20,12 @@ def op_table() -> Iterator[None]:
     yield
     OPS.clear()
     OPS.update(before)
+
+
+@pytest.fixture
+def no_collector() -> Iterator[None]:
+    """Without the collector, only what is in no reference cycle is freed."""
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()

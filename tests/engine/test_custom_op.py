@@ -13,14 +13,7 @@ from minigrad.gradchecks import GradcheckError
 from minigrad.op import OPS, Array, Arrays, Index
 from minigrad.samples import floats, ints, sample
 
-
-@pytest.fixture(autouse=True)
-def table():
-    """The table as it was: a test's ops are gone after it."""
-    before = dict(OPS)
-    yield
-    OPS.clear()
-    OPS.update(before)
+pytestmark = pytest.mark.usefixtures("op_table")
 
 
 def scaled_cube(x: Array, y: Array, scale: float = 2.0) -> Array:

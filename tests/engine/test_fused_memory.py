@@ -20,15 +20,6 @@ from minigrad import nn, optim
 T, B, N = 6, 4, 5
 
 
-@pytest.fixture
-def _no_collector():
-    """Without the collector, only what is in no reference cycle is freed."""
-    gc.collect()
-    gc.disable()
-    yield
-    gc.enable()
-
-
 def make(seed=0):
     return seq.LSTM(3, N, 2, bidirectional=True, generator=seed)
 
@@ -57,7 +48,7 @@ def step_of(w):
     return lambda h, x: ((h @ w + x).tanh(), h)
 
 
-@pytest.mark.usefixtures("_no_collector")
+@pytest.mark.usefixtures("no_collector")
 def test_training_needs_no_more_memory_as_it_goes_on():
     layer = make()
     w = nn.Parameter(np.eye(N, dtype=np.float32))
@@ -97,7 +88,7 @@ def size_of_arrays():
     return sum(trace.size for trace in snapshot.traces)
 
 
-@pytest.mark.usefixtures("_no_collector")
+@pytest.mark.usefixtures("no_collector")
 @pytest.mark.parametrize("walked", [False, True], ids=["dropped", "after backward"])
 @pytest.mark.parametrize("second", [False, True], ids=["first", "second order"])
 def test_a_scan_dies_with_its_outputs(walked, second):
@@ -118,7 +109,7 @@ def test_a_scan_dies_with_its_outputs(walked, second):
     assert [ref() for ref in refs] == [None, None]
 
 
-@pytest.mark.usefixtures("_no_collector")
+@pytest.mark.usefixtures("no_collector")
 def test_a_weight_that_a_step_captured_is_not_kept_by_its_plan():
     class Holder:
         """Not a plain object, so that the step is traced at each call."""

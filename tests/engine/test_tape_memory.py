@@ -1,7 +1,6 @@
 """The tape's memory: nothing lives longer than it must, and no chain is too long."""
 
 import contextlib
-import gc
 import sys
 import weakref
 
@@ -14,15 +13,7 @@ from minigrad.errors import MinigradError
 from minigrad.op import OPS
 
 DEEP = 10**6
-
-
-@pytest.fixture(autouse=True)
-def _no_collector():
-    """Without the collector, only what is in no reference cycle is freed."""
-    gc.collect()
-    gc.disable()
-    yield
-    gc.enable()
+pytestmark = pytest.mark.usefixtures("no_collector")
 
 
 def leaf(*shape):
