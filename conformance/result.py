@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -40,3 +41,8 @@ class Result:
 def first_failure(results: Iterable[Result]) -> Result | None:
     """The first failure, without running anything after it."""
     return next((r for r in results if not r.passed), None)
+
+
+def for_json(number: float) -> float | str:
+    """The number, as a text if it is one that JSON doesn't have."""
+    return number if math.isfinite(number) else str(number)

@@ -6,11 +6,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
-import numpy as np
-
 from ..cases import LayerCase
 from ..kinds import SIZES, Kind, kind_of
-from ..result import Result
+from ..result import Result, for_json
 
 DRIFT = "PyTorch now"  # the group of what has drifted, the last one
 HEADER = ("", "cases", "checks", "float64", "float32", "PyTorch's", "verdict")
@@ -59,19 +57,14 @@ def as_dict(groups: dict[str, list[Result]], torch: dict[str, Any]) -> dict[str,
                 "cases": len({r.case for r in results}),
                 "checks": len(results),
                 "failed": sum(not r.passed for r in results),
-                "float64": _plain(worst(results, "float64")),
-                "float32": _plain(worst(results, "float32")),
+                "float64": for_json(worst(results, "float64")),
+                "float32": for_json(worst(results, "float32")),
                 "torch_float32": max(r.torch_error or 0.0 for r in results),
             }
             for group, results in groups.items()
         ],
-        "failures": [{**asdict(r), "error": _plain(r.error)} for r in failures],
+        "failures": [{**asdict(r), "error": for_json(r.error)} for r in failures],
     }
-
-
-def _plain(number: float) -> float | str:
-    """A number for JSON, which has no infinity."""
-    return number if np.isfinite(number) else str(number)
 
 
 def rows(groups: Iterable[dict[str, Any]]) -> list[tuple[str, ...]]:

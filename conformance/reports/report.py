@@ -21,7 +21,7 @@ from ..checks.optim_cases import GRIDS
 from ..deviations import DEVIATIONS, Deviation
 from ..kinds import KINDS, kind_of
 from ..reference.twins import has_twin
-from ..result import Result
+from ..result import Result, for_json
 from .heat import Heat
 
 SNIPPETS = 200  # failures whose code is written out
@@ -61,9 +61,9 @@ class Row:
             "cases": len(self.cases),
             "checks": self.checks,
             "failed": self.failed,
-            "float64": _plain(self.float64),
-            "float32": _plain(self.float32),
-            "torch_float32": _plain(self.torch_float32),
+            "float64": for_json(self.float64),
+            "float32": for_json(self.float32),
+            "torch_float32": for_json(self.torch_float32),
         }
 
 
@@ -127,7 +127,7 @@ class Report:
             "failures": [
                 {
                     **asdict(result),
-                    "error": _plain(result.error),
+                    "error": for_json(result.error),
                     "snippet": snippet(result) if i < SNIPPETS else "",
                 }
                 for i, result in enumerate(self.failures)
@@ -215,8 +215,3 @@ def _table(section: str, rows: Sequence[Row]) -> Table:
             f"{row.failed} FAILED" if row.failed else "passed",
         )
     return table
-
-
-def _plain(number: float) -> float | str:
-    """A number for JSON, which has no infinity."""
-    return number if np.isfinite(number) else str(number)

@@ -12,7 +12,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict
 from typing import Any
 
-import numpy as np
 from rich.console import Console
 from tqdm import tqdm
 
@@ -21,7 +20,7 @@ from seq.files import write_whole
 from ..cases import LayerCase, portable
 from ..reports.page import write_page
 from ..reports.report import Report
-from ..result import Result
+from ..result import Result, for_json
 from .checks import Outcome, check_case
 from .isolation import SubjectError, Worker
 
@@ -123,15 +122,10 @@ def results_of(name: str, case: str, seconds: float) -> tuple[Result, ...]:
 
 def as_dict(outcome: Outcome) -> dict[str, Any]:
     """An outcome for JSON, with the failures only."""
-    failures = [{**asdict(r), "error": _plain(r.error)} for r in outcome.failures]
+    failures = [{**asdict(r), "error": for_json(r.error)} for r in outcome.failures]
     return {
         "case": outcome.case,
         "status": outcome.status,
         "reason": outcome.reason,
         "failures": failures,
     }
-
-
-def _plain(number: float) -> float | str:
-    """JSON has no infinity."""
-    return number if np.isfinite(number) else str(number)
