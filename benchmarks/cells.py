@@ -1,6 +1,6 @@
 """Cells as a user writes them: equations, and nothing else."""
 
-from minigrad import layer_norm, ones, sigmoid, tanh
+from minigrad import sigmoid, tanh
 from seq import cell
 
 
@@ -34,32 +34,6 @@ def lstm_by_gates(
     o = sigmoid(x @ w_io.T + b_io + h @ w_ho.T + b_ho)
     c = f * c + i * g
     return o * tanh(c), c
-
-
-@cell
-def lstm_layer_norm(
-    x: "I",
-    h: "H",
-    c: "H",
-    *,
-    w_ih: "4H I",
-    w_hh: "4H H",
-    g_ih: "4H" = ones,
-    b_ih: "4H",
-    g_hh: "4H" = ones,
-    b_hh: "4H",
-    g_c: "H" = ones,
-    b_c: "H",
-):
-    """LSTM with both sums and the cell normalised; Ba et al. (2016), arXiv:1607.06450.
-
-    Equations 20 to 22.
-    """
-    x = layer_norm(x @ w_ih.T, (w_ih.shape[0],), g_ih, b_ih)
-    sums = x + layer_norm(h @ w_hh.T, (w_hh.shape[0],), g_hh, b_hh)
-    i, f, g, o = sums.chunk(4, -1)
-    c = sigmoid(f) * c + sigmoid(i) * tanh(g)
-    return sigmoid(o) * tanh(layer_norm(c, (c.shape[-1],), g_c, b_c)), c
 
 
 # The equations of built-in cells, written again by a user.

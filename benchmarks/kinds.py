@@ -8,7 +8,7 @@ import numpy as np
 
 import minigrad as mg
 import seq
-from benchmarks import cells, torch_steps
+from benchmarks import torch_steps
 from benchmarks.case import Size
 
 
@@ -44,7 +44,7 @@ KINDS = {
     ),
     "minimal gated unit": Kind(2, 1, _around(seq.cells.mgu), torch_steps.mgu),
     "layer-norm LSTM": Kind(
-        4, 2, _around(cells.lstm_layer_norm), torch_steps.lstm_layer_norm
+        4, 2, _around(seq.cells.lstm_layer_norm), torch_steps.lstm_layer_norm
     ),
 }
 

@@ -53,7 +53,7 @@ def mgu(x: Any, h: Any, w_ih: Any, w_hh: Any, b_ih: Any, b_hh: Any) -> State:
 
 def lstm_layer_norm(x: Any, h: Any, c: Any, *weights: Any) -> State:
     """Ba et al. (2016), arXiv:1607.06450, equations 20 to 22."""
-    w_ih, w_hh, g_ih, b_ih, g_hh, b_hh, g_c, b_c = weights
+    w_ih, w_hh, g_ih, g_hh, g_c, b_ih, b_hh, b_c = weights
     sums = layer_norm(linear(x, w_ih), g_ih.shape, g_ih, b_ih)
     sums = sums + layer_norm(linear(h, w_hh), g_hh.shape, g_hh, b_hh)
     i, f, g, o = sums.chunk(4, -1)
