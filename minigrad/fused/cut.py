@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from .. import _backend
 from ..program import Instruction, Program, Var
 from . import frame as frames
 from . import rows
@@ -67,20 +66,20 @@ class Cut:
         recorded: whether a gradient by a tensor may be asked for.
         """
         env: dict[Var, Any] = dict(zip(self.program.inputs, inputs, strict=True))
-        run(self.before, env, frame)
+        rows.run(self.before, env, frame)
         outer = dict(env)
         if frame.ragged:
             for v in self.sorted:
                 if self.levels[v] == Level.FIXED:
                     env[v] = frames.sort(env[v], frame)
                 outer[v] = frames.own(env[v], frame)
-        run(self.stacked, outer, frame)
+        rows.run(self.stacked, outer, frame)
         env.update((v, outer[v]) for line in self.stacked for v in line.outputs)
         operands = [env[v] for v in self.operands]
         results = self.loop.over(operands, frame, recorded)
         n = self.counts.carries
         env.update(zip(self.ys, results[n:], strict=True))
-        run(self.after, env, frame)
+        rows.run(self.after, env, frame)
         return [*results[:n], *(env[v] for v in self.program.outputs[n:])]
 
     def _level(self, line: Instruction) -> Level:
@@ -153,18 +152,6 @@ class Cut:
         counts = Counts(n, len(groups[0]), len(groups[1]))
         program = checked(Program(tuple(operands), tuple(body), outputs))
         return operands, Loop(program, counts)
-
-
-def run(lines: Iterable[Instruction], env: dict[Var, Any], frame: Frame) -> None:
-    """Run instructions on Tensors, recorded if the mode says so."""
-    for line in lines:
-        args = tuple(
-            env[a] if isinstance(a, Var) else frame if a is rows.FRAME else a
-            for a in line.args
-        )
-        result = _backend.apply(line.op, args)
-        results = result if isinstance(result, tuple) else (result,)
-        env.update(zip(line.outputs, results, strict=True))
 
 
 def _weights(lines: Iterable[Instruction]) -> set[Var]:

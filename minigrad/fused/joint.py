@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .. import _backend, tape
+from .. import tape
 from ..mode import trace_mode
 from ..one_pass import kernels_whole
 from ..program import Builder, Instruction, Program, Var, leaf
+from . import rows
 from .errors import NotFusedError
 
 
@@ -34,11 +35,7 @@ def pullback(
     values = {v: leaf(np.zeros(v.shape, v.dtype)) for v in program.inputs}
     # A kernel has no row program: a loop is of ops all the way down.
     with trace_mode(), kernels_whole(False):
-        for line in program.instructions:
-            args = tuple(values[a] if isinstance(a, Var) else a for a in line.args)
-            result = _backend.apply(line.op, args)
-            results = result if isinstance(result, tuple) else (result,)
-            values.update(zip(line.outputs, results, strict=True))
+        rows.run(program.instructions, values)
         outputs = [v for v, p in zip(program.outputs, present, strict=True) if p]
         seeds = [leaf(np.zeros(v.shape, v.dtype)) for v in outputs]
         inputs = [v for v, w in zip(program.inputs, wanted, strict=True) if w]

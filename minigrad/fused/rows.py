@@ -6,7 +6,7 @@ row of others. The functions here say which instructions keep it so.
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -24,6 +24,18 @@ FRAME = "frame"
 def variables(line: Instruction) -> list[Var]:
     """What an instruction reads."""
     return [a for a in line.args if isinstance(a, Var)]
+
+
+def run(lines: Iterable[Instruction], env: dict[Var, Any], frame: Any = None) -> None:
+    """Run instructions on Tensors, recorded if the mode says so, in a frame if any."""
+    for line in lines:
+        args = tuple(
+            env[a] if isinstance(a, Var) else frame if a is FRAME else a
+            for a in line.args
+        )
+        result = _backend.apply(line.op, args)
+        results = result if isinstance(result, tuple) else (result,)
+        env.update(zip(line.outputs, results, strict=True))
 
 
 def mixes(line: Instruction) -> bool:

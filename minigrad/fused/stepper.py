@@ -10,7 +10,7 @@ import numpy as np
 from .. import _backend
 from ..errors import ArgumentError
 from ..mode import no_grad
-from .cut import run
+from . import rows
 from .frame import uniform
 from .plan import Plan
 
@@ -38,7 +38,7 @@ class Stepper:
         env = dict(zip(names[n + len(xs) :], tensors, strict=True))
         frame = uniform(1, len(carry[0]), False)
         with no_grad():
-            run(cut.before, env, frame)
+            rows.run(cut.before, env, frame)
         arrays = {v: t._data for v, t in env.items()}
         arrays.update(zip(names[:n], (c._data for c in carry), strict=True))
         arrays.update(zip(names[n : n + len(xs)], xs, strict=True))
