@@ -29,10 +29,11 @@ from .lower import Code, lower
 from .passes import left_out, without
 
 CHEAP = {
-    op for op in (ops.add, ops.sub, ops.mul, ops.neg, ops.eq, ops.ne, ops.lt, ops.le)
-} | {ops.gt, ops.ge, ops.logical_and, ops.logical_or, ops.logical_not, ops.where}
-CHEAP |= {ops.split, ops.getitem, ops.expand, ops.zeros_like, ops.relu}
-CHEAP |= {ops.clone, ops.detach}
+    *(ops.add, ops.sub, ops.mul, ops.neg, ops.relu, ops.where, ops.zeros_like),
+    *(ops.eq, ops.ne, ops.lt, ops.le, ops.gt, ops.ge),
+    *(ops.logical_and, ops.logical_or, ops.logical_not),
+    *(ops.split, ops.getitem, ops.expand, ops.clone, ops.detach),
+}
 
 
 def is_cheap(line: Instruction) -> bool:

@@ -78,9 +78,8 @@ class Whole(Op):
         self.n_outputs = len(trace.outputs)
         self.depends = [not self.recorded or trace.recorded(y) for y in trace.outputs]
         self.all_depend = all(self.depends)
-        read = trace.backward(every)[2] if self.recorded else []
-        self.saved = read
-        self.run_forward = trace.forward(read)
+        self.saved = trace.backward(every)[2] if self.recorded else []
+        self.run_forward = trace.forward(self.saved)
         self.gradients: dict[tuple[bool, ...], Gradient | None] = {}
 
     def over(self, tensors: Sequence[Any], frame: Frame) -> list[Any]:
