@@ -121,16 +121,19 @@ def test_it_stops_when_it_no_longer_helps() -> None:
             return Loss(mg.tensor(next(losses)), 1)
 
     model = Scripted()
+    optimizer = optim.SGD(model.parameters(), lr=0.1)
     history = fit(
         model,
         Data(),
-        optim.SGD(model.parameters(), lr=0.1),
+        optimizer,
         epochs=9,
         held_out=Data().batches[:1],
+        schedule=optim.lr_scheduler.ReduceLROnPlateau(optimizer, "min", 0.5, 0),
         patience=2,
         progress=False,
     )
     assert [r.held_out for r in history.rounds] == [5.0, 3.0, 4.0, 3.5]
+    assert [r.lr for r in history.rounds] == [0.1, 0.1, 0.1, 0.05]
     assert history.reason == "patience"
     assert history.best is history.rounds[1]
     assert weights(model) == weights_then[1]
@@ -144,6 +147,7 @@ def test_evaluate_is_the_mean_over_targets_and_changes_nothing() -> None:
     losses = [model.eval().loss(batch) for batch in batches]
     expected = sum(x.total.item() for x in losses) / sum(x.count for x in losses)
     assert found == expected
+    assert evaluate(model, batches) == expected and not model.training
     assert evaluate(model.train(), batches) == expected
     assert model.training and weights(model) == before
     assert all(p.grad is None for p in model.parameters())
@@ -209,6 +213,8 @@ def test_the_bar_tells_loss_and_speed(capsys: pytest.CaptureFixture[str]) -> Non
     train(Data(), progress=True)
     shown = capsys.readouterr().err
     assert re.search(r"18/18 .*loss \d\.\d{4}, [\d,]+ targets/s", shown)
+    train(Data(), progress=True, steps=4)
+    assert "4/4 " in capsys.readouterr().err
     train(Data(), progress=False)
     assert not capsys.readouterr().err
 
