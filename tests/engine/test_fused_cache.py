@@ -293,6 +293,18 @@ def test_an_opaque_object_is_traced_at_each_call(traces):
     assert len(traces) == before + 3
 
 
+def test_an_opaque_object_may_be_the_key_of_a_dict():
+    scale = Scale()
+    rates = {scale: 0.5}
+
+    def step(h, x):
+        ((key, rate),) = rates.items()
+        return h * rate + key(x), h
+
+    for scale.factor in (1.0, 2.0):
+        check(step)
+
+
 def test_weights_of_an_opaque_object_get_gradients():
     layer = mg.nn.Linear(N, N, dtype=mg.float64, generator=0)
 
@@ -318,6 +330,16 @@ def test_a_row_for_each_example_belongs_to_its_batch():
         check(step, batch, leaves=[own], lengths=np.arange(batch))
 
 
+def test_a_step_that_one_example_keeps_from_being_fused_is_fused_for_more():
+    def step(h, x):
+        return (h + x if len(h) > 1 else h - x).tanh(), h
+
+    for batch, fused in ((1, False), (3, True)):
+        check(step, batch)
+        (found,) = mg.explain(step, draw(batch, N), draw(T, batch, N))
+        assert (found.reason is None) == fused
+
+
 def test_rows_of_another_batch_are_refused():
     own = draw(3, N)
     check(lambda h, x: ((h * own + x).tanh(), h))
@@ -327,11 +349,17 @@ def test_rows_of_another_batch_are_refused():
 
 def test_the_cache_is_bounded(traces, monkeypatch):
     monkeypatch.setattr(plans, "CACHED", 4)
-    for _ in range(2):
-        for k in range(6):
-            check(lambda h, x: (h * 0.5 + x * k, h))  # noqa: B023
+
+    def times(k):
+        return lambda h, x: (h * 0.5 + x * k, h)
+
+    for k in [*range(6)] * 2:
+        check(times(k))
     assert len(call.plans._plans) == 4
     assert len(traces) == 12
+    for k in (2, 6, 2):  # 6 takes the room of 3, which was used before 2
+        check(times(k))
+    assert len(traces) == 13
 
 
 def test_threads_may_look_for_a_plan_at_once():

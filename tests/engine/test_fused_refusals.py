@@ -238,6 +238,11 @@ def test_what_never_changes_may_be_returned(batch, lengths):
         )
 
 
+def test_what_no_gradient_passes_is_fused():
+    (found,) = mg.explain(lambda h, x: ((h.detach() + x).tanh(), h), H, X)
+    assert found.reason is None
+
+
 EINSUMS = {
     "rows first": ("bi,ij->bj", lambda h, w: (h, w)),
     "weight first": ("ji,bi->bj", lambda h, w: (w, h)),
