@@ -47,6 +47,11 @@ unfit = [
     bad(floats(2), "3", error=DTypeError, match="must be a Tensor"),
 ]
 not_numeric = [bad("text", error=DTypeError, match="must be a Tensor")]
+# Of a function of one float: all but its name in PyTorch and its samples.
+elementary: dict[str, Any] = {
+    "errors": not_numeric,
+    **{"elementwise": True, "floating": True, "quick": True},
+}
 bad_dim = bad(floats(2, 3), dim=2, error=IndexRangeError, match="dim 2 is out of range")
 reductions = [
     sample(floats(3, 4)),
@@ -282,10 +287,7 @@ square.vjp(x=lambda g, y, x: g * (x + x))
 @op(
     "torch.reciprocal",
     samples=[*positive, sample(floats(4, low=-3.0, high=-0.5))],
-    errors=not_numeric,
-    elementwise=True,
-    floating=True,
-    quick=True,
+    **elementary,
 )
 def reciprocal(x: Array) -> Array:
     """1 / x."""
@@ -313,14 +315,7 @@ sign.vjp(x=lambda g, y, x: zeros_like(g))
 # -- elementary functions ------------------------------------------------------------
 
 
-@op(
-    "torch.exp",
-    samples=unary,
-    errors=not_numeric,
-    elementwise=True,
-    floating=True,
-    quick=True,
-)
+@op("torch.exp", samples=unary, **elementary)
 def exp(x: Array) -> Array:
     """e ** x."""
     return kernels.exp(x)
@@ -329,14 +324,7 @@ def exp(x: Array) -> Array:
 exp.vjp(x=lambda g, y, x: g * y)
 
 
-@op(
-    "torch.expm1",
-    samples=unary,
-    errors=not_numeric,
-    elementwise=True,
-    floating=True,
-    quick=True,
-)
+@op("torch.expm1", samples=unary, **elementary)
 def expm1(x: Array) -> Array:
     """e ** x - 1, accurate near 0."""
     return kernels.expm1(x)
@@ -345,14 +333,7 @@ def expm1(x: Array) -> Array:
 expm1.vjp(x=lambda g, y, x: g * exp(x))
 
 
-@op(
-    "torch.log",
-    samples=positive,
-    errors=not_numeric,
-    elementwise=True,
-    floating=True,
-    quick=True,
-)
+@op("torch.log", samples=positive, **elementary)
 def log(x: Array) -> Array:
     """The natural logarithm."""
     return kernels.log(x)
@@ -364,10 +345,7 @@ log.vjp(x=lambda g, y, x: g / x)
 @op(
     "torch.log1p",
     samples=[sample(floats(3, 4, low=-0.8, high=3.0)), sample(floats(low=-0.5))],
-    errors=not_numeric,
-    elementwise=True,
-    floating=True,
-    quick=True,
+    **elementary,
 )
 def log1p(x: Array) -> Array:
     """log(1 + x), accurate near 0."""
@@ -377,14 +355,7 @@ def log1p(x: Array) -> Array:
 log1p.vjp(x=lambda g, y, x: g / (x + 1))
 
 
-@op(
-    "torch.sqrt",
-    samples=positive,
-    errors=not_numeric,
-    elementwise=True,
-    floating=True,
-    quick=True,
-)
+@op("torch.sqrt", samples=positive, **elementary)
 def sqrt(x: Array) -> Array:
     """The square root."""
     return np.sqrt(x)
@@ -393,14 +364,7 @@ def sqrt(x: Array) -> Array:
 sqrt.vjp(x=lambda g, y, x: g / (2 * y))
 
 
-@op(
-    "torch.rsqrt",
-    samples=positive,
-    errors=not_numeric,
-    elementwise=True,
-    floating=True,
-    quick=True,
-)
+@op("torch.rsqrt", samples=positive, **elementary)
 def rsqrt(x: Array) -> Array:
     """1 / sqrt(x)."""
     return np.reciprocal(np.sqrt(x))
@@ -409,14 +373,7 @@ def rsqrt(x: Array) -> Array:
 rsqrt.vjp(x=lambda g, y, x: -0.5 * g * (y * y * y))
 
 
-@op(
-    "torch.sin",
-    samples=unary,
-    errors=not_numeric,
-    elementwise=True,
-    floating=True,
-    quick=True,
-)
+@op("torch.sin", samples=unary, **elementary)
 def sin(x: Array) -> Array:
     """The sine."""
     return kernels.sin(x)
@@ -425,14 +382,7 @@ def sin(x: Array) -> Array:
 sin.vjp(x=lambda g, y, x: g * cos(x))
 
 
-@op(
-    "torch.cos",
-    samples=unary,
-    errors=not_numeric,
-    elementwise=True,
-    floating=True,
-    quick=True,
-)
+@op("torch.cos", samples=unary, **elementary)
 def cos(x: Array) -> Array:
     """The cosine."""
     return kernels.cos(x)
@@ -443,14 +393,7 @@ cos.vjp(x=lambda g, y, x: -g * sin(x))
 saturating = [*unary, sample(floats(6, at=(100.0, -100.0, 40.0, -40.0)))]
 
 
-@op(
-    "torch.tanh",
-    samples=saturating,
-    errors=not_numeric,
-    elementwise=True,
-    floating=True,
-    quick=True,
-)
+@op("torch.tanh", samples=saturating, **elementary)
 def tanh(x: Array) -> Array:
     """The hyperbolic tangent."""
     return kernels.tanh(x)
@@ -463,14 +406,7 @@ tanh.vjp(
 )
 
 
-@op(
-    "torch.sigmoid",
-    samples=saturating,
-    errors=not_numeric,
-    elementwise=True,
-    floating=True,
-    quick=True,
-)
+@op("torch.sigmoid", samples=saturating, **elementary)
 def sigmoid(x: Array) -> Array:
     """1 / (1 + e ** -x)."""
     return kernels.sigmoid(x)
@@ -503,14 +439,7 @@ relu.vjp(
 )
 
 
-@op(
-    "torch.nn.functional.silu",
-    samples=saturating,
-    errors=not_numeric,
-    elementwise=True,
-    floating=True,
-    quick=True,
-)
+@op("torch.nn.functional.silu", samples=saturating, **elementary)
 def silu(input: Array) -> Array:
     """input * sigmoid(input)."""
     return kernels.silu(input)
@@ -562,10 +491,7 @@ softplus.vjp(
 @op(
     "torch.nn.functional.softsign",
     samples=[*saturating, sample(floats(4, at=(0.0,)), kink=True)],
-    errors=not_numeric,
-    elementwise=True,
-    floating=True,
-    quick=True,
+    **elementary,
 )
 def softsign(input: Array) -> Array:
     """input / (1 + |input|)."""
