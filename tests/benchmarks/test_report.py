@@ -1,6 +1,7 @@
 """What the numbers say: ratios, needs and shares, as tables and as a file."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -92,6 +93,11 @@ def test_met_needs_are_counted_and_a_missing_peer_is_not_met() -> None:
     """torch.nn and the share are; JAX and streaming are not."""
     assert sorted(report.verdicts(RUN)) == [False, False, True, True]
     assert "2 of 4 needs are met" in report.caption([RUN])
+
+
+def test_the_load_is_that_before_the_first_run() -> None:
+    runs = [replace(RUN, machine={"load before": n}) for n in (0.5, 2.0)]
+    assert report.caption(runs).endswith("load before 0.5")
 
 
 def test_every_part_has_a_title() -> None:

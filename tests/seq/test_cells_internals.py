@@ -286,3 +286,11 @@ def test_it_runs_under_cprofile() -> None:
     found = profile.runcall(layer, x, return_internals=("i",))[2]
     assert same(found["i"], layer(x, return_internals=("i",))[2]["i"])
     assert sys.getprofile() is None
+
+    def later() -> None:
+        pass
+
+    with mg.eager_loops(), cProfile.Profile() as profile:
+        layer(x, return_internals=("i",))
+        later()
+    assert later.__code__ in [entry.code for entry in profile.getstats()]

@@ -211,7 +211,8 @@ def test_numbers_and_any_layout():
     expected = stream(x)
     wide = np.zeros((N, 2), np.float32)
     wide[:, 0] = x
-    for given in (x.tolist(), tuple(x.tolist()), wide[:, 0], mg.tensor(x)):
+    swapped = x.astype(x.dtype.newbyteorder())
+    for given in (x.tolist(), tuple(x.tolist()), wide[:, 0], swapped, mg.tensor(x)):
         stream.reset()
         assert np.array_equal(stream(given), expected)
 
