@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,7 +11,7 @@ import numpy as np
 import seq
 
 from .. import policy
-from ..cases import AXES, LayerCase, default
+from ..cases import AXES, LayerCase
 from ..data import Data, extreme, large_cell, make_data
 from ..judge import Judge, Pair
 from ..kinds import LARGER, Kind, kind_of
@@ -24,26 +24,16 @@ SMALL = 7  # steps x layers up to which second derivatives are taken
 LONG = 40  # steps of what is larger
 
 
-def layer_suite(
-    subject: Any = seq,
-    cases: Iterable[LayerCase] | None = None,
-    errors: policy.Errors | None = None,
-) -> Iterator[Result]:
-    """Every check of every case, one after the other as they are asked for.
-
-    subject: a namespace with RNN, GRU, LSTM, Recurrent and CELLS, as `seq` has them.
-    """
-    for case in default() if cases is None else cases:
-        yield from check_layer(case, subject, errors=errors)
-
-
 def check_layer(
     case: LayerCase,
     subject: Any = seq,
     kind: Kind | None = None,
     errors: policy.Errors | None = None,
 ) -> Iterator[Result]:
-    """Every check of one case. What raises is a failure like any other."""
+    """Every check of one case. What raises is a failure like any other.
+
+    subject: a namespace with RNN, GRU, LSTM, Recurrent and CELLS, as `seq` has them.
+    """
     kind = kind or kind_of(case.kind)
     errors = policy.recorded() if errors is None else errors
     judge = Judge(case.kind, case.id, case.dtype, case.family, errors)

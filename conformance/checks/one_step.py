@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -95,20 +95,13 @@ def cell_cases() -> list[CellCase]:
     return [CellCase(*row) for row in itertools.product(CELL_KINDS, *values)]
 
 
-def cell_suite(
-    subject: Any = seq,
-    cases: Iterable[CellCase] | None = None,
-    errors: policy.Errors | None = None,
-) -> Iterator[Result]:
-    """Every check; subject: a namespace with RNNCell, GRUCell and LSTMCell."""
-    for case in cell_cases() if cases is None else cases:
-        yield from check_cell(case, subject, errors)
-
-
 def check_cell(
     case: CellCase, subject: Any = seq, errors: policy.Errors | None = None
 ) -> Iterator[Result]:
-    """Every check of one case. What raises is a failure like any other."""
+    """Every check of one case. What raises is a failure like any other.
+
+    subject: a namespace with RNNCell, GRUCell and LSTMCell.
+    """
     errors = policy.recorded() if errors is None else errors
     judge = Judge(case.family, case.id, case.dtype, case.family, errors)
     try:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from minigrad.errors import MinigradError
-from minigrad.op import OPS, Op
+from minigrad.op import Op
 from minigrad.samples import BadSample, Sample
 
 from .. import policy
@@ -80,14 +80,6 @@ def op_cases(op: Op) -> list[OpCase]:
         for dtype in DTYPES
         for strided in (False, True)
     ]
-
-
-def op_suite(
-    ops: Iterable[Op] | None = None, errors: policy.Errors | None = None
-) -> Iterator[Result]:
-    """Every check of every op of the table, or of the ones given."""
-    for op in list(OPS.values()) if ops is None else ops:
-        yield from check_op(op, errors=errors)
 
 
 def check_op(op: Op, errors: policy.Errors | None = None) -> Iterator[Result]:

@@ -6,7 +6,7 @@ state dicts goes on to the same bits.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,7 +19,7 @@ from .. import policy
 from ..judge import Judge, Pair
 from ..result import Result
 from ..tape import Array, Arrays
-from .optim_cases import SCHEDULES, STEPS, OptimCase, optim_cases
+from .optim_cases import SCHEDULES, STEPS, OptimCase
 
 SKIPPED = {"vector": (0, 7, 8)}  # steps at which a parameter has no gradient
 OTHER_LR = 0.003  # of the second group, which holds the scalar
@@ -49,21 +49,13 @@ def minigrad_side(subject: Any) -> Side:
     return Side(subject.nn.Parameter, subject.Tensor, subject.optim, subject.nn.utils)
 
 
-def optim_suite(
-    subject: Any = mg,
-    cases: Sequence[OptimCase] | None = None,
-    errors: policy.Errors | None = None,
-) -> Iterator[Result]:
-    """Every check; subject: a namespace with optim, nn.Parameter and nn.utils."""
-    errors = policy.recorded() if errors is None else errors
-    for case in optim_cases() if cases is None else cases:
-        yield from check_optim(case, subject, errors)
-
-
 def check_optim(
     case: OptimCase, subject: Any = mg, errors: policy.Errors | None = None
 ) -> Iterator[Result]:
-    """Every check of one case. What raises is a failure like any other."""
+    """Every check of one case. What raises is a failure like any other.
+
+    subject: a namespace with optim, nn.Parameter and nn.utils.
+    """
     errors = policy.recorded() if errors is None else errors
     judge = Judge(case.name, case.id, case.dtype, case.name, errors)
     side = minigrad_side(subject)

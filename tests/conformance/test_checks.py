@@ -9,10 +9,11 @@ import pytest
 import minigrad as mg
 import seq
 from conformance.cases import LayerCase
-from conformance.checks.layers import check_layer, layer_suite
-from conformance.checks.one_step import cell_cases, cell_suite
-from conformance.checks.ops import op_suite
-from conformance.checks.optim import optim_cases, optim_suite
+from conformance.checks.layers import check_layer
+from conformance.checks.one_step import cell_cases, check_cell
+from conformance.checks.ops import check_op
+from conformance.checks.optim import check_optim
+from conformance.checks.optim_cases import optim_cases
 from conformance.result import first_failure
 from minigrad.op import OPS
 
@@ -57,7 +58,7 @@ def test_a_right_layer_passes():
     ids=["raises", "forgets the state", "no gradient of x", "no gradient of h_0"],
 )
 def test_a_wrong_layer_is_named_with_its_case(forward, check):
-    found = first_failure(layer_suite(subject(forward), [CASE]))
+    found = first_failure(check_layer(CASE, subject(forward)))
     assert found is not None
     assert (found.case, found.check) == ("gru/L1/T2/h0/f64", check)
 
@@ -66,7 +67,7 @@ def test_what_raises_is_a_failure_that_says_so():
     def forward(self, x, hx=None, **data):
         raise RuntimeError("no kernel for this device")
 
-    found = first_failure(layer_suite(subject(forward), [CASE]))
+    found = first_failure(check_layer(CASE, subject(forward)))
     assert "RuntimeError: no kernel for this device" in str(found)
 
 
@@ -76,7 +77,7 @@ def test_a_float32_answer_to_float64_is_a_failure():
         return output.float(), last
 
     case = replace(CASE, steps=7, layers=2)
-    found = first_failure(layer_suite(subject(forward), [case]))
+    found = first_failure(check_layer(case, subject(forward)))
     assert found.detail == "the dtype is float32, not float64"
 
 
@@ -86,14 +87,8 @@ def test_padding_that_is_almost_zero_is_not_zero():
         return output + 1e-30, last
 
     case = replace(CASE, ragged=True)
-    failures = [r for r in layer_suite(subject(forward), [case]) if not r.passed]
+    failures = [r for r in check_layer(case, subject(forward)) if not r.passed]
     assert [r.check for r in failures] == ["padding: output is zero"]
-
-
-def test_results_come_as_they_are_asked_for():
-    cases = iter([CASE, None])
-    assert next(layer_suite(cases=cases)).passed
-    assert next(cases) is None
 
 
 @pytest.mark.parametrize(
@@ -107,7 +102,7 @@ def test_results_come_as_they_are_asked_for():
 )
 def test_a_wrong_op_is_found(name, vjp, check, monkeypatch):
     monkeypatch.setattr(OPS[name], "vjps", {**OPS[name].vjps, "x": vjp})
-    failures = [result for result in op_suite([OPS[name]]) if not result.passed]
+    failures = [result for result in check_op(OPS[name]) if not result.passed]
     assert check in {result.check for result in failures}
 
 
@@ -115,14 +110,14 @@ def test_an_inaccurate_op_is_found(monkeypatch):
     # Off by more than two units in float32, about once in ten thousand.
     monkeypatch.setattr(OPS["exp"], "quick", None)
     monkeypatch.setattr(OPS["exp"], "forward", np.exp)
-    found = first_failure(op_suite([OPS["exp"]]))
+    found = first_failure(check_op(OPS["exp"]))
     assert (found.case, found.check) == ("mg.exp/ulp/f32", "whole range: ulp")
     assert found.detail.startswith("exp(")
 
 
 def test_an_op_must_say_what_it_refuses(monkeypatch):
     monkeypatch.setattr(OPS["tanh"], "errors", [])
-    found = first_failure(op_suite([OPS["tanh"]]))
+    found = first_failure(check_op(OPS["tanh"]))
     assert found.check == "has samples and errors"
 
 
@@ -131,16 +126,16 @@ def test_an_op_that_refuses_nothing_is_found(monkeypatch):
         return weight[input.astype(int) % len(weight)]
 
     monkeypatch.setattr(OPS["embedding"], "forward", forward)
-    failures = [r for r in op_suite([OPS["embedding"]]) if not r.passed]
+    failures = [r for r in check_op(OPS["embedding"]) if not r.passed]
     assert {"bad0", "bad1"} <= {r.case.partition("/")[2] for r in failures}
 
 
 def test_a_wrong_step_is_found():
-    broken = SimpleNamespace(**{**vars(seq), "LSTMCell": seq.LSTMCell})
-    assert first_failure(cell_suite(broken, cell_cases()[:1])) is None
+    (case,) = [case for case in cell_cases() if case.id == "rnn_tanh_cell/f32"]
+    assert first_failure(check_cell(case)) is None
+    broken = SimpleNamespace(**vars(seq))
     broken.RNNCell = lambda *args, **options: seq.RNNCell(*args, **options).double()
-    cases = [case for case in cell_cases() if case.id == "rnn_tanh_cell/f32"]
-    assert first_failure(cell_suite(broken, cases)).case == "rnn_tanh_cell/f32"
+    assert first_failure(check_cell(case, broken)).case == "rnn_tanh_cell/f32"
 
 
 def test_a_wrong_optimiser_is_found():
@@ -151,5 +146,6 @@ def test_a_wrong_optimiser_is_found():
 
     optim = SimpleNamespace(**{**vars(mg.optim), "Adam": NoCorrection})
     broken = SimpleNamespace(nn=mg.nn, Tensor=mg.Tensor, optim=optim)
-    found = first_failure(optim_suite(broken, optim_cases()))
-    assert found.case == "Adam/f64"
+    (case,) = [case for case in optim_cases() if case.id == "Adam/f64"]
+    assert first_failure(check_optim(case)) is None
+    assert first_failure(check_optim(case, broken)) is not None
