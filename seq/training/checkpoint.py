@@ -12,7 +12,6 @@ from minigrad.errors import MinigradError
 from seq.errors import FileFormatError
 from seq.files import Arrays, FilePath, read_arrays, write_arrays
 
-TENSOR, ARRAY = "$tensor", "$array"
 KEY = "minigrad.run"
 
 
@@ -68,10 +67,10 @@ def _pack(tree: Any, name: str, arrays: Arrays) -> Any:
     match tree:
         case Tensor():
             arrays[name] = np.asarray(tree.detach().numpy(), order="C")
-            return {TENSOR: name}
+            return {"$tensor": name}
         case np.ndarray():
             arrays[name] = np.asarray(tree, order="C")
-            return {ARRAY: name}
+            return {"$array": name}
         case Mapping():
             return {str(k): _pack(v, f"{name}/{k}", arrays) for k, v in tree.items()}
         case list() | tuple():
