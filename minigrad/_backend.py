@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 PURE = os.environ.get("MINIGRAD_PURE", "0") not in ("", "0")
 
@@ -40,12 +40,6 @@ set_watching = chosen.set_watching
 signature = chosen.signature
 walk = walking.walk
 wrap = chosen.wrap
-
-
-def quick(name: str) -> Any:
-    """The kernel that `apply` asks before the forward; the plain twin has none."""
-    return kernels.QUICK.get(name)
-
 
 # Last: the loop's twin reads the table of ops, which needs the names above.
 if TYPE_CHECKING or PURE:

@@ -165,7 +165,7 @@ class OpCore:
 
     name: str
     forward: Any
-    quick: Any  # a kernel that gives what the forward gives, or None; see _backend
+    quick: Any  # a kernel that gives what the forward gives, or None; see Op
     positions: tuple[int, ...]  # where the arrays stand among the arguments
     promoting: tuple[int, ...]  # those of them that must agree in dtype
     immediate: tuple[int, ...]  # those that may be plain Python numbers

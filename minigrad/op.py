@@ -40,7 +40,8 @@ class Op(_backend.OpCore):
     or `Index` is an input, every other one a plain parameter. The VJP of input `x` is
     `vjp(g, y, *args) -> cotangent of x`, with everything a Tensor and `args` those of
     the forward; it need not undo broadcasting, the engine does. quick: whether there is
-    a compiled kernel of its name, to be asked before the forward.
+    a compiled kernel of its name, to be asked before the forward; the plain twin has
+    none.
     """
 
     def __init__(
@@ -74,7 +75,7 @@ class Op(_backend.OpCore):
         self.differentiable = False
         self.vjps = {}
         self.shapes = shapes
-        self.quick = _backend.quick(self.name) if quick else None
+        self.quick = _backend.kernels.QUICK.get(self.name) if quick else None
         self.joint = None
         self._read_signature()
         self.prepare()
