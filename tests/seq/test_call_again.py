@@ -379,6 +379,18 @@ def test_a_layer_is_let_go_though_its_cell_refers_to_it():
     assert kept() is None
 
 
+def test_ops_of_many_kinds_of_calls_are_not_all_kept(again, monkeypatch):
+    monkeypatch.setattr(calls, "KEPT", 2)
+    layer = seq.LSTM(N, H, generator=0)
+    for batch in (2, 3):
+        for lengths in (None, [1] * batch):
+            for mode in (nullcontext, mg.no_grad):
+                for _ in range(2):
+                    with mode():
+                        layer(draw(batch=batch), lengths=lengths)
+    assert any(again) and len(layer._calls.known[calls._alone].wholes) <= 2
+
+
 def test_second_derivatives_of_weights_that_are_one():
     layer = seq.GRU(H, H, dtype=mg.float64, generator=0)
     layer.weight_hh_l0 = layer.weight_ih_l0
