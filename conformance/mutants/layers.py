@@ -303,7 +303,7 @@ LAYERS = [
     Mutant(
         "layer: no state is a state of ones",
         "seq.boundary",
-        (("        return mg.zeros(*sizes,", "        return 1 + mg.zeros(*sizes,"),),
+        (("tuple(mg.zeros(*shape,", "tuple(1 + mg.zeros(*shape,"),),
         cases="T7/f",
     ),
     Mutant(

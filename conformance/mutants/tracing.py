@@ -18,8 +18,8 @@ LIFT = [
         lift.Lifted,
         "_walk",
         (
-            "lambda tensors: tensors[at]",
-            "lambda tensors: next(t for t in tensors if t.shape == tensors[at].shape)",
+            "lambda new: new.tensors[at]",
+            "lambda new: next(t for t in new.tensors if t.shape == value.shape)",
         ),
     ),
     fault(
@@ -32,7 +32,10 @@ LIFT = [
         "a step with other keywords is the same step",
         lift.Lifted,
         "_walk",
-        ("return (kind, key), lambda t: _p", "return (kind, key[:3]), lambda t: _p"),
+        (
+            "return (kind, key), lambda new: _p",
+            "return (kind, key[:3]), lambda new: _p",
+        ),
     ),
     fault(
         "a step with another default is the same step",

@@ -275,7 +275,7 @@ def test_a_layer_that_was_called_can_be_copied_and_pickled():
     layer = LAYERS["one"]()
     expected = results(layer, draw())
     for other in (copy.deepcopy(layer), pickle.loads(pickle.dumps(layer))):
-        assert not other._calls.steps and other._calls.known is None
+        assert not other._calls.steps and not other._calls.known
         for a, b in zip(results(other, draw()), expected, strict=True):
             assert np.array_equal(a, b)
 
