@@ -26,7 +26,7 @@ def rnn_relu(x: "I", h: "H", *, w_ih: "H I", w_hh: "H H", b_ih: "H", b_hh: "H"):
 def gru(x: "I", h: "H", *, w_ih: "3H I", w_hh: "3H H", b_ih: "3H", b_hh: "3H"):
     """Gated recurrent unit, the reset gate applied after the product.
 
-    Cho et al. (2014), arXiv:1406.1078v3; as documented for torch.nn.GRU.
+    Cho et al. (2014), arXiv:1406.1078v1; as documented for torch.nn.GRU.
     """
     x_r, x_z, x_n = chunk(x @ w_ih.T + b_ih, 3, -1)
     h_r, h_z, h_n = chunk(h @ w_hh.T + b_hh, 3, -1)
@@ -102,7 +102,7 @@ def gru_reset_before(
 ):
     """Gated recurrent unit, the reset gate applied to h before the product.
 
-    Cho et al. (2014), arXiv:1406.1078v1; stacked as r, z, n.
+    Cho et al. (2014), arXiv:1406.1078v3; stacked as r, z, n.
     """
     x_r, x_z, x_n = chunk(x @ w_ih.T + b_ih, 3, -1)
     w_hr, w_hz, w_hn = chunk(w_hh, 3, 0)
