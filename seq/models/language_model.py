@@ -187,7 +187,10 @@ class LanguageModel(nn.Module):
         """
         arrays, metadata = read_arrays(path)
         if KEY not in metadata:
-            raise FileFormatError(f"{path} holds no language model")
+            raise FileFormatError(
+                f"{path} holds no language model; give a file of LanguageModel.save or "
+                "of `python -m seq train`, not that of a run"
+            )
         with _described(path):
             found = json.loads(metadata[KEY])
             found["vocabulary"] = Vocabulary.from_json(found["vocabulary"])

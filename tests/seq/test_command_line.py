@@ -301,7 +301,7 @@ def test_bad_models(run: Callable[..., Run], names: Path) -> None:
         done = run("plot", "bad.safetensors")
         assert done.status == 1 and "bad.run.safetensors is no whole check" in done.err
     done = run("sample", "names.run.safetensors")
-    assert done.status == 1 and "holds no language model" in done.err
+    assert done.status == 1 and "not that of a run" in done.err
     done = run("sample", "names.safetensors", "--temperature", "-1")
     assert done.status == 1 and "temperature" in done.err
 
