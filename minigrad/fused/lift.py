@@ -99,7 +99,7 @@ class Lifted:
             return (kinds, names, keys), lambda new: dict(
                 zip(names, again(new), strict=True)
             )
-        if kind is functools.partial:
+        if kind is functools.partial and not value.__dict__:
             parts = (value.func, value.args, dict(value.keywords))
             key, again = self._collection(parts, name, value)
             return (kind, key), lambda new: _partial(*again(new))
@@ -212,6 +212,9 @@ def _partial(func: Any, args: Any, keywords: Any) -> Any:
 
 HEAP_TYPE = 1 << 9
 """The flag of a class whose attributes may be set."""
+PURE = {"builtins", "math", "_operator", "_functools"}
+"""The modules whose functions give the same for the same, but for those READING."""
+READING = {globals, eval, exec, __import__, input}
 
 
 def _is_fixed(value: Any) -> bool:
@@ -222,8 +225,8 @@ def _is_fixed(value: Any) -> bool:
     if isinstance(value, type):
         return _is_own(value) or not value.__flags__ & HEAP_TYPE
     if isinstance(value, types.BuiltinFunctionType):  # a method of what may change, too
-        owner = value.__self__
-        return owner is None or isinstance(owner, types.ModuleType)
+        known = value.__module__ in PURE and value not in READING
+        return known or _is_own(value)
     return isinstance(value, types.ModuleType) and _is_own(value)
 
 
@@ -264,8 +267,8 @@ def attributes_of(code: types.CodeType, name: str) -> tuple[str, ...] | None:
 def reach_of(code: types.CodeType) -> str | None:
     """What in the code reads what no name in it tells, or None."""
     for i in _instructions(code):
-        if _reads(i) and i.argval in ("globals", "eval", "exec", "__import__"):
-            return f"calls {i.argval}"
+        if i.opname == "LOAD_ATTR" and i.argval in ("__globals__", "__wrapped__"):
+            return f"reads {i.argval}"
         # A module of this package stays what it is.
         if i.opname == "IMPORT_NAME" and i.argval.split(".")[0] != PACKAGE:
             return f"imports {i.argval!r} inside"

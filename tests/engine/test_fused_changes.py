@@ -150,6 +150,9 @@ def wrapped(h):
     return h * TWICE
 
 
+partial = functools.partial(of_module)
+partial.factor = 2.0
+all_names, evaluate = globals, eval
 itself = [2.0]
 itself.append(itself)
 around = {"factor": 2.0, "me": itself}
@@ -167,10 +170,13 @@ def count_up():
 
 @pytest.fixture(autouse=True)
 def numbers_of_the_test(monkeypatch):
+    limit = sys.getrecursionlimit()
     monkeypatch.setitem(sys.modules, "numbers_of_the_test", numbers)
     monkeypatch.setattr(numbers, "factor", 2.0)
     monkeypatch.setitem(globals(), "TWICE", 2.0)
     monkeypatch.setattr(builtins, "abs", abs)
+    yield
+    sys.setrecursionlimit(limit)
 
 
 @pytest.mark.parametrize(
@@ -188,7 +194,22 @@ def numbers_of_the_test(monkeypatch):
         (importing_a_name, count_up),
         (lambda h: h * globals()["TWICE"], lambda: globals().update(TWICE=3.0)),
         (lambda h: h * eval("TWICE"), lambda: globals().update(TWICE=3.0)),
+        (lambda h: h * all_names()["TWICE"], lambda: globals().update(TWICE=3.0)),
+        (lambda h: h * evaluate("TWICE"), lambda: globals().update(TWICE=3.0)),
+        (
+            lambda h: h * of_module.__globals__["TWICE"],
+            lambda: globals().update(TWICE=3.0),
+        ),
+        (
+            lambda h: h * sys._getframe().f_globals["TWICE"],
+            lambda: globals().update(TWICE=3.0),
+        ),
+        (
+            lambda h: h * sys.getrecursionlimit(),
+            lambda: sys.setrecursionlimit(sys.getrecursionlimit() + 1),
+        ),
         (wrapped, lambda: globals().update(TWICE=3.0)),
+        (lambda h: h * partial.factor, lambda: setattr(partial, "factor", 3.0)),
         (lambda h: h * itself[0], lambda: itself.__setitem__(0, 3.0)),
         (lambda h: h * around["factor"], lambda: around.update(factor=3.0)),
         (kind_of_key, lambda: globals().update(KEYS={True: 2.0})),
@@ -207,7 +228,13 @@ def numbers_of_the_test(monkeypatch):
         "from-import",
         "globals",
         "eval",
+        "globals-by-another-name",
+        "eval-by-another-name",
+        "globals-of-a-function",
+        "frame",
+        "function-of-another-module",
         "wraps",
+        "partial",
         "list-in-itself",
         "dict-in-a-list-in-itself",
         "kind-of-a-key",
