@@ -124,7 +124,9 @@ def call_within(
     known = layer._calls.known.get(_alone) if again else None
     if known is not None and known.last is not None:  # the layer's own call, just now
         _, zeros, steps = known.last
-        _remember(layer, inputs, hx, lengths, around, zeros, steps)
+        # Another thread may have called the layer since, on other rows.
+        if hx is not None or {len(z) for z in zeros} == {inputs[0].shape[1]}:
+            _remember(layer, inputs, hx, lengths, around, zeros, steps)
     return result
 
 

@@ -10,7 +10,7 @@ from numpy.typing import DTypeLike
 
 import minigrad as mg
 from minigrad import Tensor, nn, rng
-from minigrad.errors import ArgumentError
+from minigrad.errors import ArgumentError, ShapeError
 from minigrad.nn.forward_hooks import is_as_made
 from minigrad.nn.layers import linear
 from seq.again import Around, call_within
@@ -116,6 +116,7 @@ class LanguageModel(nn.Module):
 
         All other losses are sums of these. 0 at padding.
         """
+        batch = _checked(batch)
         if self._is_as_made(batch):
             return self._in_one_op(_run_losses, batch, state)
         scores, state = self(batch.inputs, state, batch.lengths)
@@ -123,20 +124,23 @@ class LanguageModel(nn.Module):
 
     def loss(self, batch: TextBatch, state: State | None = None) -> Loss:
         """L = Σ_t L⟨t⟩, summed over the batch too, and the number of tokens."""
+        batch = _checked(batch)
         if self._is_as_made(batch):
             total, state = self._in_one_op(_run_total, batch, state)
         else:
             losses, state = self.token_losses(batch, state)
             total = losses.sum()
-        n = batch.targets.numel() if batch.lengths is None else batch.lengths.sum()
+        n = batch.targets.numel() if batch.lengths is None else np.sum(batch.lengths)
         return Loss(total, int(n), state)
 
     def _is_as_made(self, batch: TextBatch) -> bool:
-        """Whether a call is `_run`: nothing is random, hooked or replaced."""
+        """Whether a call is `_run_losses`: nothing is random, hooked or replaced."""
         return (
             batch.inputs.ndim == batch.targets.ndim == 2
-            and not (self.dropout.p and self.training)
+            and not (self.dropout.p and self.dropout.training)
             and is_as_made(self, LanguageModel)
+            and "token_losses" not in self.__dict__
+            and is_as_made(self.dropout, nn.Dropout)
             and is_as_made(self.recurrent, Recurrent)
             and is_as_made(self.head, nn.Linear)
         )
@@ -232,6 +236,18 @@ def _run_total(*args: Any) -> Any:
     """The losses summed, and the state."""
     losses, state = _run_losses(*args)
     return losses.sum(), state
+
+
+def _checked(batch: TextBatch) -> TextBatch:
+    """The batch as Tensors, with a target for every input."""
+    inputs = as_tensor("inputs", batch.inputs)
+    targets = as_tensor("targets", batch.targets)
+    if inputs.shape != targets.shape:
+        raise ShapeError(
+            f"targets must have the shape of inputs, {inputs.shape}, got "
+            f"{targets.shape}"
+        )
+    return TextBatch(inputs, targets, batch.lengths)
 
 
 def _losses(scores: Tensor, targets: Tensor) -> Tensor:

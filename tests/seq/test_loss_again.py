@@ -10,9 +10,10 @@ import pytest
 import minigrad as mg
 import seq
 from conformance.policy import FLOAT64_RTOL, float32_limit, relative_error
-from minigrad.errors import IndexRangeError, MinigradError
+from minigrad.errors import DTypeError, IndexRangeError, MinigradError, ShapeError
 from seq import again as calls
 from seq.cells import mgu
+from seq.models import language_model
 from seq.models.language_model import LanguageModel
 from seq.text.batches import TextBatch
 from seq.text.vocabulary import Vocabulary
@@ -183,6 +184,51 @@ def test_dropout_and_evaluation_in_turns() -> None:
     assert model.eval().loss(batch).total.item() == still[0]
 
 
+def test_a_dropout_that_goes_on_in_an_evaluation_is_drawn() -> None:
+    model, batch = make("gru", dropout=0.5).eval(), drawn(0, 4, 2)
+    still = {model.loss(batch).total.item() for _ in range(3)}
+    model.dropout.train()
+    noisy = {model.loss(batch).total.item() for _ in range(3)}
+    assert len(still) == 1 and len(noisy) == 3
+
+
+def test_a_hooked_dropout_and_replaced_losses_are_seen() -> None:
+    model, batch = make("gru", dropout=0.5).eval(), drawn(0, 4, 2)
+    before = [model.loss(batch).total.item() for _ in range(3)][-1]
+    handle = model.dropout.register_forward_hook(lambda *call: call[-1] * 2)
+    assert relative_error(model.loss(batch).total.item(), before) > 1e-6
+    handle.remove()
+    token_losses = model.token_losses
+
+    def doubled(*given: Any) -> Any:
+        losses, state = token_losses(*given)
+        return losses * 2, state
+
+    model.token_losses = doubled  # type: ignore[method-assign]
+    assert relative_error(model.loss(batch).total.item(), 2 * before) <= FLOAT64_RTOL
+
+
+@pytest.mark.parametrize("given", [False, True])
+@pytest.mark.parametrize("others", [1, 5])
+def test_a_layer_that_another_thread_called_meanwhile(
+    others: int, given: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, batch = make("gru"), drawn(0, 4, 2)
+    expected = [t.copy() for t in told(copy.deepcopy(model), batch)]
+    losses = language_model._losses
+
+    def after_another(*args: Any) -> Any:
+        monkeypatch.undo()
+        state = mg.zeros(2, others, 6, dtype=mg.float64) if given else None
+        model(drawn(1, 4, others).inputs, state)
+        return losses(*args)
+
+    monkeypatch.setattr(language_model, "_losses", after_another)
+    for _ in range(3):
+        found = told(model, batch)
+        assert all(np.array_equal(a, b) for a, b in zip(found, expected, strict=True))
+
+
 def test_second_derivatives_of_a_loss_that_is_called_again() -> None:
     model, batch = make("gru"), drawn(0, 4, 2)
     apart = one_by_one(model)
@@ -207,6 +253,31 @@ def test_numbers_out_of_range_are_refused_again() -> None:
             model.loss(batch)
     with pytest.raises(MinigradError):
         model.loss(TextBatch(good.inputs, drawn(0, 3, 2).targets))
+
+
+@pytest.mark.parametrize("shape", [(2, 4), (8, 1)])
+def test_targets_in_another_order_are_refused(shape: tuple[int, int]) -> None:
+    model, good = make("gru"), drawn(0, 4, 2)
+    for one in (model, one_by_one(model)):
+        for _ in range(3):
+            one.loss(good)
+            with pytest.raises(ShapeError, match="targets must have the shape of inp"):
+                one.loss(TextBatch(good.inputs, good.targets.reshape(shape)))
+
+
+def test_a_batch_of_arrays_or_lists() -> None:
+    model, (inputs, targets, lengths) = make("gru"), drawn(0, 4, 2, ragged=True)
+    arrays = inputs.numpy(), targets.numpy(), lengths.numpy()
+    expected = model.loss(TextBatch(inputs, targets, lengths))
+    for given in (lengths, arrays[2], arrays[2].tolist()):
+        for _ in range(3):
+            loss = model.loss(TextBatch(*arrays[:2], given))
+            assert loss.total.item() == expected.total.item()
+            assert loss.count == expected.count
+    assert model.loss(TextBatch(*arrays[:2])).count == 8
+    for wrong in (TextBatch(arrays[0].tolist(), targets), TextBatch(inputs, [[1]])):
+        with pytest.raises(DTypeError, match="must be a Tensor or a numpy array"):
+            model.loss(wrong)
 
 
 def test_a_batch_that_was_learned_from_is_let_go() -> None:
