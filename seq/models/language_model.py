@@ -143,6 +143,7 @@ class LanguageModel(nn.Module):
             and is_as_made(self.dropout, nn.Dropout)
             and is_as_made(self.recurrent, Recurrent)
             and is_as_made(self.head, nn.Linear)
+            and self.head.bias is not None
         )
 
     def _in_one_op(

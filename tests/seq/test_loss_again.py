@@ -129,6 +129,11 @@ def patched(model: LanguageModel) -> None:
 
 CHANGES: dict[str, Any] = {
     "another head": head_of_its_own,
+    "a head without a bias": lambda m: setattr(
+        m,
+        "head",
+        mg.nn.Linear(6, len(VOCABULARY) - 1, False, dtype=mg.float64, generator=1),
+    ),
     "a layer of another class": recurrent_of_its_own,
     "a patched head": patched,
     "a head's other weight": lambda m: setattr(
