@@ -215,6 +215,8 @@ HEAP_TYPE = 1 << 9
 PURE = {"builtins", "math", "_operator", "_functools"}
 """The modules whose functions give the same for the same, but for those READING."""
 READING = {globals, eval, exec, __import__, input}
+GETS = ("LOAD_ATTR", "LOAD_METHOD")
+"""The instructions that read an attribute."""
 
 
 def _is_fixed(value: Any) -> bool:
@@ -257,7 +259,7 @@ def attributes_of(code: types.CodeType, name: str) -> tuple[str, ...] | None:
     found = []
     for one, following in itertools.pairwise(_instructions(code)):
         if _reads(one) and one.argval == name:
-            if following.opname not in ("LOAD_ATTR", "LOAD_METHOD"):
+            if following.opname not in GETS:
                 return None
             found.append(following.argval)
     return tuple(dict.fromkeys(found))
@@ -267,7 +269,7 @@ def attributes_of(code: types.CodeType, name: str) -> tuple[str, ...] | None:
 def reach_of(code: types.CodeType) -> str | None:
     """What in the code reads what no name in it tells, or None."""
     for i in _instructions(code):
-        if i.opname == "LOAD_ATTR" and i.argval in ("__globals__", "__wrapped__"):
+        if i.opname in GETS and i.argval in ("__globals__", "__wrapped__"):
             return f"reads {i.argval}"
         # A module of this package stays what it is.
         if i.opname == "IMPORT_NAME" and i.argval.split(".")[0] != PACKAGE:

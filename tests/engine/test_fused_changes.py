@@ -129,6 +129,15 @@ frozen = nn.Linear(N, N, bias=False, dtype=mg.float64, generator=0)
 frozen.requires_grad_(False)
 
 
+def by_twice(h):
+    return h * TWICE
+
+
+@functools.wraps(by_twice)
+def instead(h):
+    return h
+
+
 def of_module(h, m):
     return h * m.factor
 
@@ -208,6 +217,7 @@ def numbers_of_the_test(monkeypatch):
             lambda h: h * sys.getrecursionlimit(),
             lambda: sys.setrecursionlimit(sys.getrecursionlimit() + 1),
         ),
+        (lambda h: instead.__wrapped__(h), lambda: globals().update(TWICE=3.0)),
         (wrapped, lambda: globals().update(TWICE=3.0)),
         (lambda h: h * partial.factor, lambda: setattr(partial, "factor", 3.0)),
         (lambda h: h * itself[0], lambda: itself.__setitem__(0, 3.0)),
@@ -233,6 +243,7 @@ def numbers_of_the_test(monkeypatch):
         "globals-of-a-function",
         "frame",
         "function-of-another-module",
+        "wrapped",
         "wraps",
         "partial",
         "list-in-itself",
