@@ -53,6 +53,9 @@ def read_arrays(path: FilePath) -> tuple[Arrays, dict[str, str]]:
         with safe_open(os.fspath(path), "numpy") as file:
             names = list(file.keys())
             arrays = {name: file.get_tensor(name) for name in names}
+            # Another package may have given numpy the type; what is read is as without.
+            if odd := {a.dtype.name for a in arrays.values() if a.dtype.kind == "V"}:
+                raise TypeError(f"{min(odd)} is no type of its own")
             return arrays, file.metadata() or {}
     except SafetensorError as error:
         raise FileFormatError(
