@@ -108,6 +108,8 @@ static void minigrad_forget(void)
     pthread_cond_init(&minigrad_pool.done, NULL);
     minigrad_pool.busy = minigrad_pool.threads = 0;
     minigrad_pool.sleeping = minigrad_pool.waiting = 0;
+    /* Another thread's job may have had parts to take: new threads would run them. */
+    minigrad_pool.ticket = 0;
 }
 
 /* Have so many threads, or as many as can be had. They hear no signals: Python's handlers

@@ -434,6 +434,26 @@ def test_a_child_process_makes_threads_of_its_own():
     assert os.waitpid(child, 0)[1] == 0
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork here")
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded")
+@pytest.mark.filterwarnings("ignore:os.fork.* JAX")  # where a peer is loaded
+def test_a_child_process_leaves_the_parts_of_another_thread_alone():
+    _loop.set_num_threads(64)  # most of the parts wait while some are run
+    x, packed = draw(6144, 1024), _loop.pack(draw(1024, 512, seed=1))
+    rows, expected = x[:1536], _loop.product(x[:1536], packed, 512)
+    for _ in range(5):
+        other = threading.Thread(target=_loop.product, args=(x, packed, 512))
+        other.start()
+        time.sleep(0.005)
+        child = os.fork()
+        if child == 0:
+            signal.alarm(20)  # it would wait for ever
+            same = same_bits(_loop.product(rows, packed, 512), expected)
+            os._exit(0 if same else 1)
+        assert os.waitpid(child, 0)[1] == 0
+        other.join()
+
+
 @pytest.mark.parametrize("n", [1, 2])
 def test_ctrl_c_ends_a_product(n):
     _loop.set_num_threads(n)
