@@ -99,7 +99,7 @@ cdef void _forget(int i) noexcept:
 cdef size_t _rounded(size_t size):
     """Up to an eighth more, so that lengths that vary a little find the same blocks."""
     cdef size_t step = LEAST // 8
-    while step * 16 <= size:
+    while step <= size // 16:  # a product with 16 might not fit
         step *= 2
     return (size + step - 1) // step * step
 

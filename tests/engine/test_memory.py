@@ -81,10 +81,11 @@ def test_so_are_those_of_many_dimensions():
     assert array.shape == shape and not is_ours(array)
 
 
-def test_too_much_is_a_memory_error_that_leaves_all_as_it_was():
+@pytest.mark.parametrize("size", [1 << 45, (1 << 60) - 1])
+def test_too_much_is_a_memory_error_that_leaves_all_as_it_was(size):
     used = held()[0]
     with pytest.raises(MemoryError):
-        empty((1 << 45,), np.float64)
+        empty((size,), np.float64)
     assert held()[0] == used
     again = empty(LARGE, np.float32)
     again[:] = 1
