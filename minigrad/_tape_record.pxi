@@ -251,12 +251,11 @@ cpdef object apply(OpCore op, tuple args):
         changed = list(raw)
         op.reconcile(changed)
         raw = tuple(changed)
-    if op.quick is not None:
-        result = op.quick.run(raw)
-        if result is not None:
-            return _recorded(op, args, raw, tracked, result)
     try:
-        if op.variadic:
+        result = None if op.quick is None else op.quick.run(raw)
+        if result is not None:
+            pass
+        elif op.variadic:
             result = _call(op.forward, (raw[:first_param], *raw[first_param:]))
         else:
             result = _call(op.forward, raw)

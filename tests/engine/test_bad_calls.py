@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import minigrad as mg
+from minigrad.errors import MinigradError
 
 from .bad_calls import check, table
 
@@ -321,3 +322,9 @@ np.sum(xg)
 @pytest.mark.parametrize(("call", "error", "message"), CASES)
 def test_a_bad_call_is_answered_by_name(call: str, error: str, message: str) -> None:
     check(call, error, message, NAMES)
+
+
+@pytest.mark.parametrize("op", [mg.reshape, mg.expand])
+def test_a_size_that_no_array_has_is_refused_by_name(op: Any) -> None:
+    with pytest.raises(MinigradError, match=rf"^{op.name}\(float32\(2, 3\), \(11805"):
+        op(NAMES["x"], (2**70, 2, 3))
