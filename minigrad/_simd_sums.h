@@ -142,11 +142,13 @@ static void NAME(sum_rows)(
             NAME(store)(at, add ? NAME(load)(at) + sum[i] : sum[i]);
         }
     }
-    for (j = n / LANES * LANES; j < n; j++) {
-        REAL sum = 0;
+    j = n / LANES * LANES;
+    if (j < n) {
+        VECTOR sum = {0};
         for (ptrdiff_t r = 0; r < rows; r++) {
-            sum += x[r * stride + j];
+            sum += NAME(load_part)(x + r * stride + j, n - j, 0);
         }
-        out[j] = add ? out[j] + sum : sum;
+        sum = add ? NAME(load_part)(out + j, n - j, 0) + sum : sum;
+        NAME(store_part)(out + j, n - j, sum);
     }
 }

@@ -415,3 +415,20 @@ def test_square_sum_agrees(dtype):
     huge = np.full(5, 3e30, np.float32)
     assert _kernels.square_sum(huge) == pytest.approx(4.5e61)
     assert math.isnan(_kernels.square_sum(np.array([1.0, math.nan])))
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("n", [9, 17, 33, 50, 127])
+def test_layer_norm_rounds_alike_at_the_end_of_a_row(n, dtype):
+    rng = np.random.default_rng(0)
+    x, g = rng.standard_normal((2, 64, n)).astype(dtype)
+    weight, bias = rng.standard_normal((2, n)).astype(dtype)
+    for array in (x, g, weight, bias):
+        array[..., -1] = array[..., 0]
+    y, moments = _kernels.layer_norm(x, weight, bias, 1e-5)
+    for found in (
+        y,
+        _kernels.layer_norm_grad_x(g, x, weight, moments),
+        _kernels.layer_norm_grad_weight(g, x, moments, (n,)),
+    ):
+        assert np.array_equal(found[..., -1], found[..., 0])
