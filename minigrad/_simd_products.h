@@ -46,9 +46,9 @@ INLINE const minigrad_added *NAME(added_at)(
 }
 
 /* y, and what is added to it. */
-#define WITH_MORE(type, load, y, more, r, c) \
+#define WITH_MORE(load, y, more, r, c) \
     if ((more).rows) { \
-        type z = load((const REAL *)(more).rows + (r) * (more).stride + (c)); \
+        VECTOR z = load((const REAL *)(more).rows + (r) * (more).stride + (c)); \
         y = ((more).first ? z + load((const REAL *)(more).first + (c)) : z) + y; \
     } \
     else if ((more).first) { \
@@ -57,6 +57,25 @@ INLINE const minigrad_added *NAME(added_at)(
     if ((more).second) { \
         y = y + load((const REAL *)(more).second + (c)); \
     }
+
+/* The first n lanes of a sum to where they belong, or all if there are not so many. */
+INLINE void NAME(put_sum)(
+    REAL *to, ptrdiff_t n, VECTOR y, int add, const minigrad_added *more, ptrdiff_t row,
+    ptrdiff_t column)
+{
+    if (n >= LANES) {
+        y = add ? NAME(load)(to) + y : y;
+        WITH_MORE(NAME(load), y, *more, row, column)
+        NAME(store)(to, y);
+    }
+    else {
+#define PART(p) NAME(load_part)(p, n, 0)
+        y = add ? PART(to) + y : y;
+        WITH_MORE(PART, y, *more, row, column)
+        NAME(store_part)(to, n, y);
+#undef PART
+    }
+}
 
 /* A tile of a product: `rows` of x times `panels` of a weight, all in registers. An
    element of x stands at x[r * row + k * step]. rows, panels, row and step are known
@@ -100,31 +119,17 @@ INLINE void NAME(tile)(
             }
         }
     }
-    if (columns >= panels * PANEL) {
+    UNROLL
+    for (int r = 0; r < rows; r++) {
         UNROLL
-        for (int r = 0; r < rows; r++) {
-            UNROLL
-            for (int c = 0; c < 2 * panels; c++) {
-                REAL *to = out + r * stride + c * LANES;
-                VECTOR y = sum[2 * r * panels + c];
-                y = add ? NAME(load)(to) + y : y;
-                WITH_MORE(VECTOR, NAME(load), y, added, r, c * LANES)
-                NAME(store)(to, y);
+        for (int c = 0; c < 2 * panels; c++) {
+            REAL *to = out + r * stride + c * LANES;
+            VECTOR y = sum[2 * r * panels + c];
+            if (columns >= panels * PANEL) {
+                NAME(put_sum)(to, LANES, y, add, &added, r, c * LANES);
             }
-        }
-    }
-    else {
-        UNROLL
-        for (int r = 0; r < rows; r++) {
-            REAL all[8 * LANES];
-            UNROLL
-            for (int c = 0; c < 2 * panels; c++) {
-                NAME(store)(all + c * LANES, sum[2 * r * panels + c]);
-            }
-            for (ptrdiff_t c = 0; c < columns; c++) {
-                REAL *to = out + r * stride + c, y = add ? *to + all[c] : all[c];
-                WITH_MORE(REAL, *, y, added, r, c)
-                *to = y;
+            else if (columns > c * LANES) {
+                NAME(put_sum)(to, columns - c * LANES, y, add, &added, r, c * LANES);
             }
         }
     }
