@@ -32,7 +32,7 @@ from .fused.checkpoint import check_checkpoint
 from .fused.explain import Explanation, Explanations, explain_plan
 from .fused.frame import Frame, Ragged, uniform
 from .fused.lift import Lifted
-from .fused.step import check_alike, check_item, items, pair
+from .fused.step import check_alike, check_item, form_of, formed, items, pair
 from .tape import check_values
 from .tensor import Tensor
 
@@ -51,7 +51,8 @@ def scan(
     once, with the values hidden, and fused if it can be (see `explain`); what it reads
     from outside gets gradients too. One that assigns to a variable outside isn't fused;
     what it does to an object, such as a list, it does while it is traced.
-    carry: the initial state, (B, ...) each; its shapes and dtypes stay the same.
+    carry: the initial state, (B, ...) each; its shapes and dtypes stay the same, and so
+    does the class of the tuple, such as a NamedTuple.
     xs: (T, B, ...) each, T at least 1. ys: (T, B, ...) each, in the order of xs.
     lengths: (B,) int64 in 0..T. Past its length a row keeps its carry and its y is 0;
     its x is never looked at. In reverse, a row starts at its own end.
@@ -187,7 +188,7 @@ def _loop(
     frames = list(zip(*map(ops.unbind, items(xs)), strict=True))
     ys: list[State] = []
     for t in reversed(range(n_steps)) if reverse else range(n_steps):
-        x = frames[t] if isinstance(xs, tuple) else frames[t][0]
+        x = formed(form_of(xs), frames[t])
         rows = None if live is None else live[t]
         with within(f"step {t}"):
             result = step(carry, _choose(rows, x, None))
@@ -199,8 +200,8 @@ def _loop(
     if reverse:
         ys.reverse()
     columns = zip(*map(items, ys), strict=True)
-    stacked = tuple(ops.stack(list(column)) for column in columns)
-    return carry, stacked if isinstance(ys[0], tuple) else stacked[0]
+    stacked = [ops.stack(list(column)) for column in columns]
+    return carry, formed(form_of(ys[0]), stacked)
 
 
 def _n_steps(xs: tuple[Tensor, ...]) -> int:
@@ -253,7 +254,8 @@ def _choose(rows: Any, new: Any, old: Any) -> Any:
         return new
     if isinstance(new, tuple):
         olds = (None,) * len(new) if old is None else old
-        return tuple(_choose(rows, n, o) for n, o in zip(new, olds, strict=True))
+        parts = [_choose(rows, n, o) for n, o in zip(new, olds, strict=True)]
+        return formed(type(new), parts)
     if new.shape[:1] != rows.shape:
         raise ShapeError(
             f"scan: lengths are for {len(rows)} rows, but one of the xs, the carry or "

@@ -33,10 +33,7 @@ LOOP = [
     loop("outputs the wrong way round", ("ys.append(", "ys.insert(0, ")),
     loop(
         "each step sees the input of the one before",
-        (
-            "x = frames[t] if isinstance(xs, tuple) else frames[t][0]",
-            "x = frames[max(t - 1, 0)]",
-        ),
+        ("formed(form_of(xs), frames[t])", "frames[max(t - 1, 0)]"),
     ),
     loop(
         "the state is carried on in float32",

@@ -13,7 +13,16 @@ from .frame import Frame, uniform
 from .lift import Lifted
 from .passes import left_out
 from .plan import Cache, Plan
-from .step import check_alike, is_alike, items, pair, runner, trace_step
+from .step import (
+    check_alike,
+    form_of,
+    formed,
+    is_alike,
+    items,
+    pair,
+    runner,
+    trace_step,
+)
 from .whole import Whole
 
 State = Tensor | tuple[Tensor, ...]
@@ -45,10 +54,10 @@ def plan_of(lifted: Lifted, carry: State, xs: State, reverse: bool) -> Plan:
     carries, inputs = items(carry), items(xs)
     rows = carries[0]._data.shape[0]
     batch = max(rows, 2)
-    tuples = isinstance(carry, tuple), isinstance(xs, tuple)
+    forms = form_of(carry), form_of(xs)
     kind = (
         left_out(),
-        tuples,
+        forms,
         carries[0]._data.dtype,
         *[c._data.shape[1] for c in carries],
         *[(x._data.shape[2], x._data.dtype) for x in inputs],
@@ -62,14 +71,14 @@ def plan_of(lifted: Lifted, carry: State, xs: State, reverse: bool) -> Plan:
     def step(carry: Any, x: Any, tensors: Any) -> Any:
         return lifted.rebind(tensors)(carry, x)
 
-    run = runner(step, carries, inputs, lifted.tensors, tuples)
+    run = runner(step, carries, inputs, lifted.tensors, forms)
 
     def make() -> Plan:
         t = inputs[0].shape[0] - 1 if reverse else 0
         result, program = trace_step(run, batch)
         new, y = pair(result, t)
         stand_ins = tuple(ops.zeros_like(c[:1]).expand(batch, -1) for c in carries)
-        check_alike("carry", stand_ins if tuples[0] else stand_ins[0], new, t)
+        check_alike("carry", formed(forms[0], stand_ins), new, t)
         check_alike("y", y, y, t)
         plan = Plan(program(), len(carries), len(inputs))
         if batch > rows and not (plan.batch is None and look(plan)):
@@ -102,9 +111,8 @@ def call_plan(
 
 def _shaped(results: list[Any], n: int, plan: Plan) -> tuple[Any, Any]:
     """The pair of n carries and the ys, each as the step returns it."""
-    one_carry, one_y = plan.traced.single
-    carry = results[0] if one_carry else tuple(results[:n])
-    return carry, results[n] if one_y else tuple(results[n:])
+    carry, y = plan.traced.forms
+    return formed(carry, results[:n]), formed(y, results[n:])
 
 
 def again(lifted: Lifted, carry: State, xs: State, reverse: bool) -> Any:
@@ -132,8 +140,8 @@ def remember(
 
 
 def _kind(lifted: Lifted, carry: State, xs: State, reverse: bool) -> Any:
-    tuples = isinstance(carry, tuple), isinstance(xs, tuple)
-    return kind_of(items(carry), items(xs), lifted.tensors, tuples, reverse)
+    forms = form_of(carry), form_of(xs)
+    return kind_of(items(carry), items(xs), lifted.tensors, forms, reverse)
 
 
 def kind_of(carries: Any, xs: Any, fixed: Any, *more: Any) -> Any:

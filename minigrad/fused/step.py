@@ -25,6 +25,7 @@ from ..tensor import Tensor
 from .passes import without_dead_code, without_repetition
 
 Step = Callable[[Any, Any], tuple[Any, Any]]
+Form = type[tuple[Any, ...]] | None
 Runner = Callable[[int], tuple[Any, list[Any]]]
 """A step on stand-ins for so many examples: (what it returned, the stand-ins)."""
 SHAPED = {ops.reshape, ops.expand, ops.sum_to, ops.put}
@@ -36,14 +37,14 @@ class Traced:
     """A step as a program.
 
     Inputs are the carry, the xs of one step, what was lifted, and what else the step
-    reached, whose tensors are `captured`. Outputs are the carry and the ys; `single`
-    says whether the step returned one tensor, not a tuple, for each. batch: the number
-    of examples, if what the step did with another one differs.
+    reached, whose tensors are `captured`. Outputs are the carry and the ys; `forms`:
+    what each was returned as. batch: the number of examples, if what the step did with
+    another one differs.
     """
 
     program: Program
     captured: tuple[Tensor, ...]
-    single: tuple[bool, bool]
+    forms: tuple[Form, Form]
     batch: int | None = None
 
 
@@ -67,11 +68,11 @@ def runner(
     carry: tuple[Tensor, ...],
     xs: tuple[Tensor, ...],
     lifted: Sequence[Tensor],
-    tuples: tuple[bool, bool],
+    forms: tuple[Form, Form],
 ) -> Runner:
     """step(carry, x, lifted) on stand-ins for these, of any number of examples.
 
-    tuples: whether the carry and x are given as tuples.
+    forms: those of the carry and the xs.
     """
 
     def run(batch: int) -> tuple[Any, list[Any]]:
@@ -82,8 +83,8 @@ def runner(
             x._node.stand_in = True
         n, m = len(carry), len(carry) + len(xs)
         given = [
-            tuple(part) if many else part[0]
-            for part, many in zip((leaves[:n], leaves[n:m]), tuples, strict=True)
+            formed(form, part)
+            for part, form in zip((leaves[:n], leaves[n:m]), forms, strict=True)
         ]
         with step_mode():
             return step(*given, leaves[m:]), leaves
@@ -133,6 +134,16 @@ def items(value: Any) -> tuple[Any, ...]:
     return value if isinstance(value, tuple) else (value,)
 
 
+def form_of(value: Any) -> Form:
+    """The class of a tuple, which may have names for its items; None for a tensor."""
+    return type(value) if isinstance(value, tuple) else None
+
+
+def formed(form: Form, parts: Sequence[Any]) -> Any:
+    """The parts as such a tuple, whatever its class asks for; the part, if None."""
+    return parts[0] if form is None else tuple.__new__(form, parts)
+
+
 class _Before:
     """The slots where a trace ends: its inputs, and all that was there before it."""
 
@@ -175,7 +186,7 @@ def _program(result: Any, leaves: list[Any]) -> Traced:
     return Traced(
         program,
         tuple(captured),
-        (not isinstance(carry, tuple), not isinstance(ys, tuple)),
+        (form_of(carry), form_of(ys)),
     )
 
 
@@ -202,7 +213,7 @@ def pair(result: Any, t: int) -> tuple[Any, Any]:
 def check_alike(name: str, old: Any, new: Any, t: int) -> None:
     """What a step returns must keep its structure, its shapes and its dtypes."""
     olds, news = items(old), items(new)
-    if isinstance(old, tuple) != isinstance(new, tuple) or len(olds) != len(news):
+    if form_of(old) is not form_of(new) or len(olds) != len(news):
         raise ArgumentError(
             f"scan: at step {t} the step returned a {name} that is {_structure(new)}, "
             f"but it was {_structure(old)} before; always return the same structure"
@@ -218,4 +229,5 @@ def check_alike(name: str, old: Any, new: Any, t: int) -> None:
 
 
 def _structure(value: Any) -> str:
-    return f"a tuple of {len(value)}" if isinstance(value, tuple) else "one tensor"
+    form = form_of(value)
+    return "one tensor" if form is None else f"a {form.__name__} of {len(value)}"

@@ -1,6 +1,7 @@
 """scan: a loop written by hand says what it means."""
 
 from contextlib import nullcontext
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
@@ -37,6 +38,18 @@ def rows_apart(carry, x):
     return (h * 0.5 + y,), (y,)
 
 
+class Named(NamedTuple):
+    """A carry, or xs, or ys, whose items have names."""
+
+    h: Any
+    c: Any
+
+
+def named(carry, x):
+    h = mg.tanh(carry.h @ W + x.h * x.c)
+    return Named(c=carry.c * h + x.h, h=h), Named(h, x.h * h)
+
+
 SCALE = mg.tensor(RNG.standard_normal(()), requires_grad=True)
 
 
@@ -49,6 +62,7 @@ CASES = {
     "a scalar, twice": (scaled_twice, START, XS),
     "tensors": (plain, START, XS),
     "tuples": (tuples, (START, START + 1), (XS, OTHER)),
+    "tuples with names": (named, Named(START, START + 1), Named(XS, OTHER)),
     "tuples of one": (rows_apart, (START,), XS),
     "no carry": (lambda c, x: ((), x.exp()), (), XS),
     "no ys": (lambda c, x: (c * x, ()), START, XS),
@@ -71,7 +85,8 @@ def items(value):
 
 
 def like(value, parts):
-    return tuple(parts) if isinstance(value, tuple) else next(iter(parts))
+    parts = list(parts)
+    return tuple.__new__(type(value), parts) if isinstance(value, tuple) else parts[0]
 
 
 def by_hand(step, carry, xs, lengths, reverse):
@@ -98,7 +113,8 @@ def run(loop, case, lengths, reverse, leaves):
     end, ys = loop(
         step, like(carry, leaves[:n]), like(xs, leaves[n:]), lengths, reverse
     )
-    assert isinstance(end, tuple) == isinstance(carry, tuple)
+    assert type(end) is (type(carry) if isinstance(carry, tuple) else mg.Tensor)
+    assert type(ys) is (type(xs) if case == "tuples with names" else type(ys))
     return (*items(end), *items(ys))
 
 

@@ -1,6 +1,7 @@
 """What scan refuses, and what it says."""
 
 import contextlib
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -10,6 +11,11 @@ from minigrad.errors import ArgumentError, DTypeError, IndexRangeError, ShapeErr
 
 START, XS = np.ones((3, 2)), np.ones((4, 3, 2))
 H0, X = mg.tensor(START), mg.tensor(XS)
+
+
+class Pair(NamedTuple):
+    h: mg.Tensor
+    c: mg.Tensor
 
 
 def plain(h, x):
@@ -71,6 +77,12 @@ def bad(id, call, error, match):
             lambda: mg.scan(lambda h, x: (h, x, x), H0, X),
             ArgumentError,
             r"the pair \(carry, y\)",
+        ),
+        bad(
+            "another class of tuple for the carry",
+            lambda: mg.scan(lambda c, x: (tuple(c), x), Pair(H0, H0), (X,)),
+            ArgumentError,
+            "carry that is a tuple of 2, but it was a Pair of 2",
         ),
         bad(
             "another structure of the carry",
