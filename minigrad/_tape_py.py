@@ -112,6 +112,8 @@ class TensorCore:
     @property
     def requires_grad(self) -> bool:
         """Whether what is computed from it is recorded."""
+        if self._node is not None and self._node.stand_in:
+            self._refuse("requires_grad")
         return self._node is not None
 
     @requires_grad.setter
@@ -122,6 +124,8 @@ class TensorCore:
     def grad(self) -> Any:
         """The gradient that backward() accumulated in a leaf."""
         node = self._node
+        if node is not None and node.stand_in:
+            self._refuse("grad")
         return None if node is None or node.op is not None else node.grad
 
     @grad.setter
@@ -133,6 +137,9 @@ class TensorCore:
             node.grad = value
 
     def _check_grad(self, value: Any) -> None:
+        raise NotImplementedError
+
+    def _refuse(self, what: str) -> None:
         raise NotImplementedError
 
     def requires_grad_(self, requires_grad: bool = True) -> Any:

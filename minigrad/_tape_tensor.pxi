@@ -61,6 +61,8 @@ cdef class TensorCore:
     @property
     def requires_grad(self):
         """Whether what is computed from it is recorded."""
+        if self._node is not None and self._node.stand_in:
+            self._refuse("requires_grad")
         return self._node is not None
 
     @requires_grad.setter
@@ -71,6 +73,8 @@ cdef class TensorCore:
     def grad(self):
         """The gradient that backward() accumulated in a leaf."""
         cdef Node node = self._node
+        if node is not None and node.stand_in:
+            self._refuse("grad")
         return None if node is None or node.op is not None else node.grad
 
     @grad.setter

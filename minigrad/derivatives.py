@@ -181,7 +181,7 @@ def _arguments(name: str, inputs: Sequence[Tensor]) -> Tensors:
     if not is_grad_enabled():
         return tuple(wrap(x._data, Node()) for x in inputs)
     return tuple(
-        ops.reshape(x, x.shape) if x.requires_grad else wrap(x._data, Node())
+        ops.reshape(x, x.shape) if x._node is not None else wrap(x._data, Node())
         for x in inputs
     )
 
@@ -212,7 +212,7 @@ def _check_alike(name: str, found: Sequence[Any], expected: Sequence[Any]) -> No
 
 def _pulled(ys: Tensors, xs: Tensors, gs: Sequence[Tensor], recorded: bool) -> Tensors:
     """The VJP of the ys at the gs; zeros for an x that they do not depend on."""
-    pairs = [(y, g) for y, g in zip(ys, gs, strict=True) if y.requires_grad]
+    pairs = [(y, g) for y, g in zip(ys, gs, strict=True) if y._node is not None]
     outputs, seeds = zip(*pairs, strict=True) if pairs else ((), ())
     found = tape.grad(outputs, xs, seeds, True, recorded, allow_unused=True)
     return tuple(

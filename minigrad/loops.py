@@ -31,7 +31,7 @@ from .fused.call import (
 from .fused.checkpoint import check_checkpoint
 from .fused.explain import Explanation, Explanations, explain_plan
 from .fused.frame import Frame, Ragged, uniform
-from .fused.lift import Lifted
+from .fused.lift import Lifted, set_on
 from .fused.step import check_alike, check_item, form_of, formed, items, pair
 from .tape import check_values
 from .tensor import Tensor
@@ -162,7 +162,8 @@ def _explained(title: str, lifted: Lifted, carry: State, xs: State) -> Explanati
     if lifted.assigned:
         reason = f"it assigns to {lifted.assigned!r}, a variable outside of it"
         return Explanation(title, reason, lifted.reason, None, None)
-    return explain_plan(title, plan_of(lifted, carry, xs, False), lifted.reason)
+    uncached = lifted.reason or set_on(lifted.tensors)[1]
+    return explain_plan(title, plan_of(lifted, carry, xs, False), uncached)
 
 
 def frame_of(x: Tensor, lengths: Any, reverse: bool) -> Frame:

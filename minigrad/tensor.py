@@ -16,10 +16,11 @@ from .errors import (
     GraphError,
     check_callable,
     describe,
+    kept_stand_in,
     translate,
 )
 from .hooks import Handle, register
-from .mode import is_tracing
+from .mode import is_tracing, refuse_in_step
 from .op import OPS, find_handler
 
 Array = np.ndarray[Any, Any]
@@ -210,6 +211,11 @@ class Tensor(_backend.TensorCore):
         if value is not None:
             tape.check_cotangent(value, self, "grad")
 
+    def _refuse(self, what: str) -> None:
+        """Refuse to say of a stand-in what the tensors it stands for don't share."""
+        refuse_in_step(f"asking for {what}", "ask outside, for a bool")
+        raise kept_stand_in(f"asking for {what}")
+
     def backward(
         self,
         gradient: Tensor | None = None,
@@ -371,7 +377,7 @@ def _is_operand(value: Any) -> bool:
 
 def _rebind(self: Tensor, other: Any) -> Any:
     """`x += y` is `x = x + y`; a leaf that is trained would be lost by it."""
-    if self.requires_grad and self.is_leaf and not is_tracing():
+    if not is_tracing() and self.requires_grad and self.is_leaf:
         raise GraphError(
             "in-place arithmetic on a leaf that requires grad would make its name mean "
             "another tensor, and train nothing; use an optimiser, or assign() of a "

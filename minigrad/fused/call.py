@@ -10,7 +10,7 @@ from .. import ops
 from .._backend import signature
 from ..tensor import Tensor
 from .frame import Frame, uniform
-from .lift import Lifted
+from .lift import Lifted, set_on
 from .passes import left_out
 from .plan import Cache, Plan
 from .step import (
@@ -61,12 +61,13 @@ def plan_of(lifted: Lifted, carry: State, xs: State, reverse: bool) -> Plan:
         carries[0]._data.dtype,
         *[c._data.shape[1] for c in carries],
         *[(x._data.shape[2], x._data.dtype) for x in inputs],
-        *[(t._data.shape, t._data.dtype) for t in lifted.tensors],
+        *[(type(t), t._data.shape, t._data.dtype) for t in lifted.tensors],
+        set_on(lifted.tensors)[0],
     )
     latest: tuple[Any, Plan] | None = lifted.latest
     if latest is not None and latest[0] == kind and latest[1].fits(rows):
         return latest[1]
-    key = lifted.key and (lifted.key, kind)
+    key = None if kind[-1] is None else lifted.key and (lifted.key, kind)
 
     def step(carry: Any, x: Any, tensors: Any) -> Any:
         return lifted.rebind(tensors)(carry, x)
@@ -151,7 +152,10 @@ def kind_of(carries: Any, xs: Any, fixed: Any, *more: Any) -> Any:
     nothing may be known, as in a trace.
     """
     known = None if EAGER.get() else signature(carries, xs, fixed)
-    return known and (known, left_out(), *more)
+    attributes = set_on(fixed)[0]
+    if known is None or attributes is None:
+        return None
+    return known, left_out(), attributes, *more
 
 
 class Repeat:

@@ -18,6 +18,8 @@ from .. import __name__ as PACKAGE
 from ..op import Op
 from ..tensor import Tensor
 
+CONSTANTS = {int, float, bool, str, bytes, type(None), types.EllipsisType}
+
 
 class New:
     """Tensors to put in place, and the functions that were made with them so far."""
@@ -85,7 +87,7 @@ class Lifted:
             at = self._seen[id(value)]
             self._uses += 1
             return (Tensor, at), lambda new: new.tensors[at]
-        if kind in (int, float, bool, str, bytes, type(None), types.EllipsisType):
+        if kind in CONSTANTS:
             return (kind, repr(value)), lambda _: value
         self._changing |= kind in (list, set, dict)
         if kind in (tuple, list, set, frozenset):
@@ -204,6 +206,18 @@ class Lifted:
         parts = {k: self._walk(v, f"{k!r}") for k, v in values.items()}
         keys = tuple((k, key) for k, (key, _) in parts.items())
         return keys, lambda new: {k: again(new) for k, (_, again) in parts.items()}
+
+
+def set_on(tensors: Sequence[Any]) -> tuple[Hashable, str | None]:
+    """What was set on tensors, as a part of a key; else None, and why it can't be."""
+    found = []
+    for i, t in enumerate(tensors):
+        for name, value in getattr(t, "__dict__", {}).items():
+            if type(value) not in CONSTANTS:
+                kind = type(value).__name__
+                return None, f"an attribute {name!r} of a tensor is a {kind}"
+            found.append((i, name, repr(value)))
+    return tuple(found), None
 
 
 def _partial(func: Any, args: Any, keywords: Any) -> Any:

@@ -78,7 +78,7 @@ def runner(
     def run(batch: int) -> tuple[Any, list[Any]]:
         leaves = [leaf(np.zeros((batch, *c.shape[1:]), c.dtype)) for c in carry]
         leaves += [leaf(np.zeros((batch, *x.shape[2:]), x.dtype)) for x in xs]
-        leaves += [leaf(t._data) for t in lifted]
+        leaves += [_twin(t) for t in lifted]
         for x in leaves:
             x._node.stand_in = True
         n, m = len(carry), len(carry) + len(xs)
@@ -90,6 +90,15 @@ def runner(
             return step(*given, leaves[m:]), leaves
 
     return run
+
+
+def _twin(tensor: Tensor) -> Any:
+    """A leaf of the tensor's class, with what was set on it."""
+    made: Any = Tensor.__new__(type(tensor))
+    made._data, made._node = tensor._data, _backend.Node()
+    if hasattr(tensor, "__dict__"):
+        made.__dict__ = tensor.__dict__
+    return made
 
 
 def is_alike(traced: Traced, run: Runner, batch: int) -> bool:

@@ -8,6 +8,7 @@ from numpy.typing import DTypeLike
 
 from .. import ops
 from ..errors import ArgumentError, DTypeError, ShapeError
+from ..mode import refuse_in_step
 from ..tensor import Tensor
 
 
@@ -34,6 +35,7 @@ class Parameter(Tensor):
         parameter's (ShapeError) and so must its dtype (DTypeError); Python numbers
         take the parameter's dtype. A Tensor is read, not differentiated through.
         """
+        refuse_in_step("assign()", "assign before or after it")
         exact = hasattr(value, "dtype")
         self._replace(fit(value, self, "equiv" if exact else "same_kind"))
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import minigrad as mg
+import seq
 from conformance.policy import FLOAT64_RTOL, relative_error
 from minigrad import _backend
 from minigrad.fused import call
@@ -266,6 +267,48 @@ def test_the_code_of_a_function_that_changes(traces):
 
 
 # -- no key ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("make", [mg.nn.Parameter, mg.tensor], ids=["own", "plain"])
+def test_a_stand_in_is_of_the_class_of_the_tensor(make):
+    weight = make(np.eye(N))
+
+    def step(h, x):
+        h = h @ weight
+        return (h + x if isinstance(weight, mg.nn.Parameter) else h * x), h
+
+    check(step)
+
+
+def test_what_is_set_on_a_tensor_is_read_and_a_number_of_it_is_part_of_the_key(traces):
+    weight = mg.nn.Parameter(np.eye(N))
+
+    def step(h, x):
+        return h @ weight * getattr(weight, "scale", 1.0) + x, h
+
+    check(step)
+    for weight.scale in (2.0, 3.0, 2.0):
+        check(step)
+    assert len(traces) == 3
+    weight.scale = mg.ones(N, dtype=mg.float64, requires_grad=True)
+    check(step, leaves=[weight, weight.scale])
+    (found,) = mg.explain(step, draw(B, N), draw(T, B, N))
+    assert found.uncached == "an attribute 'scale' of a tensor is a Tensor"
+
+
+def test_what_is_set_on_a_parameter_of_a_layer_is_seen_at_the_next_call():
+    @seq.cell
+    def scaled(x: "I", h: "H", *, w: "H I", u: "H H"):  # noqa: F722, F821
+        return x @ w.T + h @ u.T * getattr(u, "scale", 1.0)
+
+    layer, x = seq.Recurrent(scaled, N, N, dtype=mg.float64), draw(T, B, N)
+    for scale in (None, None, 2.0, 2.0, 3.0):
+        if scale:
+            layer.u_l0.scale = scale
+        found = layer(x)[0]
+        with mg.eager_loops():
+            expected = layer(x)[0]
+        assert relative_error(found.detach(), expected.detach()) <= FLOAT64_RTOL
 
 
 class Scale:

@@ -14,6 +14,7 @@ from minigrad.errors import ArgumentError, GraphError, MinigradError
 T, B, N = 4, 3, 2
 H, X = mg.randn(B, N, generator=0), mg.randn(T, B, N, generator=1)
 ARRAY = np.ones(N, np.float32)
+WEIGHT = mg.nn.Parameter(ARRAY * mg.ones(N, 1), requires_grad=False)
 
 
 # -- values are hidden -----------------------------------------------------------------
@@ -68,6 +69,26 @@ def hooks(h, x):
     return y, x
 
 
+def asks_for_a_gradient(h, x):
+    h = h * 2 if WEIGHT.requires_grad else h
+    return h @ WEIGHT, x
+
+
+def asks_of_the_carry(h, x):
+    h = h * 2 if h.requires_grad else h
+    return h, x
+
+
+def reads_a_gradient(h, x):
+    g = WEIGHT.grad
+    return h * (1 if g is None else 2) @ WEIGHT, x
+
+
+def assigns(h, x):
+    WEIGHT.assign(np.ones((N, N), np.float32))
+    return h @ WEIGHT, x
+
+
 def frozen(h, x):
     with mg.no_grad():
         h = h * 2
@@ -85,6 +106,10 @@ LOOKS = {
     dropout: "return mg.dropout(h, 0.5), x",
     reads_an_array: "return h * ARRAY, x",
     hooks: "y.register_hook(lambda g: g)",
+    asks_for_a_gradient: "h = h * 2 if WEIGHT.requires_grad else h",
+    asks_of_the_carry: "h = h * 2 if h.requires_grad else h",
+    reads_a_gradient: "g = WEIGHT.grad",
+    assigns: "WEIGHT.assign(np.ones((N, N), np.float32))",
     frozen: None,
 }
 steps = pytest.mark.parametrize("step", LOOKS, ids=lambda f: f.__name__)
