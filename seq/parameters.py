@@ -1,6 +1,7 @@
 """The parameters of a cell, held by a module under PyTorch's names."""
 
 import functools
+import inspect
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -46,6 +47,12 @@ class CellModule(nn.Module):
             raise ArgumentError(
                 f"cell {cell.name!r} has no projection: proj_size must be 0, "
                 f"got {proj_size}"
+            )
+        for name in inspect.signature(type(self).forward).parameters.keys() & cell.data:
+            raise ArgumentError(
+                f"cell {cell.name!r}: the data {name!r} would be an argument of the "
+                f"call of {type(self).__name__}, which has its own {name!r}; give it "
+                "another name"
             )
         self.cell = cell
         self.input_size = input_size

@@ -1,5 +1,6 @@
 """What a layer or a cell module refuses, and the words it does so with."""
 
+import inspect
 from typing import Any
 
 import numpy as np
@@ -75,6 +76,33 @@ def test_bad_projections() -> None:
         seq.Recurrent(seq.CELLS["gru"], 3, 4, proj_size=2)
     with pytest.raises(ArgumentError, match="proj_size of cell 'lstm_proj' must be"):
         seq.Recurrent(seq.CELLS["lstm_proj"], 3, 4)
+
+
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [
+        (seq.Recurrent, "self"),
+        (seq.Recurrent, "input"),
+        (seq.Recurrent, "hx"),
+        (seq.Recurrent, "lengths"),
+        (seq.Recurrent, "dropout_masks"),
+        (seq.Recurrent, "return_internals"),
+        (seq.Recurrent, "checkpoint"),
+        (seq.RecurrentCell, "hx"),
+        (seq.RecurrentCell, "return_internals"),
+    ],
+)
+def test_data_with_the_name_of_an_argument_of_the_call(module: Any, name: str) -> None:
+    def equations(x: "I", h: "H", **data: Any) -> Any:  # noqa: F821
+        return h * data[name]
+
+    kind = inspect.Parameter.KEYWORD_ONLY
+    named = inspect.Parameter(name, kind, annotation="B H")
+    signature = inspect.signature(equations)
+    arguments = [*list(signature.parameters.values())[:2], named]
+    equations.__signature__ = signature.replace(parameters=arguments)  # type: ignore[attr-defined]
+    with pytest.raises(ArgumentError, match=f"data {name!r} would be .*another name"):
+        module(seq.cell(equations), 3, 4)
 
 
 def test_a_function_is_no_cell() -> None:
