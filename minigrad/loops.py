@@ -223,7 +223,7 @@ def _n_steps(xs: tuple[Tensor, ...]) -> int:
 def checked_lengths(lengths: Any, n_steps: int, batch: int) -> np.ndarray[Any, Any]:
     """Lengths as int64 (batch,), each in 0..n_steps, or a named error."""
     array = np.asarray(lengths)
-    if array.dtype.kind not in "iu":
+    if array.dtype.kind not in "iu" and (array.size or hasattr(lengths, "dtype")):
         raise DTypeError(f"lengths must be integers, not {array.dtype}")
     if array.shape != (batch,):
         raise ShapeError(

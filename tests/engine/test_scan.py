@@ -222,6 +222,12 @@ def test_lengths_may_be_any_integers(kind):
     assert np.array_equal(ys.detach().numpy().any((0, 2)), [True, False, True])
 
 
+@pytest.mark.parametrize("lengths", [[], (), np.zeros(0, np.int64)], ids=repr)
+def test_there_are_no_lengths_of_no_rows(lengths):
+    _, ys = mg.scan(plain, mg.tensor(START[:0]), mg.tensor(XS[:, :0]), lengths)
+    assert ys.shape == (T, 0, H)
+
+
 @pytest.mark.parametrize("shape", [(), (1,), (1, 1), (1, H), (H,), (B, 1)], ids=str)
 @each_length
 def test_a_captured_tensor_gets_a_gradient_of_its_shape(shape, lengths):
