@@ -104,6 +104,13 @@ class Optimizer:
 
         {"state": {number: {name: Tensor or int}}, "param_groups": [{option: value,
         "params": [number, ...]}]}; parameters are numbered in the groups' order.
+        An optimiser of PyTorch's loads it once the Tensors are tensors of PyTorch::
+
+            for entries in state_dict["state"].values():
+                entries.setdefault("step", 0)  # which its RMSprop counts, too
+                for name, entry in entries.items():
+                    if isinstance(entry, mg.Tensor):
+                        entries[name] = torch.tensor(entry.numpy())
         """
         numbers = {p: number for number, p in enumerate(self._parameters())}
         groups = [
@@ -120,7 +127,8 @@ class Optimizer:
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Go on from a `state_dict`; PyTorch's own of the same optimiser will do.
 
-        Options and running averages are replaced, the latter in the parameters' dtype.
+        Options and running averages are replaced, the latter in the parameters' dtype;
+        an option that is a tensor of one number is taken as the number.
         The groups must be as many, with as many parameters each, and in the same order.
         Raises StateDictError for what does not fit, and changes nothing then.
         """
@@ -160,7 +168,8 @@ class Optimizer:
                     f"group {i} has no {', '.join(missing)}; is it of another "
                     f"optimiser than {type(self).__name__}?"
                 )
-            groups.append({**group, "params": own["params"]})
+            options = {name: _as_number(option) for name, option in group.items()}
+            groups.append({**options, "params": own["params"]})
             try:
                 self._check(groups[-1])
             except ArgumentError as error:
@@ -207,6 +216,13 @@ def number(name: str, value: Any, low: float = 0.0, high: float = math.inf) -> f
     return float(value)
 
 
+def _as_number(option: Any) -> Any:
+    """The number of a tensor without dims, as PyTorch's lr and betas may be."""
+    if isinstance(option, tuple):
+        return tuple(map(_as_number, option))
+    return option.item() if getattr(option, "ndim", None) == 0 else option
+
+
 def integer(name: str, value: Any, least: int) -> int:
     """An int of at least `least`, or ArgumentError."""
     if not isinstance(value, int) or isinstance(value, bool) or value < least:
@@ -237,7 +253,7 @@ def _read_entries(number: Any, parameter: Parameter, entries: Any) -> State:
     for name, entry in entries.items():
         try:
             if name == "step":
-                found[name] = int(entry)
+                found[name] = _whole(entry)
             elif entry is not None:  # PyTorch's for an average that is not needed
                 found[name] = np.array(fit(entry, parameter, "same_kind"), order="C")
         except (MinigradError, TypeError, ValueError) as error:
@@ -245,6 +261,14 @@ def _read_entries(number: Any, parameter: Parameter, entries: Any) -> State:
                 f"{name!r} of parameter {number!r} does not fit: {error}"
             ) from error
     return found
+
+
+def _whole(step: Any) -> int:
+    """How many steps were made, which PyTorch keeps in a tensor of floats."""
+    whole = int(step) if math.isfinite(step) else -1
+    if whole < 0 or whole != step:
+        raise ArgumentError(f"expected a whole number >= 0, got {describe(step)}")
+    return whole
 
 
 def _other_dtype(parameter: Parameter, grad: Tensor) -> DTypeError:

@@ -1,7 +1,10 @@
 """What optimisers and schedules save: PyTorch's structure, and the same bits after."""
 
 import copy
+import inspect
+import math
 import pickle
+import textwrap
 
 import numpy as np
 import pytest
@@ -182,6 +185,41 @@ def test_a_run_begun_in_torch_goes_on_here(name, options):
         assert relative_error(actual, expected) <= FLOAT64_RTOL
 
 
+@every_optimiser
+def test_a_run_begun_here_goes_on_in_torch_as_the_docstring_says(name, options):
+    ours = parameters(mg)
+    our_steps = make(mg, name, options, ours)
+    train(mg, our_steps, ours, 0, STOP)
+    theirs = [torch.nn.Parameter(torch.tensor(value)) for value in values(ours)]
+    their_steps = make(torch, name, {}, theirs)
+    state_dict, scope = our_steps.state_dict(), {"mg": mg, "torch": torch}
+    lines = inspect.getdoc(optim.Optimizer.state_dict).split("PyTorch")[-1]
+    exec(textwrap.dedent(lines.split("::\n")[1]), scope, {"state_dict": state_dict})
+    their_steps.load_state_dict(state_dict)
+    train(mg, our_steps, ours, STOP, STEPS)
+    train(torch, their_steps, theirs, STOP, STEPS)
+    for actual, expected in zip(values(ours), values(theirs), strict=True):
+        assert relative_error(actual, expected) <= FLOAT64_RTOL
+
+
+@pytest.mark.parametrize(
+    "lr", [torch.tensor(0.25), mg.tensor(0.25), np.float32(0.25)], ids=repr
+)
+def test_an_option_may_be_a_tensor_of_one_number(lr):
+    theirs = parameters(torch)
+    their_steps = torch.optim.Adam(theirs, lr=lr if torch.is_tensor(lr) else 0.25)
+    train(torch, their_steps, theirs, 0, 3)
+    steps, betas = optim.Adam(parameters(mg)), (torch.tensor(0.5), 0.75)
+    saved = changed(their_steps.state_dict(), "param_groups", 0, "lr", to=lr)
+    steps.load_state_dict(changed(saved, "param_groups", 0, "betas", to=betas))
+    (group,) = steps.param_groups
+    assert (group["lr"], group["betas"]) == (0.25, (0.5, 0.75))
+    assert type(group["lr"]) is float
+    saved["param_groups"][0]["lr"] = torch.tensor(float("nan"))
+    with pytest.raises(StateDictError, match="lr must be in"):
+        steps.load_state_dict(saved)
+
+
 def test_averages_are_cast_to_the_parameters_dtype():
     wide, narrow = parameters(mg), parameters(mg, np.float32)
     steps = optim.Adam(wide)
@@ -264,6 +302,13 @@ def changed(state, *path, to):
         (
             lambda s: changed(s, "state", 0, "step", to="x"),
             "'step' of parameter 0 does not fit",
+        ),
+        *(
+            (
+                lambda s, step=step: changed(s, "state", 0, "step", to=step),
+                "'step' of parameter 0 does not fit: .*whole number",
+            )
+            for step in (-1, -1.0, 1.5, math.inf, math.nan, torch.tensor(math.inf))
         ),
     ],
 )
