@@ -22,7 +22,7 @@ from seq.training.run import history_of
 ONE_HOT = 256  # tokens: with more of them, a table is faster
 EMBEDDING = 128
 SCORED = 64  # lines at a time
-CHUNK = 1 << 20  # tokens, of a checksum
+CHUNK = 1 << 20  # tokens, that are read at once
 KEPT = ["text", "level", "min_count", "max_size", "held_out", "seed", "cell", "hidden"]
 KEPT += ["layers", "dropout", "batch", "window", "lr", "clip"]
 
@@ -117,6 +117,8 @@ def score(options: Namespace) -> None:
     else:
         loss = evaluate(model, Windows(corpus.train, 1, 1024), carry=True)
     n = len(corpus.train)
+    if any(UNK in corpus.train[i : i + CHUNK] for i in range(0, n, CHUNK)):
+        print("the model knows a part of the text as <UNK> only", file=sys.stderr)
     print(f"{-loss * n:.2f}: all {n:,} tokens; {described(loss, model)}")
 
 

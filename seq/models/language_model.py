@@ -187,8 +187,8 @@ class LanguageModel(nn.Module):
         """The model of a file that `save` wrote; nothing in the file is ever run.
 
         cell: the model's, if it is one of your own. Raises FileFormatError for another
-        file, ArgumentError if the cell is not the model's, MissingExtraError and
-        OSError.
+        file and for NaN or infinity in it, ArgumentError if the cell is not the
+        model's, MissingExtraError and OSError.
         """
         arrays, metadata = read_arrays(path)
         if KEY not in metadata:
@@ -203,6 +203,12 @@ class LanguageModel(nn.Module):
             own = found.pop("own_cell", None)  # older files don't say
             name = found["cell"]
             _check_sizes(found, arrays)
+        for weight, array in arrays.items():
+            if not np.isfinite(array).all():
+                raise FileFormatError(
+                    f"{path}: its {weight} holds NaN or infinity; training must have "
+                    "diverged: train again, with a smaller learning rate or clipping"
+                )
         if cell is not None or own:
             found["cell"] = _same_cell(path, cell, name, own)
         with _described(path):

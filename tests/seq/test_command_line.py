@@ -1,6 +1,7 @@
 """python -m seq, as it is typed."""
 
 import io
+import math
 import os
 import re
 import signal
@@ -16,6 +17,7 @@ import pytest
 import minigrad
 from seq.__main__ import main
 from seq.models.language_model import LanguageModel
+from seq.text.vocabulary import Vocabulary
 from seq.training import checkpoint
 
 NAMES = [a + b for a in ("an", "be", "cor", "da") for b in ("na", "la", "ris", "vid")]
@@ -95,6 +97,9 @@ def test_train_sample_score_plot(run: Callable[..., Run], names: Path) -> None:
     expected = [model.log_probability(name) for name in ("anna", "bela")]
     assert lines == [f"{expected[0]:.2f}: anna", f"{expected[1]:.2f}: bela"]
     assert total.startswith(f"{sum(expected):.2f}: all 10 tokens; ")
+    assert "<UNK>" not in scored.err
+    scored = run("score", "names.safetensors", data="anna\nZoë".encode())
+    assert scored.status == 0 and "a part of the text as <UNK> only" in scored.err
 
     drawn = run("plot", "names.safetensors")
     assert drawn.out == "names.png\n"
@@ -240,6 +245,21 @@ def test_a_model_that_memory_has_no_room_for(run: Callable[..., Run]) -> None:
     Path("text.txt").write_bytes(b"abc")
     done = run("train", "text.txt", "--hidden", str(1 << 40))
     assert done.status == 1 and "python -m seq: Unable to allocate" in done.err
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_model_whose_training_diverged(
+    run: Callable[..., Run], names: Path, value: float
+) -> None:
+    model = LanguageModel(Vocabulary.fit(NAMES), "gru", 4)
+    weight = model.head.weight.detach().numpy().copy()
+    weight[0, 1] = value
+    model.head.weight.assign(weight)
+    model.save("names.safetensors")
+    for words in (["sample"], ["score", "names.txt"]):
+        done = run(words[0], "names.safetensors", *words[1:])
+        assert done.status == 1 and not done.out
+        assert "names.safetensors: its head.weight holds NaN or infinity" in done.err
 
 
 def test_no_text_to_score(run: Callable[..., Run], names: Path) -> None:
