@@ -422,3 +422,24 @@ def test_adam_without_a_first_moment_forgets_the_last_gradient():
             optimizer.step()
     assert steps[0].state[ours]["exp_avg"].tolist() == [1.0]
     assert relative_error(ours.item(), theirs.item()) <= FLOAT64_RTOL
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(
+    ("name", "decay"), [("Adam", 0.0), ("AdamW", 0.0), ("AdamW", 0.1)]
+)
+def test_what_does_not_decay_into_g_is_not_in_its_averages(name, decay, dtype, bad):
+    start = np.array([1.0, bad, 2.0], dtype)
+    ours, theirs = nn.Parameter(start), torch.nn.Parameter(torch.tensor(start))
+    found = []
+    for lib, p in ((mg, ours), (torch, theirs)):
+        steps = getattr(lib.optim, name)([p], lr=0.1, weight_decay=decay)
+        p.grad = lib.tensor(np.ones(3, dtype))
+        steps.step()
+        entries = steps.state_dict()["state"][0]
+        found.append([p.detach(), entries["exp_avg"], entries["exp_avg_sq"]])
+    for actual, expected in zip(*found, strict=True):
+        actual, expected = actual.numpy(), expected.numpy()
+        assert np.array_equal(np.isfinite(actual), np.isfinite(expected))
+    assert np.isfinite(found[0][1].numpy()).all()
