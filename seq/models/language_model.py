@@ -24,6 +24,7 @@ from seq.text.vocabulary import EOS, PAD, Vocabulary
 from seq.training.loss import Loss, evaluating
 
 KEY = "minigrad.language_model"
+MOST_ONE_HOT = 1 << 30  # bytes
 
 
 class LanguageModel(nn.Module):
@@ -65,9 +66,7 @@ class LanguageModel(nn.Module):
         size = len(vocabulary)
         if embedding_size is None:
             self.embedding = None
-            rows = np.eye(size, dtype=dtype)
-            rows[PAD] = 0
-            self._one_hot = mg.tensor(rows)
+            self._one_hot = _one_hot(size, dtype)
         else:
             self.embedding = nn.Embedding(
                 size, embedding_size, PAD, dtype=dtype, generator=self.generator
@@ -230,6 +229,19 @@ class LanguageModel(nn.Module):
             "lines": self.lines,
             "dtype": str(self.head.weight.dtype),
         }
+
+
+def _one_hot(size: int, dtype: DTypeLike) -> Tensor:
+    """The vectors of so many tokens; ArgumentError if they would take too much."""
+    n_bytes = size * size * np.dtype(dtype).itemsize
+    if n_bytes > MOST_ONE_HOT:
+        raise ArgumentError(
+            f"one-hot vectors of {size:,} tokens would take {n_bytes / 1e9:.1f} GB; "
+            "give an embedding_size (--embedding), or have fewer tokens"
+        )
+    rows = np.eye(size, dtype=dtype)
+    rows[PAD] = 0
+    return mg.from_dlpack(rows)  # no copy: nobody else has it
 
 
 def _run_losses(layer: Any, inputs: Tensor, targets: Tensor, *weights: Tensor) -> Any:

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import math
+import tracemalloc
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -290,6 +291,22 @@ def test_a_file_that_holds_no_model(tmp_path: Path) -> None:
     path.write_bytes(b"\x80\x04cos\nsystem\n")  # a pickle is never unpickled
     with pytest.raises(FileFormatError, match="no whole safetensors file"):
         LanguageModel.load(path)
+
+
+def test_a_table_of_one_hot_vectors_has_a_limit_and_is_there_once() -> None:
+    many = Vocabulary([chr(0x4E00 + i) for i in range(16_400)])
+    with pytest.raises(ArgumentError, match=r"16,403 tokens.* 1.1 GB.*embedding_size"):
+        LanguageModel(many, "gru", 8)
+    assert LanguageModel(many, "gru", 1, embedding_size=1).embedding is not None
+    some = Vocabulary([chr(0x4E00 + i) for i in range(1021)])
+    tracemalloc.start()
+    model = LanguageModel(some, "rnn", 1)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 1.5 * 4 * len(some) ** 2
+    expected = np.eye(len(some), dtype=np.float32)
+    expected[PAD] = 0
+    assert np.array_equal(model.vectors.numpy(), expected)
 
 
 def test_cells_that_do_not_fit() -> None:
