@@ -96,7 +96,8 @@ def show(report: Report, outcomes: list[Outcome], name: str) -> None:
     console = Console()
     console.width = max(console.width, WIDTH)
     report.show(console)
-    skipped = Counter((o.status, o.reason) for o in outcomes if o.reason)
+    skipped = Counter((o.status, o.reason) for o in outcomes if not o.results)
+    print(f"{skipped.total()} of {len(outcomes)} cases were refused, and not run")
     for (status, reason), count in skipped.items():
         print(f"{count} cases {status}: {reason}")
     for place, result in enumerate(report.failures):

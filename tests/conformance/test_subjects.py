@@ -96,6 +96,11 @@ def test_a_bad_subject_is_called_so(name, check, detail):
             "grad(of extreme inputs) weight_ih_l0",
         ),
         ("ClippedCell", LayerCase("lstm", state=True), "value of a large c c_n"),
+        (
+            "ClippedCell",
+            LayerCase("lstm", state=True, dtype="float32"),
+            "value of a large c c_n",
+        ),
     ],
 )
 def test_what_is_cut_off_is_seen(name, case, check):
@@ -208,6 +213,7 @@ def test_the_command_passes_a_right_subject(tmp_path, capsys):
     assert main([*arguments, "--json", str(path), "--report", str(page)]) == 0
     out = capsys.readouterr().out
     assert "checks: passed" in out
+    assert "1 of 2 cases were refused, and not run" in out
     assert "1 cases unsupported: no such module" in out
     found = json.loads(path.read_text())
     assert found["passed"] and {"torch", "numpy"} <= found["versions"].keys()
