@@ -57,13 +57,15 @@ def check(
     size), both directions, lengths, dropout, both layouts and both dtypes: that every
     output, final state, gradient (by the input, the states, float data and each
     parameter) and second derivative is what PyTorch computes from the same equations on
-    torch tensors, also at larger sizes and where gates saturate; that gradients agree
+    torch tensors, also at larger sizes, of one feature, in 101 steps and where gates
+    saturate; that NaN and inf spoil what they spoil in PyTorch; that gradients agree
     with finite differences; and the laws of a layer: no state is zeros, a batch is its
     rows, a sequence its chunks, padding is inert, evaluation drops nothing, a gradient
     doesn't depend on what else is asked for, nothing is kept of other calls or weights.
 
     Not proved: that the equations are those of the paper you had in mind. For that,
-    compare with an implementation that somebody else wrote.
+    compare with an implementation that somebody else wrote. docs/conformance.md says
+    what else isn't looked at.
 
     Raises an AssertionError that names the case and the worst number, ArgumentError for
     what is no cell or none of its data, and MissingExtraError without PyTorch. Returns
@@ -87,14 +89,16 @@ def check_layer(layer: Any, like: str, case: str | None = None) -> Summary:
     `dropout_masks`, as those of `seq` do. A layer that is made is checked in its own
     configuration and sizes, in evaluation. case: one of `case_ids(layer, like)`.
 
-    Proved: what `check` lists, as far as it can be asked for; that it is the same under
-    `no_grad`; that a sum is differentiated, and that it changes nothing that it is
-    given. Without PyTorch, against the golden vectors.
+    Proved: what `check` lists, as far as it can be asked for; one unit, too; that it is
+    the same under `no_grad`; that a sum is differentiated, and that it changes nothing
+    that it is given. Lengths are an array, a list and a tensor. Without PyTorch,
+    against the golden vectors, at their sizes only.
 
     Raises an AssertionError that says what differed, where and by how much, and
     ArgumentError for what is no layer. A layer that raises NotImplementedError can't do
     a case, or one check of it: that is left out; if nothing is left, it is skipped
-    (unittest.SkipTest, as pytest knows). Returns a summary: it prints as a sentence.
+    (unittest.SkipTest, as pytest knows). Returns a summary: it prints as a sentence,
+    which says what was refused.
     """
     from .own import layers
 

@@ -141,6 +141,23 @@ def large_cell(data: Data) -> Data:
     return replace(data, inputs={**data.inputs, "c_0": c})
 
 
+def spoiled(case: LayerCase, kind: Kind, data: Data) -> Data:
+    """A batch with inf in the first row, NaN in the third, and in the last one's state.
+
+    Each at a step of its own before the row's end: what follows it, or in reverse what
+    is before it, is spoiled, and nothing else.
+    """
+    x = data.inputs["x"].copy()
+    by_row = x if case.batch_first else x.swapaxes(0, 1)
+    by_row[0, case.steps // 4] = np.inf
+    by_row[2, case.steps // 2, 0] = np.nan
+    names = [f"{name}_0" for name in kind.carry if case.state]
+    states = {name: data.inputs[name].copy() for name in names}
+    for state in states.values():
+        state[:, -1, 0] = np.nan
+    return replace(data, inputs={**data.inputs, "x": x, **states})
+
+
 def one_row(case: LayerCase, data: Data, row: int) -> Data:
     """A batch of one: the data of that row."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -25,6 +26,7 @@ class Judge:
     dtype: str
     family: str  # the group whose float32 errors hold for it
     errors: policy.Errors
+    refused: Counter[str] | None = None  # why, how often; None: nothing may be refused
 
     def close(
         self,

@@ -17,6 +17,9 @@ SIZES = {"I": 3, "H": 5, "P": 2, "B": 4}
 """What the letters of a shape stand for; all unlike each other."""
 LARGER = {"I": 19, "H": 37, "P": 11, "B": 9}
 """The same where blocks and vector registers are full, and something is left over."""
+SMALLEST = {**SIZES, "I": 1, "H": 1, "P": 1}
+SQUARE = {**SIZES, "I": SIZES["H"]}
+"""The same where sizes are alike that are unlike elsewhere."""
 
 Names = Mapping[str, str]  # a name and its shape, such as "4H I"
 Draw = Callable[[np.random.Generator, tuple[int, ...]], Any]
@@ -67,6 +70,7 @@ class Kind:
         options = dict(self.options)
         if "proj_size" in options:
             options["proj_size"] = sizes["P"]
+            sizes = {**sizes, "H": max(sizes["H"], sizes["P"] + 1)}  # as in PyTorch
         if isinstance(self.cell, Cell):
             output = self.cell.output_size(sizes)
         else:

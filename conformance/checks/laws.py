@@ -18,8 +18,8 @@ from ..kinds import Kind
 from ..result import Result
 from ..tape import Arrays, Run, measure
 from .differences import Function, difference_errors
-from .relations import RELATIONS, Relation
-from .under_test import build, call, refuses, run
+from .relations import RELATIONS, Relation, library
+from .under_test import build, call, refused_or_raised, run
 
 
 def parameters_are_torchs(
@@ -74,8 +74,7 @@ def relations_hold(
             done = run(relation.variant(case), kind, data, subject, relation.forward)
             measured = measure(done, data.cotangents)
         except Exception as error:
-            if not refuses(error):
-                yield judge.raised(relation.name, error)
+            yield from refused_or_raised(judge, relation.name, error)
             continue
         for what, tensors in measured.items():
             for name, array in tensors.items():
@@ -139,15 +138,50 @@ def results_stay(
 def parts_are_of_the_whole(
     judge: Judge, case: LayerCase, kind: Kind, data: Data, subject: Any
 ) -> Iterator[Result]:
-    """The gradient by some is what it is beside the others, which ask for none."""
+    """The gradient by some is what it is beside the others, which ask for none.
+
+    So is the output, where one parameter of each place isn't trained.
+    """
     if case.dtype != "float64":
         return
-    whole = run(case, kind, data, subject).gradients(data.cotangents)
+    plain = run(case, kind, data, subject)
+    whole = plain.gradients(data.cotangents)
     parts = {"the parameters": list(data.parameters)}
     for what, names in {**parts, **{name: [name] for name in data.inputs}}.items():
         done = run(case, kind, data, subject, asked=names)
         for name, array in done.gradients(data.cotangents).items():
             yield judge.related(f"by {what} alone: {name}", array, whole[name])
+    for frozen in kind.parameters if case.layers < 3 else ():
+        names = [n for n in data.leaves if n.rpartition("_l")[0] != frozen]
+        if len(names) == len(data.leaves):
+            continue
+        done = run(case, kind, data, subject, asked=names)
+        for name, array in done.values.items():
+            check = f"{frozen} frozen: value {name}"
+            yield judge.related(check, array, plain.values[name])
+        for name, array in done.gradients(data.cotangents).items():
+            yield judge.related(f"{frozen} frozen: grad {name}", array, whole[name])
+
+
+def lengths_are_numbers(
+    judge: Judge, case: LayerCase, kind: Kind, data: Data, subject: Any
+) -> Iterator[Result]:
+    """A list of lengths, or a tensor, is the array of them."""
+    if data.lengths is None or case.dtype != "float64":
+        return
+    plain = run(case, kind, data, subject)
+    lib = library(plain.outputs["output"])
+    forms = {"list": data.lengths.tolist(), "tensor": lib.tensor(data.lengths)}
+    for form, lengths in forms.items():
+        given = replace(data, lengths=lengths)
+        check = f"lengths as a {form}"
+        try:
+            values = run(replace(case, strided=False), kind, given, subject).values
+        except Exception as error:
+            yield from refused_or_raised(judge, check, error)
+            continue
+        for name, array in values.items():
+            yield judge.related(f"{check}: {name}", array, plain.values[name])
 
 
 def sums_are_differentiated(
@@ -246,6 +280,7 @@ LAWS = (
     relations_hold,
     evaluation_drops_nothing,
     parts_are_of_the_whole,
+    lengths_are_numbers,
     backward_accumulates,
     drawn_masks_are_differentiated,
     differences_agree,

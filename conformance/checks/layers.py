@@ -12,16 +12,21 @@ import seq
 
 from .. import policy
 from ..cases import AXES, LayerCase
-from ..data import Data, extreme, large_cell, make_data
+from ..data import Data, extreme, large_cell, make_data, spoiled
 from ..judge import Judge, Pair
-from ..kinds import LARGER, Kind, kind_of
+from ..kinds import LARGER, SMALLEST, SQUARE, Kind, kind_of
 from ..result import Result
 from ..tape import Arrays, Run, measure
 from . import laws
 from .under_test import run
 
 SMALL = 7  # steps x layers up to which second derivatives are taken
-LONG = 40  # steps of what is larger
+OTHERS = {
+    7: ("larger", LARGER, 40),  # blocks and vector registers are full
+    2: ("square", SQUARE, 2),
+    1: ("smallest", SMALLEST, 101),
+}
+"""Sizes and steps of another layer that is run, by the steps of the case."""
 
 
 def check_layer(
@@ -64,19 +69,24 @@ def reference_agrees(
             yield judge.close(what, name, found[what][name], reference)
 
 
-def larger_agrees(
+def other_sizes_agree(
     judge: Judge, case: LayerCase, kind: Kind, data: Data, subject: Any
 ) -> Iterator[Result]:
-    """More steps, rows and units, in float64: blocks and vector registers are full."""
-    if not _is_long(case):
+    """Other numbers of steps, rows, features and units, in float64."""
+    if case.dtype != "float64" or case.steps not in OTHERS:
         return
-    more, long = kind.resized(LARGER), replace(case, steps=LONG)
+    name, sizes, steps = OTHERS[case.steps]
+    more, long = kind.resized(sizes), replace(case, steps=steps)
+    if sizes is SMALLEST and not kind.made:
+        long = replace(long, layers=1, dropout=0.0)  # so many steps take their time
+        if not kind.module:  # a cell may need several units: one has no variance
+            more = kind.resized({**kind.sizes, "I": 1})
     drawn = make_data(long, more)
     # Weights as large as before would have a state grow with the number of units.
-    ratio = np.sqrt(kind.sizes["H"] / more.sizes["H"])
+    ratio = min(1.0, np.sqrt(kind.sizes["H"] / more.sizes["H"]))
     weights = {name: ratio * array for name, array in drawn.parameters.items()}
     drawn = replace(drawn, parameters=weights)
-    yield from _agree(judge, "larger", long, more, drawn, subject)
+    yield from _agree(judge, name, long, more, drawn, subject)
 
 
 def extremes_agree(
@@ -89,6 +99,45 @@ def extremes_agree(
     yield from _agree(judge, "extreme", case, kind, given, subject, ("grad",))
     given = large_cell(given)
     yield from _agree(judge, "extreme", case, kind, given, subject, ("value",))
+
+
+def large_cell_agrees(
+    judge: Judge, case: LayerCase, kind: Kind, data: Data, subject: Any
+) -> Iterator[Result]:
+    """A large c in float32, of which an exponential overflows sooner."""
+    if case.dtype != "float32" or "c_0" not in data.inputs:
+        return
+    from ..reference import oracle
+
+    given = large_cell(data)
+    reference = oracle.run(case, kind, given.astype(np.float64), subject)
+    values = run(case, kind, given, subject).values
+    for name, array in reference.values.items():
+        yield judge.close("value of a large c", name, values[name], array)
+
+
+def rows_stay_apart(
+    judge: Judge, case: LayerCase, kind: Kind, data: Data, subject: Any
+) -> Iterator[Result]:
+    """NaN and inf spoil what they spoil in PyTorch, and neither less nor more.
+
+    Whether it is NaN or inf that comes out isn't asked. Nor is anything where zero
+    times NaN may be meant, or zero: of dropout, and of what a paper writes as matrices.
+    """
+    plain = case.dtype == "float64" and case.batched and not case.dropout
+    if not plain or not (kind.module or kind.source):
+        return
+    from ..reference import oracle
+
+    given = spoiled(case, kind, data)
+    reference = oracle.run(case, kind, given, subject)
+    values = run(case, kind, given, subject).values
+    for name, array in reference.values.items():
+        finite, found = np.isfinite(array), values[name]
+        both = finite & np.isfinite(found)
+        check = f"spoiled rows: {name}"
+        yield judge.equal(f"{check} is finite", np.isfinite(found), finite)
+        yield judge.related(check, np.where(both, found, 0), np.where(both, array, 0))
 
 
 def _is_long(case: LayerCase) -> bool:
@@ -120,7 +169,13 @@ def _agree(
                 yield judge.related(check, found[what][name], array)
 
 
-REFERENCES = (reference_agrees, larger_agrees, extremes_agree)
+REFERENCES = (
+    reference_agrees,
+    other_sizes_agree,
+    extremes_agree,
+    large_cell_agrees,
+    rows_stay_apart,
+)
 """The checks that need PyTorch."""
 
 

@@ -14,7 +14,7 @@ import minigrad as mg
 from ..cases import LayerCase
 from ..data import Data, batch_axis, state_shapes
 from ..kinds import SIZES, Kind
-from ..tape import Tensors
+from ..tape import Arrays, Tensors
 from .under_test import Forward, call
 
 
@@ -145,12 +145,36 @@ def after_use(
     return call(layer, leaves, case, kind, data)
 
 
+def after_a_step(
+    layer: Any, leaves: Tensors, case: LayerCase, kind: Kind, data: Data
+) -> Tensors:
+    """An optimiser changes the weights where they are; the next call sees it."""
+    layer.load_state_dict({name: 2 * a for name, a in data.parameters.items()})
+    call(layer, leaves, case, kind, data)
+    assign(leaves, data.parameters)
+    return call(layer, leaves, case, kind, data)
+
+
+def assign(leaves: Tensors, arrays: Arrays) -> None:
+    """Give parameters other values, as an optimiser does."""
+    lib = library(leaves["x"])
+    for name, array in arrays.items():
+        put = leaves[name].assign if lib is mg else leaves[name].copy_
+        with lib.no_grad():
+            put(lib.tensor(array))
+
+
 def evaluated(
     layer: Any, leaves: Tensors, case: LayerCase, kind: Kind, data: Data
 ) -> Tensors:
-    """A layer that drops nothing is the same when it is evaluated, time and again."""
+    """A layer that drops nothing is the same when it is evaluated, time and again.
+
+    Also if the weights have changed where they are, as between two epochs.
+    """
+    layer.load_state_dict({name: 2 * a for name, a in data.parameters.items()})
     layer.eval()
     call(layer, {**leaves, "x": leaves["x"] * 2.0}, case, kind, data)
+    assign(leaves, data.parameters)
     return call(layer, leaves, case, kind, data)
 
 
@@ -198,6 +222,7 @@ def library(tensor: Any) -> Any:
 RELATIONS = (
     Relation("no state is zeros", lambda c: not c.state, zero_state, exact=True),
     Relation("after other calls", lambda c: True, after_use, exact=True),
+    Relation("after a step", lambda c: True, after_a_step, exact=True),
     Relation("evaluated", lambda c: not c.dropout, evaluated),
     Relation("spread out", lambda c: True, spread_out),
     Relation("row by row", lambda c: c.batched, row_by_row),

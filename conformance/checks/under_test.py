@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,9 @@ from minigrad.errors import MinigradError
 
 from ..cases import LayerCase
 from ..data import Data
+from ..judge import Judge
 from ..kinds import Kind
+from ..result import Result
 from ..tape import MINIGRAD, STRIDED, Run, Tensors
 
 Forward = Callable[[Any, Tensors, LayerCase, Kind, Data], Tensors]
@@ -26,6 +28,14 @@ def refuses(error: Exception) -> bool:
     """
     own = isinstance(error, MinigradError)
     return isinstance(error, NotImplementedError) and not own
+
+
+def refused_or_raised(judge: Judge, check: str, error: Exception) -> Iterator[Result]:
+    """What raised is a failure; a refusal is counted, of a layer that may refuse."""
+    if judge.refused is not None and refuses(error):
+        judge.refused[str(error)] += 1
+    else:
+        yield judge.raised(check, error)
 
 
 def build(

@@ -210,6 +210,77 @@ LAYERS = [
         cases="h0",
     ),
     layer(
+        "the weights of the first call after they were loaded",
+        (
+            PARAMETERS,
+            f"{PARAMETERS}"
+            "        first = self.__dict__.setdefault(f'first{suffix}', {})\n"
+            "        params = {n: p + (first.setdefault(n, p.detach()) - p).detach()"
+            " for n, p in params.items()}\n",
+        ),
+        (
+            "    def stream(\n",
+            "    def load_state_dict(self, state):\n"
+            "        for suffix in self.places:\n"
+            "            self.__dict__.pop(f'first{suffix}', None)\n"
+            "        return super().load_state_dict(state)\n\n"
+            "    def stream(\n",
+        ),
+        cases="h0",
+    ),
+    layer(
+        "a NaN of one row is in every row",
+        (TIME_MAJOR, f"{TIME_MAJOR}        x = x + 0 * x.sum(1, keepdim=True)\n"),
+        cases="^(?!.*lengths)",  # padding is NaN
+    ),
+    layer(
+        "a NaN of the input is a zero",
+        (TIME_MAJOR, f"{TIME_MAJOR}        x = mg.where(x == x, x, 0.0)\n"),
+    ),
+    layer(
+        "an inf of the input is a large number",
+        (TIME_MAJOR, f"{TIME_MAJOR}        x = mg.clamp(x, -1e30, 1e30)\n"),
+    ),
+    layer(
+        "a parameter that isn't trained is left out among trained ones",
+        (
+            PARAMETERS,
+            f"{PARAMETERS}"
+            "        if any(p.requires_grad for p in params.values()):\n"
+            "            params = {n: p if p.requires_grad else 0 * p"
+            " for n, p in params.items()}\n",
+        ),
+        cases="(?!.*nobias)",  # whose zeros aren't trained
+    ),
+    layer(
+        "wrong where there is one feature",
+        (TIME_MAJOR, f"{TIME_MAJOR}        x = x * (1 + (self.input_size == 1))\n"),
+        cases="/T1/",
+    ),
+    layer(
+        "wrong where there is one unit",
+        (TIME_MAJOR, f"{TIME_MAJOR}        x = x * (1 + (self.hidden_size == 1))\n"),
+        cases="/T1/",
+    ),
+    layer(
+        "wrong where a layer is alone, and as wide as its input",
+        (
+            TIME_MAJOR,
+            f"{TIME_MAJOR}"
+            "        if self.num_layers == 1:\n"
+            "            x = x * (1 + (self.input_size == self.hidden_size))\n",
+        ),
+        cases="L1.*/T2/",
+    ),
+    layer(
+        "more than 100 steps are not gone back through",
+        (
+            TIME_MAJOR,
+            f"{TIME_MAJOR}        x = mg.cat([x[:-100].detach(), x[-100:]])\n",
+        ),
+        cases="/T1/",
+    ),
+    layer(
         "parameters are trained only where the input has a gradient",
         (
             PARAMETERS,
@@ -296,6 +367,18 @@ LAYERS = [
                 'return checked_lengths(given, frame.sizes["T"], frame.sizes["B"])',
                 "return np.sort("
                 'checked_lengths(given, frame.sizes["T"], frame.sizes["B"]))',
+            ),
+        ),
+        cases="lengths",
+    ),
+    Mutant(
+        "layer: lengths in a list sorted",
+        "seq.boundary",
+        (
+            (
+                "    given = lengths if frame.batched else [lengths]\n",
+                "    given = lengths if frame.batched else [lengths]\n"
+                "    given = sorted(given) if isinstance(given, list) else given\n",
             ),
         ),
         cases="lengths",

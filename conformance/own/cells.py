@@ -33,7 +33,8 @@ class ConformanceError(AssertionError):
 class Summary:
     """What was checked, and the worst errors against the same source on torch tensors.
 
-    torch_float32 is PyTorch's own error in float32, on the same cases and more seeds.
+    torch_float32 is PyTorch's own error in float32, on the same cases and more seeds;
+    refused is what a layer said that it can't do, and was not held to.
     """
 
     cell: str
@@ -42,12 +43,14 @@ class Summary:
     float64: float
     float32: float
     torch_float32: float
+    refused: tuple[str, ...] = ()
 
     def __str__(self) -> str:
+        refused = f"; refused: {', '.join(self.refused)}" if self.refused else ""
         return (
             f"{self.cell}: {self.checks} checks of {self.cases} cases passed; worst "
             f"error {self.float64:.1e} in float64, {self.float32:.1e} in float32 "
-            f"(PyTorch's own: {self.torch_float32:.1e})"
+            f"(PyTorch's own: {self.torch_float32:.1e}){refused}"
         )
 
 
@@ -89,8 +92,10 @@ def own_cases(cell: Any, kind: Kind) -> list[LayerCase]:
     return [c for c in covering((kind.name,), STRENGTH) if deep or c.layers == 1]
 
 
-def summarise(name: str, results: Sequence[Result]) -> Summary:
-    """What so many results, all passed, come to."""
+def summarise(
+    name: str, results: Sequence[Result], refused: tuple[str, ...] = ()
+) -> Summary:
+    """What so many results, all passed, come to; refused is what was left out."""
     worst = {
         dtype: max(
             (r.error for r in results if r.family and r.dtype == dtype), default=0
@@ -99,7 +104,8 @@ def summarise(name: str, results: Sequence[Result]) -> Summary:
     }
     own = max(result.torch_error or 0.0 for result in results)
     count = len({result.case for result in results})
-    return Summary(name, count, len(results), **worst, torch_float32=own)
+    errors = worst["float64"], worst["float32"], own
+    return Summary(name, count, len(results), *errors, refused)
 
 
 @functools.cache  # each case of a test asks for them again
@@ -131,6 +137,11 @@ def stackable(cell: Any, kind: Kind) -> bool:
     shapes = [*kind.carry.values(), *(shape for shape, _ in kind.data.values())]
     wider = cell.output_size({**SIZES, "I": SIZES["I"] + 1})
     return wider == kind.output and not any("I" in shape for shape in shapes)
+
+
+def counted(n: int, noun: str) -> str:
+    """`"2 cases"`, `"1 case"`."""
+    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
 
 
 def _message(cell: Any, case: LayerCase, results: Sequence[Result]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import unittest
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
@@ -15,14 +16,14 @@ from .. import golden, installed, policy
 from ..cases import AXES, LayerCase, cover, product
 from ..checks import laws
 from ..checks.relations import RELATIONS, Relation, full_lengths
-from ..checks.under_test import refuses, run
+from ..checks.under_test import refused_or_raised, refuses, run
 from ..data import Data, make_data
 from ..judge import Judge
 from ..kinds import SIZES, Kind, kind_of_cell
 from ..result import Result
 from ..tape import MINIGRAD
 from . import cells
-from .cells import ConformanceError, Summary
+from .cells import ConformanceError, Summary, counted
 from .messages import explain
 from .wrapped import OwnLayer, own_layer
 
@@ -55,12 +56,15 @@ def check_layer(layer: Any, like: str, case: str | None = None) -> Summary:
     if not chosen:
         raise ArgumentError(f"{case!r} is none of case_ids(layer, like={like!r})")
     ran: list[Result] = []
-    refused = ""
+    whole: Counter[str] = Counter()  # refusals of cases, why and how often
+    part: Counter[str] = Counter()  # and of checks
+    first = ""
     for one in chosen:
         try:
-            results = list(_results(own, one, every))
+            results = list(_results(own, one, every, part))
         except NotImplementedError as error:
-            refused = refused or f"{own.name} can't do {one.id}: {error}"
+            whole[str(error)] += 1
+            first = first or f"{own.name} can't do {one.id}: {error}"
             continue
         except _RaisedError as error:
             raise ConformanceError(_message(own, error.results)) from error.__cause__
@@ -68,8 +72,10 @@ def check_layer(layer: Any, like: str, case: str | None = None) -> Summary:
             raise ConformanceError(_message(own, results))
         ran += results
     if not ran:
-        raise unittest.SkipTest(refused)
-    return cells.summarise(own.name, ran)
+        raise unittest.SkipTest(first)
+    left = [f"{counted(n, 'case')} ({why})" for why, n in whole.items()]
+    left += [f"{counted(n, 'check')} ({why})" for why, n in part.items()]
+    return cells.summarise(own.name, ran, tuple(left))
 
 
 class _RaisedError(Exception):
@@ -106,7 +112,10 @@ def _check_sizes(own: OwnLayer, kind: Kind) -> None:
 
 
 def _results(
-    own: OwnLayer, case: LayerCase, every: Sequence[LayerCase]
+    own: OwnLayer,
+    case: LayerCase,
+    every: Sequence[LayerCase],
+    refused: Counter[str],
 ) -> Iterator[Result]:
     """Every check of one case; what raises fails, unless the layer refuses it."""
     kind = own.kinds[case.kind]
@@ -123,7 +132,7 @@ def _results(
         vector = golden.load(replace(case, dtype="float64").id)
         data, errors = vector.data.astype(case.dtype), recorded_errors()
         checks = _recorded_checks(own, case, vector)
-    judge = Judge(case.kind, case.id, case.dtype, case.family, errors)
+    judge = Judge(case.kind, case.id, case.dtype, case.family, errors, refused)
     subject = own.subject()
     shapes = list(_shapes(judge, case, kind, data, subject))
     yield from shapes
@@ -133,9 +142,9 @@ def _results(
         try:
             yield from check(judge, case, kind, data, subject)
         except Exception as error:
-            if not refuses(error):  # larger sizes, say: the case itself has run
-                name = getattr(check, "__name__", "relations_hold")
-                yield judge.raised(name.replace("_", " "), error)
+            # Other sizes may be refused, say: the case itself has run.
+            name = getattr(check, "__name__", "relations_hold").replace("_", " ")
+            yield from refused_or_raised(judge, name, error)
 
 
 def _shapes(
@@ -171,6 +180,7 @@ def _live_checks(own: OwnLayer, case: LayerCase) -> list[Check]:
     found += [laws.differences_agree, laws.tangents_are_adjoint]
     found += [laws.recording_changes_nothing, laws.evaluation_drops_nothing]
     found += [laws.parts_are_of_the_whole, laws.sums_are_differentiated]
+    found += [laws.lengths_are_numbers]
     found += [laws.backward_accumulates, laws.results_stay]
     if own.tape is MINIGRAD:
         found += [laws.drawn_masks_are_differentiated]
@@ -186,6 +196,7 @@ def _recorded_checks(
     found += [laws.padding_is_inert, _related(own, case, checks.OTHERS)]
     found += [checks.no_state_is_zeros, laws.backward_accumulates]
     found += [laws.parts_are_of_the_whole, laws.sums_are_differentiated]
+    found += [laws.lengths_are_numbers]
     found += [laws.recording_changes_nothing, laws.results_stay]
     return [*found, checks.evaluation_drops_nothing]
 

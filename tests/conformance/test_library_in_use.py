@@ -278,7 +278,7 @@ class Padded(Torch):
         if lengths is None:
             return super().forward(x, hx)
         outputs, ends = [], []
-        for b, n in enumerate(np.array(lengths)):
+        for b, n in enumerate(np.asarray(lengths)):
             h = x.new_zeros(1, self.hidden_size) if hx is None else hx[:, b]
             output = x.new_zeros(0, self.hidden_size)
             if n:
