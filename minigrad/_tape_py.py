@@ -298,7 +298,8 @@ def signature(carries: Sequence[Any], xs: Sequence[Any], fixed: Sequence[Any]) -
 
     Those that are fixed are the same ones, as long as these are there. The number of
     steps, which the xs begin with, is left out; what is recorded is not. None if they
-    differ in it, in a trace, while ops are watched, and for what isn't a Tensor.
+    differ in it, in a trace, while ops are watched, for what isn't a Tensor, and where
+    something was set on one that is fixed.
     """
     tensors = (*carries, *xs, *fixed)
     if get_mode() == 2 or get_watching():
@@ -306,6 +307,8 @@ def signature(carries: Sequence[Any], xs: Sequence[Any], fixed: Sequence[Any]) -
     if not all(isinstance(t, TensorCore) for t in tensors):
         return None
     if any(t._node is not None and t._node.stand_in for t in tensors):
+        return None
+    if any(getattr(t, "__dict__", None) for t in fixed):
         return None
     if not all(t.ndim and t.shape[0] for t in xs) or len({t.shape[0] for t in xs}) > 1:
         return None

@@ -175,6 +175,9 @@ def signature(carries, xs, fixed):
             node = (<TensorCore>tensor)._node
             if cnp.PyArray_NDIM(array) > 6 or node is not None and node.stand_in:
                 return None
+            if group is fixed and type(tensor) is not <object>_tensor_class:
+                if getattr(tensor, "__dict__", None):  # in it 0.5 us less than around it
+                    return None
             facts[n] = 8 * cnp.PyArray_TYPE(array) + cnp.PyArray_NDIM(array)
             facts[n + 1] = node is not None
             facts[n + 2] = <long long><void *>tensor if group is fixed else 0

@@ -98,9 +98,10 @@ def _remember(
     steps: list[CellStep],
 ) -> None:
     states = zeros if hx is None else items(hx)
-    given = Given(inputs, hx, states, frame_of(inputs[0], lengths, False), around)
+    frame = frame_of(inputs[0], lengths, False)
     known = layer._calls.known.setdefault(around.function, Known())
-    known.last = _kind(layer, given), zeros if hx is None else (), steps
+    kind = _kind(layer, inputs, hx, states, frame, around)
+    known.last = kind, zeros if hx is None else (), steps
 
 
 def call_within(
@@ -147,11 +148,11 @@ def call_again(
         frame = frame_of(inputs[0], lengths, False)
     except MinigradError:  # which is said where all is checked
         return None
-    given = Given(inputs, hx, states, frame, around)
-    if kind is None or kind != _kind(layer, given):
+    if kind is None or kind != _kind(layer, inputs, hx, states, frame, around):
         return None
     repeat = known.repeat
     if repeat is None or repeat.kind is not kind:
+        given = Given(inputs, hx, states, frame, around)
         repeat = known.repeat = _repeat(layer, known.wholes, kind, steps, given)
         if repeat is None:
             known.last = None
@@ -160,12 +161,13 @@ def call_again(
     return output, tuple(h_n) if len(h_n) > 1 else h_n[0]
 
 
-def _kind(layer: Any, given: Given) -> Any:
-    inputs, hx, states, frame, around = given
+def _kind(
+    layer: Any, inputs: Carry, hx: Any, states: Carry, frame: Frame, around: Around
+) -> Any:
     lifted = layer.cell.lifted()
     fixed = [*around.fixed, *layer.own_parameters(), *lifted.tensors]
-    chosen = layer.bias, layer.batch_first
-    return kind_of(states, inputs, fixed, lifted, type(hx), frame.ragged, chosen)
+    chosen = type(hx), frame.ragged, layer.bias, layer.batch_first
+    return kind_of(states, inputs, fixed, lifted, *chosen)
 
 
 def _repeat(

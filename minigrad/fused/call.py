@@ -152,10 +152,7 @@ def kind_of(carries: Any, xs: Any, fixed: Any, *more: Any) -> Any:
     nothing may be known, as in a trace.
     """
     known = None if EAGER.get() else signature(carries, xs, fixed)
-    attributes = set_on(fixed)[0]
-    if known is None or attributes is None:
-        return None
-    return known, left_out(), attributes, *more
+    return known and (known, left_out(), *more)
 
 
 class Repeat:
