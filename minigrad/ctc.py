@@ -164,7 +164,8 @@ def _of_ops(
 def _lengths(name: str, values: Any, n: int, most: int) -> np.ndarray[Any, Any]:
     """The lengths as int64 (n,), each in 0..most, or a named error."""
     array = np.atleast_1d(np.asarray(values))
-    if array.dtype.kind not in "iu":
+    # A list without numbers is no list of floats, though numpy takes it for one.
+    if array.dtype.kind not in "iu" and (array.size or hasattr(values, "dtype")):
         raise DTypeError(f"ctc_loss: {name} must be integers, not {array.dtype}")
     if array.shape != (n,):
         raise ShapeError(

@@ -75,6 +75,12 @@ def test_targets_that_do_not_fit(steps, sizes):
         assert relative_error(a, b) <= FLOAT64_RTOL
 
 
+def test_no_sequences_have_no_lengths():
+    scores, labels = mg.zeros(4, 0, 3), mg.zeros(0, 2, dtype=mg.int64)
+    losses = mg.ctc_loss(scores, labels, [], [], reduction="none")
+    assert losses.shape == (0,)
+
+
 def test_an_infinite_loss_leaves_the_other_gradients_alone():
     arguments = (TARGETS[[0, 2]], np.array([6, 4]), np.array([3, 3]))
     x = mg.Tensor(logits()[:, :2], requires_grad=True)
