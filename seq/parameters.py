@@ -48,7 +48,10 @@ class CellModule(nn.Module):
                 f"cell {cell.name!r} has no projection: proj_size must be 0, "
                 f"got {proj_size}"
             )
-        for name in inspect.signature(type(self).forward).parameters.keys() & cell.data:
+        # All data come as the **data of forward, and may be called so, too.
+        arguments = inspect.signature(type(self).forward).parameters.values()
+        own = {a.name for a in arguments if a.kind != a.VAR_KEYWORD}
+        for name in own & cell.data.keys():
             raise ArgumentError(
                 f"cell {cell.name!r}: the data {name!r} would be an argument of the "
                 f"call of {type(self).__name__}, which has its own {name!r}; give it "

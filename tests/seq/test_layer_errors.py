@@ -105,6 +105,22 @@ def test_data_with_the_name_of_an_argument_of_the_call(module: Any, name: str) -
         module(seq.cell(equations), 3, 4)
 
 
+@pytest.mark.parametrize(
+    ("module", "steps", "places"),
+    [(seq.Recurrent, (3,), (1,)), (seq.RecurrentCell, (), ())],
+)
+def test_data_may_be_called_data(
+    module: Any, steps: tuple[int, ...], places: tuple[int, ...]
+) -> None:
+    @seq.cell
+    def scaled(x: "I", h: "H", *, w: "H I", data: "B H"):  # noqa: F821, F722
+        return (h + x @ w.T) * data
+
+    layer = module(scaled, 3, 4, generator=0)
+    output = layer(mg.ones(*steps, 2, 3), data=mg.zeros(*places, 2, 4))[0]
+    assert not output.detach().numpy().any()
+
+
 def test_a_function_is_no_cell() -> None:
     with pytest.raises(ArgumentError, match=r"expected a cell, made by seq\.cell, got"):
         seq.Recurrent(lambda x, h: h, 3, 4)  # the decorator is missing
