@@ -26,9 +26,11 @@ LEVELS = ("char", "word")
 _MARKS = "\u200c\u200d" + "".join(
     c for c in map(chr, range(0x300, 0x1F000)) if unicodedata.category(c)[0] == "M"
 )
-_LETTERS = rf"\w+(?:[{_MARKS}]+\w*)*"
+# So large a class is searched slowly, and after most words and signs there is a space.
+_MARK = rf"(?:(?![\x00-\u02ff])[{_MARKS}])"
+_LETTERS = rf"\w+(?:{_MARK}+\w*)*"
 # A run of blank lines, a word (with apostrophes inside), or a sign.
-_WORD = re.compile(rf"\s*\n\s*|{_LETTERS}(?:['\u2019]{_LETTERS})*|[^\w\s][{_MARKS}]*")
+_WORD = re.compile(rf"\s*\n\s*|{_LETTERS}(?:['\u2019]{_LETTERS})*|[^\w\s]{_MARK}*")
 _NO_SPACE = re.compile(r" (?=[.,;:!?%)\]}…])|(?<=[(\[{]) |(?<=\n) | (?=\n)")
 
 
