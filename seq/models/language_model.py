@@ -13,6 +13,7 @@ from minigrad import Tensor, nn, rng
 from minigrad.errors import ArgumentError, ShapeError
 from minigrad.nn.forward_hooks import is_as_made
 from minigrad.nn.layers import linear
+from minigrad.ops import checked_dtype
 from seq.again import Around, call_within
 from seq.boundary import Lengths, State, as_tensor
 from seq.cell import Cell
@@ -59,7 +60,7 @@ class LanguageModel(nn.Module):
         dtype: DTypeLike = mg.float32,
         generator: rng.Seed = None,
     ) -> None:
-        cell = cell_named(cell)
+        cell, dtype = cell_named(cell), checked_dtype(dtype)
         self.vocabulary = vocabulary
         self.lines = lines
         self.generator = None if generator is None else rng.generator(generator)

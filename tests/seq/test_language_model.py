@@ -16,7 +16,7 @@ import torch
 import minigrad as mg
 import seq
 from conformance.policy import FLOAT64_RTOL, float32_limit, relative_error
-from minigrad.errors import ArgumentError
+from minigrad.errors import ArgumentError, DTypeError
 from seq.cells import gru_reset_before, mgu
 from seq.errors import FileFormatError
 from seq.files import read_arrays, write_arrays
@@ -291,6 +291,13 @@ def test_a_file_that_holds_no_model(tmp_path: Path) -> None:
     path.write_bytes(b"\x80\x04cos\nsystem\n")  # a pickle is never unpickled
     with pytest.raises(FileFormatError, match="no whole safetensors file"):
         LanguageModel.load(path)
+
+
+@pytest.mark.parametrize("dtype", [np.float16, None, "bad"])
+@pytest.mark.parametrize("embedding_size", [None, 4])
+def test_a_dtype_that_there_is_not(dtype: Any, embedding_size: int | None) -> None:
+    with pytest.raises(DTypeError, match="dtype must be float32, float64"):
+        LanguageModel(VOCABULARY, embedding_size=embedding_size, dtype=dtype)
 
 
 def test_a_table_of_one_hot_vectors_has_a_limit_and_is_there_once() -> None:
