@@ -162,7 +162,8 @@ def _explained(title: str, lifted: Lifted, carry: State, xs: State) -> Explanati
     if lifted.assigned:
         reason = f"it assigns to {lifted.assigned!r}, a variable outside of it"
         return Explanation(title, reason, lifted.reason, None, None)
-    uncached = lifted.reason or set_on(lifted.tensors)[1]
+    forms = form_of(carry), form_of(xs)
+    uncached = lifted.reason or set_on(lifted.tensors, forms)[1]
     return explain_plan(title, plan_of(lifted, carry, xs, False), uncached)
 
 

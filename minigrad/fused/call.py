@@ -62,7 +62,7 @@ def plan_of(lifted: Lifted, carry: State, xs: State, reverse: bool) -> Plan:
         *[c._data.shape[1] for c in carries],
         *[(x._data.shape[2], x._data.dtype) for x in inputs],
         *[(type(t), t._data.shape, t._data.dtype) for t in lifted.tensors],
-        set_on(lifted.tensors)[0],
+        set_on(lifted.tensors, forms)[0],
     )
     latest: tuple[Any, Plan] | None = lifted.latest
     if latest is not None and latest[0] == kind and latest[1].fits(rows):

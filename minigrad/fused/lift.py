@@ -12,13 +12,15 @@ import functools
 import itertools
 import types
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from .. import __name__ as PACKAGE
 from ..op import Op
 from ..tensor import Tensor
 
 CONSTANTS = {int, float, bool, str, bytes, type(None), types.EllipsisType}
+NAMED = vars(NamedTuple("Named", [])).keys() | {"__annotations__", "__orig_bases__"}
+"""What every NamedTuple has."""
 
 
 class New:
@@ -208,16 +210,33 @@ class Lifted:
         return keys, lambda new: {k: again(new) for k, (_, again) in parts.items()}
 
 
-def set_on(tensors: Sequence[Any]) -> tuple[Hashable, str | None]:
-    """What was set on tensors, as a part of a key; else None, and why it can't be."""
+def set_on(tensors: Sequence[Any], forms: Sequence[Any]) -> tuple[Hashable, str | None]:
+    """What was set on tensors, as a part of a key; else None, and why it can't be.
+
+    forms: the classes of the tuples that the step is given. What a class of the user's
+    has, and what its methods read, may change unseen.
+    """
     found = []
+    for form in forms:
+        if not _has_names_only(form):
+            return None, f"it is given a {form.__name__}, a class with more than names"
     for i, t in enumerate(tensors):
+        if not _is_own(type(t)):
+            return None, f"a tensor is a {type(t).__name__}"
         for name, value in getattr(t, "__dict__", {}).items():
             if type(value) not in CONSTANTS:
                 kind = type(value).__name__
                 return None, f"an attribute {name!r} of a tensor is a {kind}"
             found.append((i, name, repr(value)))
     return tuple(found), None
+
+
+def _has_names_only(form: Any) -> bool:
+    """Whether a class of tuples, or None, has nothing but names for the items."""
+    if form is None or form is tuple:
+        return True
+    more = vars(form).keys() - NAMED - set(getattr(form, "_fields", ()))
+    return form.__bases__ == (tuple,) and "_fields" in vars(form) and not more
 
 
 def _partial(func: Any, args: Any, keywords: Any) -> Any:
