@@ -104,7 +104,7 @@ def ctc_loss(
     n = math.prod(rows)
     if not isinstance(blank, int | np.integer):
         raise ArgumentError(f"ctc_loss: blank must be an integer, not {blank!r}")
-    ops.check_range(np.asarray(blank), classes, "ctc_loss", "blank")
+    ops.check_range(np.asarray(int(blank)), classes, "ctc_loss", "blank")
     labels = np.asarray(targets)
     lived = _lengths("input_lengths", input_lengths, n, n_steps)
     widths = _lengths("target_lengths", target_lengths, n, labels.shape[-1])
@@ -172,8 +172,9 @@ def _lengths(name: str, values: Any, n: int, most: int) -> np.ndarray[Any, Any]:
             f"ctc_loss: {name} must be ({n},), one for each sequence; "
             f"it is {array.shape}"
         )
+    array = array.astype(np.int64)  # which the check reads, whatever it is given
     ops.check_range(array, most + 1, "ctc_loss", name)
-    return array.astype(np.int64)
+    return array
 
 
 def _paths(targets: Any, widths: Any, blank: int, classes: int) -> Any:

@@ -9,6 +9,7 @@ import torch
 import minigrad as mg
 from conformance.policy import FLOAT64_RTOL, float32_limit, relative_error
 from minigrad import _kernels, _kernels_py, ctc, mode
+from minigrad.errors import IndexRangeError
 
 T, N, C = 8, 4, 5
 TARGETS = np.array([[1, 1, 2], [3, 4, 3], [2, 2, 2], [4, 1, 3]])
@@ -79,6 +80,15 @@ def test_no_sequences_have_no_lengths():
     scores, labels = mg.zeros(4, 0, 3), mg.zeros(0, 2, dtype=mg.int64)
     losses = mg.ctc_loss(scores, labels, [], [], reduction="none")
     assert losses.shape == (0,)
+
+
+@pytest.mark.parametrize("kind", [np.int32, np.uint8, np.int8, np.uint64])
+def test_lengths_and_the_blank_are_integers_of_any_width(kind):
+    x, lengths = mg.log_softmax(mg.Tensor(logits()[:, :2]), -1), ([6, 4], [3, 2])
+    found = mg.ctc_loss(x, TARGETS[:2], *map(kind, lengths), blank=kind(0))
+    assert found.item() == mg.ctc_loss(x, TARGETS[:2], *lengths).item()
+    with pytest.raises(IndexRangeError, match="input_lengths 100 is out of range"):
+        mg.ctc_loss(x, TARGETS[:2], *map(kind, ([6, 100], [3, 2])))
 
 
 def test_an_infinite_loss_leaves_the_other_gradients_alone():
