@@ -19,7 +19,7 @@ from .errors import (
     kept_stand_in,
     type_name,
 )
-from .mode import enable_grad, is_tracing, refuse_in_step
+from .mode import enable_grad, is_tracing, no_grad, refuse_in_step
 
 if TYPE_CHECKING:
     from .tensor import Tensor
@@ -86,11 +86,23 @@ def backward(
     refuse_in_step("backward()", "use grad(), which returns the gradients")
     found = _walked(outputs, cotangents, None, retain_graph, create_graph)
     if any([node.grad is not None for node, _ in found]):
-        # Recorded: what an earlier pass with create_graph left has a history to keep.
-        with enable_grad():
+        recorded = create_graph or is_tracing()
+        with enable_grad() if recorded else no_grad():
             found = [(n, g if n.grad is None else n.grad + g) for n, g in found]
+        if not recorded:
+            found = [(n, _continued(n.grad, g)) for n, g in found]
     for node, total in found:
         node.grad = total
+
+
+def _continued(before: Any, total: Any) -> Any:
+    """The total with the history that an earlier pass with create_graph left.
+
+    Not by an op: of every pass that adds to it one would be kept, with its gradient.
+    """
+    if before is None or before._node is None:
+        return total
+    return wrap(total._data, before._node, before._slot)
 
 
 def check_cotangent(g: Any, y: Tensor, name: str) -> None:

@@ -138,6 +138,17 @@ def test_a_grad_keeps_its_history_when_a_plain_pass_adds_to_it(recorded):
     assert found[0] == found[1]
 
 
+def test_plain_passes_that_add_to_a_history_leave_nothing_behind():
+    x = leaf(2.0)
+    (x**3).backward(create_graph=True)
+    before = x.grad._node
+    for _ in range(3):
+        (x * 2.0).backward()
+    assert x.grad._node is before and x.grad.tolist() == [18.0]
+    assert mg.grad(x.grad, x)[0].tolist() == [12.0]
+    x.grad = None
+
+
 def test_without_create_graph_nothing_has_a_history():
     x, g = leaf(2.0), leaf(1.0)
     for y in (x + 1, x * 3, x):
