@@ -12,7 +12,7 @@ from seq.internals import observed_step
 
 
 class Calls:
-    """What is kept of a layer's calls, by the layer: a copy of it begins with nothing.
+    """What is kept of a layer's calls, by the layer.
 
     A table beside the layers would keep for good one that its cell refers to.
     """
@@ -20,9 +20,6 @@ class Calls:
     def __init__(self) -> None:
         self.steps: dict[str, CellStep] = {}
         self.known: dict[Any, Any] = {}  # `seq.again.Known`, by what stood around it
-
-    def __reduce__(self) -> Any:
-        return Calls, ()
 
 
 def last_steps(layer: Any) -> list[CellStep]:

@@ -87,6 +87,10 @@ class Recurrent(CellModule):
         self._check_stackable()
         self.reset_parameters(self.generator)
 
+    def __getstate__(self) -> dict[str, Any]:
+        """What a copy begins with: all but what is known of the calls of this one."""
+        return {**self.__dict__, "_calls": Calls()}
+
     @property
     def directions(self) -> tuple[str, ...]:
         """What the directions add to the names of parameters."""

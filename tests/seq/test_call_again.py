@@ -274,7 +274,8 @@ def test_a_loop_of_single_ops_is_no_call_again(again):
 def test_a_layer_that_was_called_can_be_copied_and_pickled():
     layer = LAYERS["one"]()
     expected = results(layer, draw())
-    for other in (copy.deepcopy(layer), pickle.loads(pickle.dumps(layer))):
+    copies = copy.copy(layer), copy.deepcopy(layer), pickle.loads(pickle.dumps(layer))
+    for other in copies:
         assert not other._calls.steps and not other._calls.known
         for a, b in zip(results(other, draw()), expected, strict=True):
             assert np.array_equal(a, b)

@@ -2,7 +2,6 @@
 
 import json
 import re
-import timeit
 from pathlib import Path
 
 import numpy as np
@@ -139,15 +138,10 @@ def test_a_file_that_holds_none(tmp_path: Path, content: str) -> None:
         Vocabulary.load(path)
 
 
-def test_marks_cost_a_text_without_them_little() -> None:
+def test_a_text_without_marks_is_split_as_if_there_were_none() -> None:
     plain = re.compile(r"\s*\n\s*|\w+(?:['\u2019]\w+)*|[^\w\s]")
-    text = "The cat's asleep, it seems.\n" * 2000
+    text = "The cat's asleep, it seems.\n" * 20
     assert _WORD.findall(text) == plain.findall(text)
-    times = [
-        min(timeit.repeat(lambda p=pattern: p.findall(text), number=1, repeat=7))
-        for pattern in (plain, _WORD)
-    ]
-    assert times[1] < 4 * times[0]  # 1.3; it was 10 with no look at the next letter
 
 
 def test_bad_arguments() -> None:
