@@ -109,10 +109,10 @@ def call_within(
 ) -> tuple[Any, Any]:
     """The function around the layer, in which run(x) is layer(x, hx, lengths=lengths).
 
-    inputs: (T, B, ...), all of the same steps and examples.
+    inputs: (T, B, ...), all of the same steps and examples. The layer must be as made:
+    who calls it has looked.
     """
     again = not (layer.batch_first or (layer.dropout and layer.training))
-    again = again and layer._forward_hooks is None
     if again:
         found = call_again(layer, inputs, hx, lengths, around)
         if found is not None:

@@ -3,9 +3,12 @@
 import gc
 import signal
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
+from minigrad.fused import call
+from minigrad.fused.plan import Cache
 from minigrad.op import OPS
 
 # A shell has what it runs in the background ignore Ctrl-C, and its children too: the
@@ -29,3 +32,18 @@ def no_collector() -> Iterator[None]:
     gc.disable()
     yield
     gc.enable()
+
+
+@pytest.fixture
+def traces(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """How many steps were traced, none of which is known before: a list that grows."""
+    found = []
+    trace = call.trace_step
+
+    def counted(*args: Any) -> Any:
+        found.append(args)
+        return trace(*args)
+
+    monkeypatch.setattr(call, "trace_step", counted)
+    monkeypatch.setattr(call, "plans", Cache())
+    return found

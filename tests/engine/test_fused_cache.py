@@ -3,13 +3,11 @@
 import functools
 import threading
 import types
-import typing
 
 import numpy as np
 import pytest
 
 import minigrad as mg
-import seq
 from conformance.policy import FLOAT64_RTOL, relative_error
 from minigrad import _backend
 from minigrad.fused import call
@@ -17,7 +15,10 @@ from minigrad.fused import plan as plans
 from minigrad.fused.lift import Lifted
 from minigrad.fused.plan import Cache
 
-T, B, N = 4, 3, 2
+from .traced_steps import B, N, T, check, draw
+
+pytestmark = pytest.mark.usefixtures("traces")
+
 FACTOR = 2.0
 WEIGHT = mg.tensor(np.eye(N) / 2, requires_grad=True)
 module = types.ModuleType("constants")
@@ -30,42 +31,6 @@ def helper(x):
 
 def other_helper(x):
     return x * 5.0
-
-
-@pytest.fixture(autouse=True)
-def traces(monkeypatch):
-    """How many steps were traced: a list that grows."""
-    found = []
-
-    def counted(*args):
-        found.append(args)
-        return trace(*args)
-
-    trace = call.trace_step
-    monkeypatch.setattr(call, "trace_step", counted)
-    monkeypatch.setattr(call, "plans", Cache())
-    return found
-
-
-def draw(*shape, seed=0):
-    return mg.randn(*shape, dtype=mg.float64, generator=seed)
-
-
-def check(step, batch=B, n_steps=T, n=N, seed=0, leaves=(), **options):
-    """The fused scan is the loop of single ops, with the gradients by the leaves."""
-    x, h = draw(n_steps, batch, n, seed=seed), draw(batch, n, seed=seed + 1)
-    found = []
-    for eager in (False, True):
-        x, h = x.detach().requires_grad_(), h.detach()
-        if eager:
-            with mg.eager_loops():
-                end, ys = mg.scan(step, h, x, **options)
-        else:
-            end, ys = mg.scan(step, h, x, **options)
-        loss = (end * end).sum() + ys.sum()
-        found.append([end, ys, *mg.grad(loss, [x, *leaves])])
-    for a, b in zip(*found, strict=True):
-        assert relative_error(a.detach(), b.detach()) <= FLOAT64_RTOL
 
 
 # -- the same trace --------------------------------------------------------------------
@@ -268,94 +233,6 @@ def test_the_code_of_a_function_that_changes(traces):
 
 
 # -- no key ----------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("make", [mg.nn.Parameter, mg.tensor], ids=["own", "plain"])
-def test_a_stand_in_is_of_the_class_of_the_tensor(make):
-    weight = make(np.eye(N))
-
-    def step(h, x):
-        h = h @ weight
-        return (h + x if isinstance(weight, mg.nn.Parameter) else h * x), h
-
-    check(step)
-
-
-def test_what_is_set_on_a_tensor_is_read_and_a_number_of_it_is_part_of_the_key(traces):
-    weight = mg.nn.Parameter(np.eye(N))
-
-    def step(h, x):
-        return h @ weight * getattr(weight, "scale", 1.0) + x, h
-
-    check(step)
-    for weight.scale in (2.0, 3.0, 2.0):
-        check(step)
-    assert len(traces) == 3
-    weight.scale = mg.ones(N, dtype=mg.float64, requires_grad=True)
-    check(step, leaves=[weight, weight.scale])
-    (found,) = mg.explain(step, draw(B, N), draw(T, B, N))
-    assert found.uncached == "an attribute 'scale' of a tensor is a Tensor"
-
-
-class Loud(mg.nn.Parameter):
-    scale = 2.0
-
-
-class Pair(typing.NamedTuple):
-    x: mg.Tensor
-    mask: mg.Tensor
-
-
-class Masked(Pair):
-    scale = 2.0
-
-
-def test_a_class_of_the_users_is_read_at_each_call(monkeypatch):
-    weight, xs = Loud(np.eye(N)), draw(T, B, N)
-
-    def reads_a_tensor(h, x):
-        return h @ weight * weight.scale + x, h
-
-    def reads_a_tuple(h, x):
-        return h * x.mask + x.x * x.scale, h
-
-    for scale in (2.0, 3.0):
-        monkeypatch.setattr(Loud, "scale", scale)
-        monkeypatch.setattr(Masked, "scale", scale)
-        for step, given in (reads_a_tensor, xs), (reads_a_tuple, Masked(xs, xs)):
-            found = mg.scan(step, draw(B, N), given)[0]
-            with mg.eager_loops():
-                expected = mg.scan(step, draw(B, N), given)[0]
-            assert relative_error(found.detach(), expected.detach()) <= FLOAT64_RTOL
-    (found,) = mg.explain(reads_a_tensor, draw(B, N), xs)
-    assert found.uncached == "a tensor is a Loud"
-    (found,) = mg.explain(reads_a_tuple, draw(B, N), Masked(xs, xs))
-    assert found.uncached == "it is given a Masked, a class with more than names"
-
-
-def test_a_step_that_is_given_names_only_is_traced_once(traces):
-    def step(h, x):
-        return h * x.mask + x.x, h
-
-    xs = draw(T, B, N)
-    for _ in range(2):
-        mg.scan(step, draw(B, N), Pair(xs, xs))
-    assert len(traces) == 1
-
-
-def test_what_is_set_on_a_parameter_of_a_layer_is_seen_at_the_next_call():
-    @seq.cell
-    def scaled(x: "I", h: "H", *, w: "H I", u: "H H"):  # noqa: F722, F821
-        return x @ w.T + h @ u.T * getattr(u, "scale", 1.0)
-
-    layer, x = seq.Recurrent(scaled, N, N, dtype=mg.float64), draw(T, B, N)
-    for scale in (None, None, 2.0, 2.0, 3.0):
-        if scale:
-            layer.u_l0.scale = scale
-        found = layer(x)[0]
-        with mg.eager_loops():
-            expected = layer(x)[0]
-        assert relative_error(found.detach(), expected.detach()) <= FLOAT64_RTOL
 
 
 class Scale:

@@ -26,16 +26,9 @@ from seq.text.ngram import NGram
 from seq.text.vocabulary import EOS, PAD, Vocabulary
 from seq.training import evaluate, fit
 
-VOCABULARY = Vocabulary("abcdefg")
+from .small_model import VOCABULARY, make
+
 LINES = [np.array(line) for line in ([3, 4, 5, 1], [9, 1], [6, 6, 6, 8, 7, 1])]
-
-
-def make(
-    cell: Any = "lstm", embedding: int | None = None, **options: Any
-) -> LanguageModel:
-    plain = {"hidden_size": 6, "num_layers": 2, "dtype": mg.float64, "generator": 0}
-    arguments = {**plain, **options}
-    return LanguageModel(VOCABULARY, cell, embedding_size=embedding, **arguments)
 
 
 class Reference(torch.nn.Module):

@@ -18,7 +18,7 @@ from seq.models.language_model import LanguageModel
 from seq.text.batches import TextBatch
 from seq.text.vocabulary import Vocabulary
 
-VOCABULARY = Vocabulary("abcdefg")
+from .small_model import VOCABULARY, make
 
 
 @pytest.fixture
@@ -36,14 +36,6 @@ def once_more(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     return found
 
 
-def make(
-    cell: Any = "lstm", embedding: int | None = None, **options: Any
-) -> LanguageModel:
-    plain = {"hidden_size": 6, "num_layers": 2, "dtype": mg.float64, "generator": 0}
-    arguments = {**plain, **options}
-    return LanguageModel(VOCABULARY, cell, embedding_size=embedding, **arguments)
-
-
 def one_by_one(model: LanguageModel) -> LanguageModel:
     """The same model with a hook that does nothing, so that its ops stay apart."""
     other = copy.deepcopy(model)
@@ -51,9 +43,15 @@ def one_by_one(model: LanguageModel) -> LanguageModel:
     return other
 
 
-def drawn(seed: int, n_steps: int, batch: int, ragged: bool = False) -> TextBatch:
+def drawn(
+    seed: int,
+    n_steps: int,
+    batch: int,
+    ragged: bool = False,
+    tokens: int = len(VOCABULARY),
+) -> TextBatch:
     rng = np.random.default_rng(seed)
-    inputs, targets = rng.integers(1, len(VOCABULARY), (2, n_steps, batch))
+    inputs, targets = rng.integers(1, tokens, (2, n_steps, batch))
     if not ragged:
         return TextBatch(mg.tensor(inputs), mg.tensor(targets))
     lengths = rng.integers(1, n_steps + 1, batch)
@@ -109,6 +107,18 @@ def test_with_a_state_of_its_own(cell: str, once_more: list[bool]) -> None:
     assert once_more[-1]
 
 
+@pytest.mark.parametrize("tokens", range(3, 13))
+def test_sizes_that_are_those_of_the_stand_ins(tokens: int) -> None:
+    vocabulary = Vocabulary("abcdefghi"[: tokens - 3])
+    model = LanguageModel(vocabulary, "rnn", 20, dtype=mg.float64, generator=0)
+    apart = one_by_one(model)
+    for ragged in (False, True):
+        for call in range(3):
+            batch = drawn(call, 7 + call, 5, ragged, tokens)
+            pairs = zip(told(model, batch), told(apart, batch), strict=True)
+            assert all(np.array_equal(a, b) for a, b in pairs)
+
+
 def head_of_its_own(model: LanguageModel) -> None:
     class Twice(mg.nn.Linear):
         def forward(self, x: Any) -> Any:
@@ -127,6 +137,11 @@ def patched(model: LanguageModel) -> None:
     model.head.forward = lambda x: before(x) * 3
 
 
+def patched_layer(model: LanguageModel) -> None:
+    before = model.recurrent.forward
+    model.recurrent.forward = lambda *given, **more: before(given[0] * 3, **more)
+
+
 CHANGES: dict[str, Any] = {
     "another head": head_of_its_own,
     "a head without a bias": lambda m: setattr(
@@ -136,6 +151,7 @@ CHANGES: dict[str, Any] = {
     ),
     "a layer of another class": recurrent_of_its_own,
     "a patched head": patched,
+    "a patched layer": patched_layer,
     "a head's other weight": lambda m: setattr(
         m.head, "weight", mg.nn.Parameter(np.ones(m.head.weight.shape))
     ),
@@ -197,12 +213,24 @@ def test_a_dropout_that_goes_on_in_an_evaluation_is_drawn() -> None:
     assert len(still) == 1 and len(noisy) == 3
 
 
-def test_a_hooked_dropout_and_replaced_losses_are_seen() -> None:
+def test_a_layer_that_drops_in_an_evaluation_is_drawn() -> None:
+    model, batch = make("gru", dropout=0.5).eval(), drawn(0, 4, 2)
+    still = {model.loss(batch).total.item() for _ in range(3)}
+    model.recurrent.train()
+    noisy = {model.loss(batch).total.item() for _ in range(3)}
+    assert len(still) == 1 and len(noisy) == 3
+
+
+def test_a_hooked_dropout_is_seen() -> None:
     model, batch = make("gru", dropout=0.5).eval(), drawn(0, 4, 2)
     before = [model.loss(batch).total.item() for _ in range(3)][-1]
-    handle = model.dropout.register_forward_hook(lambda *call: call[-1] * 2)
+    model.dropout.register_forward_hook(lambda *call: call[-1] * 2)
     assert relative_error(model.loss(batch).total.item(), before) > 1e-6
-    handle.remove()
+
+
+def test_replaced_losses_are_seen() -> None:
+    model, batch = make("gru"), drawn(0, 4, 2)
+    before = [model.loss(batch).total.item() for _ in range(3)][-1]
     token_losses = model.token_losses
 
     def doubled(*given: Any) -> Any:
