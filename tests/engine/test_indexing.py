@@ -178,3 +178,9 @@ def test_an_array_that_was_an_index_may_change_before_the_backward(index, record
         slope = mg.grad(y, x, create_graph=recorded)[0]
         found.append(slope.tolist())
     assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("row", [5, -6])
+def test_a_padding_row_that_there_is_not(row):
+    with pytest.raises(IndexRangeError, match="padding_idx"):
+        mg.embedding(mg.tensor([0, 1]), mg.ones(5, 2), row)
