@@ -117,6 +117,15 @@ INLINE void NAME(tile)(
                 __builtin_prefetch(out + r * stride, 1);
                 __builtin_prefetch(out + r * stride + PANEL - 1, 1);
             }
+            /* And what is added to it: 6 % of an LSTM's forward, (64,32,128,128). */
+            if (added.rows) {
+                UNROLL
+                for (int r = 0; r < rows; r++) {
+                    const REAL *at = (const REAL *)added.rows + r * added.stride;
+                    __builtin_prefetch(at);
+                    __builtin_prefetch(at + PANEL - 1);
+                }
+            }
         }
     }
     UNROLL
