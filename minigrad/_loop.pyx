@@ -10,7 +10,7 @@ in this file; products and sums, the machine, and its runs in those included at 
 cimport cython
 cimport numpy as cnp
 from cpython.weakref cimport PyWeakref_GetObject, PyWeakref_NewRef
-from libc.stdint cimport PTRDIFF_MAX, int64_t
+from libc.stdint cimport INT32_MAX, PTRDIFF_MAX, int32_t, int64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memset
 
@@ -93,6 +93,20 @@ cdef extern from *:
         void (*sum_rows)(
             const void *, Py_ssize_t, Py_ssize_t, Py_ssize_t, int, void *
         ) noexcept nogil
+        bint (*ones)(
+            const void *, Py_ssize_t, Py_ssize_t, Py_ssize_t, int32_t *
+        ) noexcept nogil
+        bint (*all_finite)(
+            const void *, Py_ssize_t, Py_ssize_t, Py_ssize_t
+        ) noexcept nogil
+        void (*lookup)(
+            const int32_t *, Py_ssize_t, const void *, Py_ssize_t, void *, Py_ssize_t,
+            Py_ssize_t
+        ) noexcept nogil
+        void (*lookup_gram)(
+            const int32_t *, Py_ssize_t, const void *, Py_ssize_t, Py_ssize_t, Py_ssize_t,
+            Py_ssize_t, int, void *, Py_ssize_t, int32_t *, int32_t *
+        ) noexcept nogil
         const minigrad_named *opcodes
     ctypedef struct minigrad_set:
         const char *name
@@ -122,6 +136,8 @@ cdef enum:
     HAND = 16384
     # Products that are summed together, at most.
     LEFTS = 16
+    # Rows, and columns of these, from which on it is looked whether they are one-hot.
+    FEWEST = 8
     # Streams that are fetched ahead, and how many bytes of each at most.
     SPANS = 64
     ENOUGH = 131072
@@ -277,6 +293,22 @@ cdef void *_scratch(size_t size) except NULL:
     if memory == NULL:
         raise MemoryError
     return memory
+
+
+cdef int32_t *_ones(
+    const minigrad_kernels *kernels, const char *x, Py_ssize_t stride, Py_ssize_t rows,
+    Py_ssize_t k,
+) except? NULL:
+    """Where the 1 of each row is, to be freed; NULL if they aren't all one-hot, or zeros."""
+    cdef int32_t *ones
+    cdef int32_t first
+    if rows < FEWEST or k < FEWEST or k > INT32_MAX or not kernels.ones(x, stride, 1, k, &first):
+        return NULL
+    ones = <int32_t *>_scratch(rows * sizeof(int32_t))
+    if kernels.ones(x, stride, rows, k, ones):
+        return ones
+    free(ones)
+    return NULL
 
 
 cdef void *_zeros(Py_ssize_t n, size_t size) except NULL:

@@ -11,6 +11,13 @@ cdef class _Sum(_Job):
     cdef char *total  # or NULL
     cdef Py_ssize_t rows, stride, k, n, item, block
     cdef bint add, by_k, ascending
+    cdef int32_t *ones[LEFTS]  # of the x that are one-hot, NULL for the others
+    cdef Py_ssize_t widest  # of these
+
+    def __dealloc__(self):
+        cdef int i
+        for i in range(self.n_lefts):
+            free(self.ones[i])
 
     cdef char *into(
         self, str name, list results, object out, int n_dims, Py_ssize_t k, dtype
@@ -31,8 +38,11 @@ cdef class _Sum(_Job):
         return <char *>cnp.PyArray_DATA(<cnp.ndarray>out)
 
     cdef int some(self, Py_ssize_t top, Py_ssize_t bottom, Py_ssize_t start, Py_ssize_t left,
-                  minigrad_left *found) noexcept nogil:
-        """The columns top to bottom of all x beside each other, and how many x those are."""
+                  bint picks, minigrad_left *found) noexcept nogil:
+        """The columns top to bottom of all x beside each other, and how many x those are.
+
+        picks: but for those x that are one-hot.
+        """
         cdef int i, n = 0
         cdef Py_ssize_t first = 0, low, high
         cdef minigrad_left *one
@@ -40,7 +50,7 @@ cdef class _Sum(_Job):
             one = &self.lefts[i]
             low, high = max(top - first, 0), min(bottom - first, one.k)
             first += one.k
-            if low < high:
+            if low < high and not (picks and self.ones[i] != NULL):
                 found[n].x = one.x + (start * one.stride + low) * self.item
                 found[n].stride, found[n].k = one.stride, high - low
                 found[n].out = one.out + (low * self.n + left) * self.item
@@ -51,8 +61,27 @@ cdef class _Sum(_Job):
         cdef minigrad_left lefts[LEFTS]
         cdef Py_ssize_t top = first if self.by_k else 0
         cdef Py_ssize_t bottom = last if self.by_k else self.k
-        cdef int n = self.some(top, bottom, 0, 0, lefts)
-        return self.kernels.gram_scratch(min(self.rows, self.block), lefts, n)
+        cdef int n = self.some(top, bottom, 0, 0, False, lefts)
+        cdef size_t size = self.kernels.gram_scratch(min(self.rows, self.block), lefts, n)
+        return max(size, (BLOCK + self.widest) * sizeof(int32_t))
+
+    cdef void look_up(
+        self, Py_ssize_t top, Py_ssize_t bottom, Py_ssize_t start, Py_ssize_t size,
+        Py_ssize_t left, Py_ssize_t right, bint add, char *scratch
+    ) noexcept nogil:
+        """Sum a block of rows of y for the columns top to bottom of x that are one-hot."""
+        cdef int32_t *after = <int32_t *>scratch
+        cdef Py_ssize_t first = 0
+        cdef int i
+        for i in range(self.n_lefts):
+            if self.ones[i] != NULL:
+                self.kernels.lookup_gram(
+                    self.ones[i] + start, size,
+                    self.y + (start * self.stride + left) * self.item, self.stride,
+                    right - left, max(top - first, 0), min(bottom - first, self.lefts[i].k),
+                    add, self.lefts[i].out + left * self.item, self.n, after, after + BLOCK,
+                )
+            first += self.lefts[i].k
 
     cdef void work(
         self, Py_ssize_t first, Py_ssize_t last, bint breathe, char *scratch
@@ -60,7 +89,7 @@ cdef class _Sum(_Job):
         cdef Py_ssize_t left = first, right = last, top = 0, bottom = self.k
         cdef Py_ssize_t done = 0, size, start, begin, other
         cdef Py_ssize_t item = self.item, rows = self.rows
-        cdef bint add = self.add
+        cdef bint add = self.add, picks
         cdef int i, n
         cdef char *total = self.total + left * item if self.total else NULL
         cdef minigrad_left lefts[LEFTS]
@@ -77,7 +106,12 @@ cdef class _Sum(_Job):
             # Then the rows beside these, on one or the other side.
             other = min(size, rows - done - size)
             begin = start + size if self.ascending else start - other
-            n = self.some(top, bottom, begin, left, lefts)
+            picks = self.widest and self.kernels.all_finite(
+                self.y + (start * self.stride + left) * item, self.stride, size, right - left
+            )
+            if picks:
+                self.look_up(top, bottom, start, size, left, right, add, scratch)
+            n = self.some(top, bottom, begin, left, picks, lefts)
             if n:
                 ahead.span = ahead.end = spans
                 ahead.lines = 0
@@ -86,12 +120,12 @@ cdef class _Sum(_Job):
                         &ahead, spans + SPANS, lefts[i].x, lefts[i].k * item,
                         lefts[i].stride * item, other,
                     )
-                self.some(top, bottom, start, left, lefts)
+                self.some(top, bottom, start, left, picks, lefts)
                 self.kernels.gram(
                     lefts, n, self.y + (start * self.stride + left) * item, self.stride,
                     self.n, total, size, right - left, add, scratch, &ahead,
                 )
-            else:
+            elif total != NULL:
                 self.kernels.sum_rows(
                     self.y + (start * self.stride + left) * item, self.stride, size,
                     right - left, add, total,
@@ -134,9 +168,12 @@ cdef tuple _sums(
             job.into(name, results, outs and outs[i], 2, found.width, dtype),
         )
         job.k += found.width
+        job.n_lefts = i + 1
+        job.ones[i] = _ones(job.kernels, found.data, found.stride, found.n, found.width)
+        if job.ones[i] != NULL:
+            job.widest = max(job.widest, found.width)
     if total:
         job.total = job.into(name, results, outs and outs[n], 1, 0, dtype)
-    job.n_lefts = n
     job.arrays = (held, results)
     if job.n == 0:
         return tuple(results)

@@ -116,6 +116,17 @@ typedef struct {
         void *scratch, minigrad_ahead *ahead);
     void (*sum_rows)(
         const void *x, ptrdiff_t stride, ptrdiff_t rows, ptrdiff_t n, int add, void *out);
+    /* Of rows that are one-hot vectors, or zeros: see `_simd_one_hot.h`. */
+    int (*ones)(
+        const void *x, ptrdiff_t stride, ptrdiff_t rows, ptrdiff_t k, int32_t *ones);
+    int (*all_finite)(const void *x, ptrdiff_t stride, ptrdiff_t rows, ptrdiff_t n);
+    void (*lookup)(
+        const int32_t *ones, ptrdiff_t rows, const void *packed, ptrdiff_t inner,
+        void *out, ptrdiff_t out_stride, ptrdiff_t width);
+    void (*lookup_gram)(
+        const int32_t *ones, ptrdiff_t rows, const void *y, ptrdiff_t y_stride,
+        ptrdiff_t n, ptrdiff_t first, ptrdiff_t last, int add, void *out,
+        ptrdiff_t out_stride, int32_t *after, int32_t *top);
     const minigrad_named *opcodes;
 } minigrad_kernels;
 

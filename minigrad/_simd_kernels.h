@@ -1,9 +1,10 @@
 /* The kernels of one instruction set and one dtype: see `_simd.h`. What they are is in the
-   headers included here: products, sums, functions, opcodes. */
+   headers included here: products, sums, those of one-hot rows, functions, opcodes. */
 
 #include "_simd_vectors.h"
 #include "_simd_products.h"
 #include "_simd_sums.h"
+#include "_simd_one_hot.h"
 #include "_simd_choices.h"
 #include "_simd_functions.h"
 #include "_simd_opcodes.h"
@@ -29,6 +30,10 @@ static const minigrad_kernels NAME(kernels) = {
     NAME(gram_scratch),
     NAME(gram),
     NAME(sum_rows),
+    NAME(ones),
+    NAME(all_finite),
+    NAME(lookup),
+    NAME(lookup_gram),
     NAME(opcodes),
 };
 

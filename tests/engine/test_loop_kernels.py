@@ -386,7 +386,7 @@ def forced(name, *args):
 @pytest.mark.skipif(_backend.PURE, reason="the plain twin has no instructions")
 @pytest.mark.parametrize("name", ["avx512", "avx2", "baseline"])
 def test_every_instruction_set(name):
-    """This file again, on the set that is named."""
+    """This file, and two others of the loop, on the set that is named."""
     if os.environ.get("MINIGRAD_SIMD"):
         pytest.skip("within such a run")
     if name not in _loop.SIMD_SUPPORTED:
@@ -395,8 +395,9 @@ def test_every_instruction_set(name):
     done = forced(name, "-c", "from minigrad import _loop; print(_loop.SIMD)")
     assert done.stdout.strip() == name
     if name != _loop.SIMD:
-        machine = __file__.replace("_kernels", "_machine")
-        done = forced(name, "-m", "pytest", "-q", "-x", __file__, machine)
+        others = ["test_loop_machine", "test_one_hot_rows"]
+        files = [__file__, *(__file__.replace("test_loop_kernels", o) for o in others)]
+        done = forced(name, "-m", "pytest", "-q", "-x", *files)
         assert done.returncode == 0, done.stdout
 
 
