@@ -47,6 +47,8 @@ static const minigrad_kernels NAME(kernels) = {
 #undef BITS
 #undef PANELS
 #undef WITH_MORE
+#undef HIDE
+#undef FETCH_TILE
 #undef CUTS
 #undef GRAM_STRIPS
 #undef GRAM_PANELS

@@ -8,28 +8,25 @@ static int NAME(ones)(
 {
     const REAL *x = from;
     for (ptrdiff_t r = 0; r < rows; r++, x += stride) {
-        ptrdiff_t found = -1, i = 0;
-        while (i < k) {
-            ptrdiff_t rest = k - i;
-            VECTOR y = rest < LANES ? NAME(load_part)(x + i, rest, 0) : NAME(load)(x + i);
-            MASK some = (MASK)(y != 0);
-            WHOLE any = 0;
-            for (int c = 0; c < LANES; c++) {
-                any |= some[c];
-            }
-            if (any) {
-                for (int c = 0; c < LANES; c++) {
-                    if (some[c]) {
-                        if (found >= 0 || y[c] != 1) {
-                            return 0;
-                        }
-                        found = i + c;
-                    }
-                }
-            }
-            i += LANES;
+        /* In each lane: how many are not 0, how many are 1, and where these are. */
+        MASK some = {0}, here = {0}, place = {0};
+        WHOLE n = 0, m = 0, found = 0;
+        for (ptrdiff_t i = 0; i < k; i += LANES) {
+            VECTOR y = k - i < LANES ? NAME(load_part)(x + i, k - i, 0) : NAME(load)(x + i);
+            MASK one = (MASK)(y == 1);
+            some -= (MASK)(y != 0);
+            here -= one;
+            place |= one & (WHOLE)(i + 1);
         }
-        ones[r] = (int32_t)found;
+        for (int c = 0; c < LANES; c++) {
+            n += some[c];
+            m += here[c];
+            found += place[c] ? place[c] + c : 0;
+        }
+        if (n > 1 || n != m) {
+            return 0;
+        }
+        ones[r] = (int32_t)(found - 1);
     }
     return 1;
 }
