@@ -36,6 +36,7 @@ class Node:
 
     __slots__ = (
         "args",
+        "frozen",
         "grad",
         "hooks",
         "op",
@@ -57,6 +58,7 @@ class Node:
     hooks: Any  # None, or a dict: see `hooks.register`
     where: str | None  # the line that called the op, if detect_anomaly() was on
     stand_in: bool  # made while a step was traced: its values mean nothing
+    frozen: bool  # a leaf that is not trained now: no gradient is added
 
     def __init__(self) -> None:
         self.op = None
@@ -69,6 +71,7 @@ class Node:
         self.hooks = None
         self.where = None
         self.stand_in = False
+        self.frozen = False
 
 
 _NO_NUMBERS = np.zeros(0, np.float32)
@@ -77,16 +80,18 @@ _NO_NUMBERS = np.zeros(0, np.float32)
 class TensorCore:
     """A read-only array, and the node and the output slot that it came from."""
 
-    __slots__ = ("_data", "_node", "_slot")
+    __slots__ = ("_data", "_frozen", "_node", "_slot")
 
     _data: Array
     _node: Node | None
     _slot: int
+    _frozen: Node | None  # the node of a leaf while it does not require grad
 
     def __new__(cls, *_: Any, **__: Any) -> Self:
         """A class that forgets its base's __init__ has an array, too."""
         made = super().__new__(cls)
         made._data, made._node, made._slot = _NO_NUMBERS, None, 0
+        made._frozen = None
         return made
 
     def _replace(self, data: Array) -> None:
@@ -123,14 +128,14 @@ class TensorCore:
     @property
     def grad(self) -> Any:
         """The gradient that backward() accumulated in a leaf."""
-        node = self._node
+        node = self._frozen if self._node is None else self._node
         if node is not None and node.stand_in:
             self._refuse("grad")
         return None if node is None or node.op is not None else node.grad
 
     @grad.setter
     def grad(self, value: Any) -> None:
-        node = self._node
+        node = self._frozen if self._node is None else self._node
         if value is not None or (node is not None and node.op is not None):
             self._check_grad(value)
         if node is not None:

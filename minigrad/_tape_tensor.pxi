@@ -14,6 +14,7 @@ cdef class Node:
     cdef public object hooks
     cdef public object where
     cdef public bint stand_in
+    cdef public bint frozen
     cdef long long walk  # the last walk that came by,
     cdef Py_ssize_t place  # and its number in that walk
 
@@ -35,6 +36,7 @@ cdef class TensorCore:
     cdef public object _data
     cdef public Node _node
     cdef public Py_ssize_t _slot
+    cdef public Node _frozen
 
     def __cinit__(self):
         self._data = _no_numbers  # a class that forgets its base's __init__ has an array, too
@@ -72,14 +74,14 @@ cdef class TensorCore:
     @property
     def grad(self):
         """The gradient that backward() accumulated in a leaf."""
-        cdef Node node = self._node
+        cdef Node node = self._frozen if self._node is None else self._node
         if node is not None and node.stand_in:
             self._refuse("grad")
         return None if node is None or node.op is not None else node.grad
 
     @grad.setter
     def grad(self, value):
-        cdef Node node = self._node
+        cdef Node node = self._frozen if self._node is None else self._node
         if value is not None or (node is not None and node.op is not None):
             self._check_grad(value)
         if node is not None:

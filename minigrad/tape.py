@@ -84,7 +84,8 @@ def backward(
 ) -> None:
     """Add the gradient of the outputs to `.grad` of every leaf, all of them or none."""
     refuse_in_step("backward()", "use grad(), which returns the gradients")
-    found = _walked(outputs, cotangents, None, retain_graph, create_graph)
+    leaves = _walked(outputs, cotangents, None, retain_graph, create_graph)
+    found = [(node, g) for node, g in leaves if not node.frozen]
     if any([node.grad is not None for node, _ in found]):
         recorded = create_graph or is_tracing()
         with enable_grad() if recorded else no_grad():

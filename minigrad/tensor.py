@@ -186,17 +186,24 @@ class Tensor(_backend.TensorCore):
     # -- gradients --------------------------------------------------------------------
 
     def requires_grad_(self, requires_grad: bool = True) -> Tensor:
-        """Start or stop recording what is computed from a leaf."""
+        """Start or stop recording what is computed from a leaf.
+
+        While it is stopped its grad stays as it is. When it starts again, graphs that
+        were recorded before lead to it as they did, and its hooks are there.
+        """
         if not self.is_leaf or (self._node is not None and self._node.stand_in):
             raise GraphError("only a leaf can change requires_grad; use detach()")
         if requires_grad and self.dtype.kind != "f":
             raise DTypeError(
                 f"only float32 and float64 tensors can require grad, not {self.dtype}"
             )
-        if not requires_grad:
-            self._node = None
-        elif self._node is None:
-            self._node = _backend.Node()
+        if not requires_grad and self._node is not None:
+            self._node.frozen = True
+            self._frozen, self._node = self._node, None
+        elif requires_grad and self._node is None:
+            self._node = _backend.Node() if self._frozen is None else self._frozen
+            self._node.frozen = False
+            self._frozen = None
         return self
 
     @property
@@ -206,7 +213,7 @@ class Tensor(_backend.TensorCore):
 
     def _check_grad(self, value: Tensor | None) -> None:
         """Refuse a `grad` that is set where there is none, or that doesn't fit."""
-        if self._node is None or not self.is_leaf:
+        if not self.is_leaf or (self._node is None and self._frozen is None):
             raise GraphError("only a leaf that requires grad has a gradient to set")
         if value is not None:
             tape.check_cotangent(value, self, "grad")

@@ -75,7 +75,9 @@ def _grads(parameters: Tensor | Iterable[Tensor]) -> list[tuple[Any, np.ndarray]
             check_tensor(tensor, "each parameter")
         grad = tensor.grad
         if grad is not None:
-            found[tensor._node] = grad._data if grad._node is None else look(grad)
+            found[tensor._node or tensor._frozen] = (
+                grad._data if grad._node is None else look(grad)
+            )
     return list(found.items())
 
 

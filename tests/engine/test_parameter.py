@@ -99,3 +99,98 @@ def test_what_is_too_large_for_float32_is_infinite_without_a_warning():
     layer = nn.Linear(2, 1)
     layer.load_state_dict({"weight": np.array([[1e300, 1.0]]), "bias": np.zeros(1)})
     assert layer.weight.tolist() == [[np.inf, 1.0]]
+
+
+# -- frozen, as PyTorch freezes --------------------------------------------------------
+
+
+def both(case):
+    """What a case finds with minigrad's parameters, and with PyTorch's."""
+    yield case(mg, lambda *values: nn.Parameter(np.array(values)))
+    yield case(torch, lambda *values: torch.nn.Parameter(torch.tensor(values).double()))
+
+
+def listed(grad):
+    return None if grad is None else grad.tolist()
+
+
+def frozen_after_a_pass(lib, parameter):
+    p, clipped = parameter(2.0, 3.0), parameter(3.0, 4.0)
+    found = []
+    for x in (p, clipped):
+        (x * x).sum().backward()
+        x.requires_grad_(False)
+        found.append(listed(x.grad))
+    lib.nn.utils.clip_grad_value_([clipped], 1.0)
+    found.append(listed(clipped.grad))
+    p.requires_grad_(True)
+    (p * p).sum().backward()
+    return [*found, listed(p.grad)]
+
+
+def frozen_between_a_loss_and_its_pass(lib, parameter):
+    p, q = parameter(2.0, 3.0), parameter(1.0, 1.0)
+    loss = (p * p * q).sum()
+    p.requires_grad_(False)
+    loss.backward(retain_graph=True)
+    found = [listed(p.grad), listed(q.grad)]
+    p.requires_grad_(True)
+    loss.backward()
+    return [*found, listed(p.grad), listed(q.grad)]
+
+
+def a_hook_of_a_frozen_one(lib, parameter):
+    p = parameter(2.0, 3.0)
+    p.register_hook(lambda g: 10 * g)
+    p.requires_grad_(False)
+    p.requires_grad_(True)
+    (p * p).sum().backward()
+    return listed(p.grad)
+
+
+def two_that_play_against_each_other(lib, parameter):
+    judge, forger = parameter(1.0, 2.0), parameter(0.5, 0.5)
+    steps = lib.optim.SGD([judge], lr=0.5)
+    loss = (judge * 3).sum()
+    judge.requires_grad_(False)
+    (forger * judge).sum().backward()
+    judge.requires_grad_(True)
+    loss.backward()
+    steps.step()
+    return judge.tolist(), listed(forger.grad)
+
+
+def cleared_while_frozen(lib, parameter):
+    p, q = parameter(2.0, 3.0), parameter(1.0, 1.0)
+    steps = lib.optim.SGD([p, q], lr=0.5)
+    (p * p * q).sum().backward()
+    p.requires_grad_(False)
+    steps.zero_grad(set_to_none=False)
+    found = [listed(p.grad)]
+    steps.zero_grad()
+    p.requires_grad_(True)
+    return [*found, listed(p.grad)]
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        frozen_after_a_pass,
+        frozen_between_a_loss_and_its_pass,
+        a_hook_of_a_frozen_one,
+        two_that_play_against_each_other,
+        cleared_while_frozen,
+    ],
+)
+def test_what_is_frozen_for_a_while_keeps_what_it_had(case):
+    ours, theirs = both(case)
+    assert ours == theirs
+
+
+def test_a_frozen_parameter_with_a_gradient_is_cast_with_it():
+    layer = nn.Linear(2, 1, generator=0)
+    layer(mg.ones(1, 2)).sum().backward()
+    layer.requires_grad_(False).double().requires_grad_()
+    assert layer.weight.grad.dtype == mg.float64
+    layer(mg.ones(1, 2, dtype=mg.float64)).sum().backward()
+    assert layer.weight.grad.tolist() == [[2.0, 2.0]]
