@@ -147,6 +147,8 @@ cdef enum:
     # gains 44 % from a second thread, not 71 %.
     WORTHWHILE = 4_000_000
     BREATH = 200_000_000
+    # What a number costs that is only moved, bound by memory, in operations of a product.
+    MOVED = 40
 
 
 cdef enum:
@@ -302,10 +304,13 @@ cdef int32_t *_ones(
     """Where the 1 of each row is, to be freed; NULL if they aren't all one-hot, or zeros."""
     cdef int32_t *ones
     cdef int32_t first
+    cdef bint are_ones
     if rows < FEWEST or k < FEWEST or k > INT32_MAX or not kernels.ones(x, stride, 1, k, &first):
         return NULL
     ones = <int32_t *>_scratch(rows * sizeof(int32_t))
-    if kernels.ones(x, stride, rows, k, ones):
+    with nogil:
+        are_ones = kernels.ones(x, stride, rows, k, ones)
+    if are_ones:
         return ones
     free(ones)
     return NULL

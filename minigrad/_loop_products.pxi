@@ -16,7 +16,12 @@ cdef class Packed:
     cdef bint is_finite(self):
         cdef Py_ssize_t panel = self.kernels.panel
         cdef Py_ssize_t panels = (self.width + panel - 1) // panel
-        return self.kernels.all_finite(self.data, 0, 1, panels * panel * self.inner)
+        cdef bint is_finite
+        with nogil:
+            is_finite = self.kernels.all_finite(
+                self.data, 0, 1, panels * panel * self.inner
+            )
+        return is_finite
 
 
 # What was packed of weights that can't change, by where they are and how they lie: of an
@@ -119,9 +124,13 @@ cdef class _Product(_Job):
     def __dealloc__(self):
         free(self.ones)
 
+    cdef double cost(self) noexcept nogil:
+        """How many operations a number costs."""
+        return MOVED if self.ones != NULL else 2.0 * self.packed.inner
+
     cdef Py_ssize_t some(self, Py_ssize_t width) noexcept nogil:
         """How many rows of so many columns to make between two breaths."""
-        return <Py_ssize_t>(BREATH / (2.0 * self.packed.inner * width + 1)) // 96 * 96 + 96
+        return <Py_ssize_t>(BREATH / (self.cost() * width + 1)) // 96 * 96 + 96
 
     cdef size_t scratch(self, Py_ssize_t first, Py_ssize_t last) noexcept nogil:
         cdef Py_ssize_t rows = self.rows, width = last - first
@@ -141,21 +150,21 @@ cdef class _Product(_Job):
         memset(&nothing, 0, sizeof(nothing))
         if self.by_rows:
             top, rows, left, right = first, last, 0, width
-        if self.ones != NULL:
-            self.packed.kernels.lookup(
-                self.ones + top, rows - top, self.packed.data + left * inner * item, inner,
-                self.out + (top * width + left) * item, width, right - left,
-            )
-            return
         some = self.some(right - left)
         while top < rows and not minigrad_raised(&self.stop):
             n = min(some, rows - top)
-            self.packed.kernels.product(
-                self.x + top * inner * item, inner,
-                self.packed.data + left * inner * item,
-                self.out + (top * width + left) * item, width,
-                n, inner, right - left, 0, NULL, scratch, &nothing,
-            )
+            if self.ones != NULL:
+                self.packed.kernels.lookup(
+                    self.ones + top, n, self.packed.data + left * inner * item, inner,
+                    self.out + (top * width + left) * item, width, right - left,
+                )
+            else:
+                self.packed.kernels.product(
+                    self.x + top * inner * item, inner,
+                    self.packed.data + left * inner * item,
+                    self.out + (top * width + left) * item, width,
+                    n, inner, right - left, 0, NULL, scratch, &nothing,
+                )
             top += n
             if breathe and top < rows:
                 self.breathe()
@@ -231,7 +240,7 @@ def product(x, Packed packed, width):
         free(job.ones)
         job.ones = NULL
     job.by_rows = job.rows >= 24 * get_num_threads()
-    work = 2.0 * job.rows * packed.inner * packed.width
+    work = job.cost() * job.rows * packed.width
     if job.by_rows:
         job.share(job.rows, work, 12)
     else:

@@ -178,9 +178,8 @@ cdef tuple _sums(
     if job.n == 0:
         return tuple(results)
     if job.k == 0:
-        # Bound by memory: a number costs about as much as forty operations of a product.
         if total:
-            job.share(job.n, 40.0 * job.rows * job.n, 64)
+            job.share(job.n, 1.0 * MOVED * job.rows * job.n, 64)
         return tuple(results)
     job.by_k = job.k > job.n
     work = 2.0 * job.rows * job.k * job.n

@@ -1,5 +1,7 @@
 """Rows that are one-hot are looked up: the bits are those of multiplying."""
 
+import signal
+
 import numpy as np
 import pytest
 
@@ -149,3 +151,20 @@ def test_rows_that_are_not_quite_one_hot_are_multiplied(dtype):
     x[7, [4, 11]] = 1
     assert_same([_loop.product(x, _loop.pack(weight), 40)], [multiplied(x, weight)])
     assert_same(_loop.sums((x, y), False), summed(x, y, False))
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="there are no timers here")
+def test_signals_are_heard_during_a_long_product():
+    _loop.set_num_threads(1)
+    x, weight = one_hot(60_000, 8, np.float32), draw(8, 1024, dtype=np.float32)
+    packed, heard = _loop.pack(weight), []
+    before = signal.signal(signal.SIGALRM, lambda *_: heard.append(1))
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 2e-4, 2e-4)
+        heard.clear()
+        found, n = _loop.product(x, packed, 1024), len(heard)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert n > 8  # those that came before it and after it are one or two
+    np.testing.assert_array_equal(found[-100:], x[-100:] @ weight)
