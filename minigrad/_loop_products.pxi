@@ -235,7 +235,9 @@ def product(x, Packed packed, width):
     job.item = cnp.PyArray_ITEMSIZE(out)
     job.x = rows.data
     job.out = <char *>cnp.PyArray_DATA(out)
-    job.ones = _ones(packed.kernels, job.x, packed.inner, job.rows, packed.inner)
+    job.ones = _ones(
+        packed.kernels, job.x, packed.inner, job.rows, packed.inner, packed.width
+    )
     if job.ones != NULL and not packed.is_finite():
         free(job.ones)
         job.ones = NULL

@@ -169,7 +169,9 @@ cdef tuple _sums(
         )
         job.k += found.width
         job.n_lefts = i + 1
-        job.ones[i] = _ones(job.kernels, found.data, found.stride, found.n, found.width)
+        job.ones[i] = _ones(
+            job.kernels, found.data, found.stride, found.n, found.width, job.n
+        )
         if job.ones[i] != NULL:
             job.widest = max(job.widest, found.width)
     if total:
