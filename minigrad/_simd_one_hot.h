@@ -83,8 +83,9 @@ static void NAME(lookup)(
     }
 }
 
-/* A gram, which adds y to the rows `first` to `last` that are picked. after: for each row
-   the next that picks the same one; top: for each that can be picked who does so first. */
+/* A gram, which adds y to the rows `first` to `last` that are picked; to the others 0 would
+   be added, and no sum is -0. after: for each row the next that picks the same one; top:
+   for each that can be picked who does so first. */
 static void NAME(lookup_gram)(
     const int32_t *ones, ptrdiff_t rows, const void *right, ptrdiff_t y_stride,
     ptrdiff_t n, ptrdiff_t first, ptrdiff_t last, int add, void *result,
