@@ -52,7 +52,8 @@ class Tensor(_backend.TensorCore):
         self._node = None
         self._slot = 0
         if requires_grad:
-            self.requires_grad_()
+            _check_trainable(array.dtype)
+            self._node = _backend.Node()
 
     # -- what it is -------------------------------------------------------------------
 
@@ -191,12 +192,17 @@ class Tensor(_backend.TensorCore):
         While it is stopped its grad stays as it is. When it starts again, graphs that
         were recorded before lead to it as they did, and its hooks are there.
         """
-        if not self.is_leaf or (self._node is not None and self._node.stand_in):
-            raise GraphError("only a leaf can change requires_grad; use detach()")
-        if requires_grad and self.dtype.kind != "f":
-            raise DTypeError(
-                f"only float32 and float64 tensors can require grad, not {self.dtype}"
+        stands_in = self._node is not None and self._node.stand_in
+        if stands_in or bool(requires_grad) != (self._node is not None):
+            refuse_in_step(
+                "requires_grad_()",
+                "call it outside; inside, detach() stops a gradient, and grad() takes "
+                "what it gives",
             )
+        if not self.is_leaf or stands_in:
+            raise GraphError("only a leaf can change requires_grad; use detach()")
+        if requires_grad:
+            _check_trainable(self.dtype)
         if not requires_grad and self._node is not None:
             self._node.frozen = True
             self._frozen, self._node = self._node, None
@@ -365,6 +371,13 @@ class Tensor(_backend.TensorCore):
         def __ge__(self, other: Any) -> Tensor: ...
         def __eq__(self, other: object) -> Any: ...
         def __ne__(self, other: object) -> Any: ...
+
+
+def _check_trainable(dtype: Any) -> None:
+    if dtype.kind != "f":
+        raise DTypeError(
+            f"only float32 and float64 tensors can require grad, not {dtype}"
+        )
 
 
 def _mask(value: Any) -> Any:

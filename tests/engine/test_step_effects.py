@@ -136,5 +136,32 @@ def test_requires_grad_of_what_a_step_is_given_stays(which):
         given[which].requires_grad_(False)
         return given[0] + given[1], given[0]
 
-    with pytest.raises(GraphError, match=r"only a leaf can.*use detach\(\)"):
+    with pytest.raises(GraphError, match=r"requires_grad_\(\) inside a.*detach\(\)"):
         mg.scan(step, START, XS)
+
+
+@pytest.mark.parametrize("frozen", [True, False])
+def test_freezing_the_weight_of_a_module_in_a_step_is_refused(frozen):
+    layer = nn.Linear(1, 1, generator=0).requires_grad_(not frozen)
+    x = mg.ones(3, 2, 1, requires_grad=True)
+
+    def step(h, x):
+        h = layer(x) + h
+        layer.weight.requires_grad_(frozen)
+        return h, h
+
+    with pytest.raises(GraphError, match=r"requires_grad_\(\) inside a step"):
+        mg.scan(step, mg.zeros(2, 1), x)
+    assert layer.weight.requires_grad is not frozen
+
+
+def test_what_requires_grad_as_a_step_asks_stays_so():
+    layer = nn.Linear(1, 1, generator=0)
+
+    def step(h, x):
+        own = mg.tensor([2.0], requires_grad=True)
+        (g,) = mg.grad((own * own * x).sum(), own)
+        return h + g * layer.requires_grad_().weight, h
+
+    mg.scan(step, mg.zeros(2, 1), mg.ones(3, 2, 1))[0].sum().backward()
+    assert layer.weight.grad.tolist() == [[48.0]]
