@@ -49,7 +49,9 @@ def gradient_norms(
         raise ArgumentError(
             f"gradient_norms needs a layer of one direction, time first; got {layer!r}"
         )
-    x = x if isinstance(x, Tensor) else mg.tensor(x)
+    x = x.detach() if isinstance(x, Tensor) else mg.tensor(x)
+    if x.dtype.kind == "f":  # the layer refuses others
+        x.requires_grad_()  # the layer may be frozen
     state: Any = None
     path: list[tuple[Tensor, ...]] = []
     for step in range(len(x)):

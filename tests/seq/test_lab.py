@@ -61,6 +61,15 @@ def test_the_norms_of_the_gradients_are_torchs(kind: str) -> None:
     assert relative_error(found["h"][0], 1.0) <= FLOAT64_RTOL
 
 
+def test_the_norms_of_a_frozen_layer_are_those_of_a_trained_one() -> None:
+    layer = make("LSTM")
+    found = [
+        gradient_norms(layer.requires_grad_(on), inputs(), generator=3)
+        for on in (True, False)
+    ]
+    assert found[0]["c"].tolist() == found[1]["c"].tolist()
+
+
 @pytest.mark.parametrize("factor", [0.5, 1.0, 1.5])
 def test_a_linear_recurrence_fades_or_explodes_as_its_power(factor: float) -> None:
     layer = make("RNN", nonlinearity="relu")
