@@ -49,7 +49,7 @@ class Tensor(_backend.TensorCore):
         array = to_array(data, dtype)
         array.flags.writeable = False
         self._data = array
-        self._node = None
+        self._node = self._frozen = None
         self._slot = 0
         if requires_grad:
             _check_trainable(array.dtype)
