@@ -64,11 +64,11 @@ static void NAME(lookup)(
 {
     REAL *out = result;
     for (ptrdiff_t r = 0; r < rows; r++, out += stride) {
-        const REAL *w = (const REAL *)packed + ones[r] * PANEL;
         if (ones[r] < 0) {
             memset(out, 0, width * sizeof(REAL));
             continue;
         }
+        const REAL *w = (const REAL *)packed + ones[r] * PANEL;
         for (ptrdiff_t j = 0; j < width; j += PANEL, w += inner * PANEL) {
             for (ptrdiff_t c = j; c < j + PANEL && c < width; c += LANES) {
                 VECTOR y = NAME(load)(w + c - j) + 0; /* -0 is 0 in a product's sum */

@@ -207,7 +207,7 @@ class Tensor(_backend.TensorCore):
             self._node.frozen = True
             self._frozen, self._node = self._node, None
         elif requires_grad and self._node is None:
-            self._node = _backend.Node() if self._frozen is None else self._frozen
+            self._node = self._frozen or _backend.Node()
             self._node.frozen = False
             self._frozen = None
         return self

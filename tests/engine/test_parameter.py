@@ -194,3 +194,11 @@ def test_a_frozen_parameter_with_a_gradient_is_cast_with_it():
     assert layer.weight.grad.dtype == mg.float64
     layer(mg.ones(1, 2, dtype=mg.float64)).sum().backward()
     assert layer.weight.grad.tolist() == [[2.0, 2.0]]
+
+
+def test_what_is_initialised_again_begins_with_no_gradient():
+    p = nn.Parameter(np.array([2.0, 3.0]))
+    (p * p).sum().backward()
+    p.requires_grad_(False)
+    p.__init__(np.zeros(3), requires_grad=False)
+    assert p.shape == (3,) and p.grad is None

@@ -205,18 +205,11 @@ def test_dropout_and_evaluation_in_turns() -> None:
     assert model.eval().loss(batch).total.item() == still[0]
 
 
-def test_a_dropout_that_goes_on_in_an_evaluation_is_drawn() -> None:
+@pytest.mark.parametrize("part", ["dropout", "recurrent"])
+def test_what_drops_in_an_evaluation_is_drawn(part: str) -> None:
     model, batch = make("gru", dropout=0.5).eval(), drawn(0, 4, 2)
     still = {model.loss(batch).total.item() for _ in range(3)}
-    model.dropout.train()
-    noisy = {model.loss(batch).total.item() for _ in range(3)}
-    assert len(still) == 1 and len(noisy) == 3
-
-
-def test_a_layer_that_drops_in_an_evaluation_is_drawn() -> None:
-    model, batch = make("gru", dropout=0.5).eval(), drawn(0, 4, 2)
-    still = {model.loss(batch).total.item() for _ in range(3)}
-    model.recurrent.train()
+    getattr(model, part).train()
     noisy = {model.loss(batch).total.item() for _ in range(3)}
     assert len(still) == 1 and len(noisy) == 3
 
