@@ -79,14 +79,16 @@ def loss_of(model: Any, batch: Any, carries: bool, state: Any = None) -> Loss:
 
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
-    """The model in eval mode, without gradients; then in the mode that it had."""
-    training = model.training
+    """The model in eval mode, without gradients; then each module in its own mode."""
+    modes = [(module, module.training) for module in model.modules()]
     model.eval()
     try:
         with mg.no_grad():
             yield
     finally:
-        model.train(training)
+        model.train(modes[0][1])  # a model may do more in it
+        for module, training in modes:
+            module.training = training
 
 
 def evaluate(

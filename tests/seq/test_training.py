@@ -154,6 +154,17 @@ def test_evaluate_is_the_mean_over_targets_and_changes_nothing() -> None:
     assert evaluate(model, batches[:-1], carry=True) != evaluate(model, batches[:-1])
 
 
+def test_evaluate_leaves_each_module_in_the_mode_that_it_had() -> None:
+    """A part whose dropout is off for good, as that of a frozen encoder, stays so."""
+    model = Model()
+    for whole, part in ((True, False), (False, True)):
+        model.train(whole)
+        model.lstm.train(part)
+        evaluate(model, Data().batches)
+        assert (model.training, model.lstm.training) == (whole, part)
+        assert model.head.training is whole
+
+
 @pytest.mark.parametrize("where", ["loss", "gradient"])
 def test_what_is_no_number_is_not_learned(where: str) -> None:
     class Broken(Model):
