@@ -11,6 +11,7 @@ import numpy as np
 
 from minigrad import Tensor, nn, rng
 from minigrad.errors import ArgumentError, NonFiniteError, StateDictError
+from minigrad.nn.parameter import clear_grads
 from minigrad.optim import Optimizer
 from minigrad.optim.lr_scheduler import ReduceLROnPlateau
 from seq.files import FilePath
@@ -206,18 +207,27 @@ class Run:
             )
         mean = options.reduction == "mean"
         self.optimizer.zero_grad()
+        clipped = self._clipped()
+        clear_grads(clipped, True)  # what isn't optimised counts in the norm, too
         (loss.total / loss.count if mean else loss.total).backward()
-        self._clip(place)
+        self._clip(clipped, place)
         self.optimizer.step()
         self.state = _detached(loss.state) if options.carry else None
         self.history.totals.append(total)
         self.history.counts.append(loss.count)
 
-    def _clip(self, place: str) -> None:
+    def _clipped(self) -> list[nn.Parameter]:
+        """Whose gradients are clipped: every parameter of the model, or none."""
+        options = self.options
+        if options.clip_value is None and options.clip_norm is None:
+            return []
+        return list(self.model.parameters())
+
+    def _clip(self, parameters: list[nn.Parameter], place: str) -> None:
         if self.options.clip_value is not None:
-            nn.clip_grad_value_(self.model.parameters(), self.options.clip_value)
+            nn.clip_grad_value_(parameters, self.options.clip_value)
         if self.options.clip_norm is not None:
-            norm = nn.clip_grad_norm_(self.model.parameters(), self.options.clip_norm)
+            norm = nn.clip_grad_norm_(parameters, self.options.clip_norm)
             if not np.isfinite(norm.item()):
                 raise NonFiniteError(
                     f"the norm of the gradient is {norm.item()} in {place}; "

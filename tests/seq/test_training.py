@@ -83,6 +83,23 @@ def test_the_sum_is_the_mean_with_another_rate() -> None:
         assert relative_error(found[1][name], value) <= FLOAT64_RTOL
 
 
+def test_what_is_clipped_is_the_gradient_of_one_batch() -> None:
+    """That of a parameter which isn't optimised is not summed over the batches."""
+    by_hand, model = Model().eval(), Model().eval()
+    model.train = lambda mode=True: model  # type: ignore[method-assign]
+    batches = Data().batches
+    step = optim.SGD(by_hand.head.parameters(), lr=0.1)
+    for batch in batches:
+        by_hand.zero_grad()
+        loss = by_hand.loss(batch)
+        (loss.total / loss.count).backward()
+        nn.clip_grad_norm_(by_hand.parameters(), 0.01)
+        step.step()
+    optimizer = optim.SGD(model.head.parameters(), lr=0.1)
+    fit(model, batches, optimizer, epochs=1, clip_norm=0.01, progress=False)
+    assert weights(model) == weights(by_hand)
+
+
 def test_the_state_is_carried_within_an_epoch_and_cut_from_the_graph() -> None:
     seen: list[Any] = []
 
