@@ -86,7 +86,9 @@ def initial_carry(cell: Cell, hx: Any, frame: Frame) -> tuple[Tensor, ...]:
     """
     if hx is None:
         sizes = [resolve(("B", *cell.shapes[name]), frame.sizes) for name in cell.carry]
-        return _zeros(tuple((*frame.places, *s) for s in sizes), frame.dtype)
+        zeros = _zeros(tuple((*frame.places, *s) for s in sizes), frame.dtype)
+        # A cell may return them, and its caller make them require a gradient.
+        return tuple(z.detach() for z in zeros)
     shapes = {name: ("B", *cell.shapes[name]) for name in cell.carry}
     single = len(shapes) == 1
     given = (hx,) if single else hx

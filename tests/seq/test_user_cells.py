@@ -114,6 +114,21 @@ def test_it_takes_one_step_as_a_module() -> None:
     assert (output.shape, h.shape) == ((7,), (4,))
 
 
+def test_the_zeros_that_a_cell_begins_with_are_a_call_s_own() -> None:
+    """What is done to a state that was passed on unchanged concerns no other module."""
+
+    @cell
+    def keeps(x: "I", h: "H", m: "H", *, w_ih: "H I"):
+        return mg.tanh(x @ w_ih.T + h), m
+
+    module = seq.RecurrentCell(keeps, 3, 4).requires_grad_(False)
+    _, (_, m) = module(mg.ones(2, 3))
+    m.requires_grad_()
+    for other in (module, seq.RecurrentCell(keeps, 3, 4).requires_grad_(False)):
+        _, (_, m) = other(mg.ones(2, 3))
+        assert not m.requires_grad
+
+
 def test_data_per_step_and_per_call_reach_the_step_of_each_direction() -> None:
     layer = make(zoneout, num_layers=1)
     x, h_0 = draw(4, 2, 3), draw(2, 2, 4, seed=2)
