@@ -138,8 +138,14 @@ class LanguageModel(nn.Module):
         return (
             batch.inputs.ndim == batch.targets.ndim == 2
             and not (self.dropout.p and self.dropout.training)
-            and is_as_made(self, LanguageModel)
             and "token_losses" not in self.__dict__
+            and self.is_plain()
+        )
+
+    def is_plain(self) -> bool:
+        """Whether the scores are W_y a⟨t⟩ + b_y: nothing is hooked or replaced."""
+        return (
+            is_as_made(self, LanguageModel)
             and is_as_made(self.dropout, nn.Dropout)
             and is_as_made(self.recurrent, Recurrent)
             and is_as_made(self.head, nn.Linear)

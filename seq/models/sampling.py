@@ -1,15 +1,17 @@
 """New text from a language model: drawn token by token, each fed back in."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 
+import minigrad as mg
 from minigrad import rng
 from minigrad.errors import ArgumentError
 from seq.models.language_model import LanguageModel
 from seq.parameters import check_int
 from seq.text.vocabulary import EOS, PAD, UNK
+from seq.training.loss import evaluating
 
 Array = np.ndarray[Any, Any]
 BLOCK = 1 << 12  # random numbers that are drawn at a time
@@ -51,7 +53,9 @@ def sample(
         check_int("top_k", top_k, 1)
         top_k = min(top_k, len(model.vocabulary) - 1)
     numbers = model.vocabulary.encode(prompt)
-    bias = model.head.state_dict()["bias"].numpy().copy()
+    bias = np.zeros(len(model.vocabulary) - 1, model.vectors.dtype)
+    if model.is_plain():
+        bias += model.head.state_dict()["bias"].numpy()
     if not unknown:
         bias[UNK - 1] = -np.inf
     if not model.lines and "\n" in model.vocabulary.tokens:
@@ -80,9 +84,14 @@ def _draw(
     """
     added = next(noise)
     n = len(added)
-    weight = np.ascontiguousarray(model.head.weight.detach().numpy().T)
-    vectors = model.vectors.detach().numpy()
-    stream = model.recurrent.stream(n)
+    if model.is_plain():
+        weight = np.ascontiguousarray(model.head.weight.detach().numpy().T)
+        vectors = model.vectors.detach().numpy()
+        stream: Callable[[Array], Array] = model.recurrent.stream(n)
+    else:  # what it makes of numbers are the scores, the bias within
+        weight = np.ones((), added.dtype)
+        vectors = np.arange(len(model.vocabulary))
+        stream = _steps(model)
     output = stream(vectors[[PAD] * n])  # x⟨1⟩ = 0
     for number in prompt:
         output = stream(vectors[[number] * n])
@@ -102,6 +111,20 @@ def _draw(
         output = stream(vectors.take(classes, 0))
         added = next(noise)
     return drawn + 1
+
+
+def _steps(model: LanguageModel) -> Callable[[Array], Array]:
+    """From the numbers of a step, (n,), to its scores, the state kept between."""
+    state: Any = None
+
+    def step(numbers: Array) -> Array:
+        nonlocal state
+        with evaluating(model):
+            scores, state = model(mg.tensor(numbers[None]), state)
+        found: Array = scores.numpy()[0]
+        return found
+
+    return step
 
 
 def _noise(

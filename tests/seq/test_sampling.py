@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import minigrad as mg
+from minigrad import nn
 from minigrad.errors import ArgumentError
 from seq.models.language_model import LanguageModel
 from seq.models.sampling import sample
@@ -89,8 +90,32 @@ def test_the_likeliest_is_what_the_layers_say(cell: str, embedding: int | None) 
     """The streaming steps against the whole sequence, token by token."""
     model = make(cell=cell, embedding_size=embedding, lines=False)
     model.head.weight.assign(mg.randn(*model.head.weight.shape, generator=5))
-    prompt = "bad"
+    check_likeliest(model)
+
+
+def test_the_likeliest_is_what_a_changed_model_says() -> None:
+    """Another forward, a hook or another head is no less of the model than weights."""
+
+    class Turned(LanguageModel):
+        def forward(self, *args: Any) -> Any:
+            scores, state = super().forward(*args)
+            return -3 * scores, state
+
+    plain = {"hidden_size": 8, "lines": False, "dropout": 0.5, "generator": 0}
+    check_likeliest(Turned(VOCABULARY, **plain))
+    hooked = make(lines=False)
+    hooked.head.register_forward_hook(lambda module, args, y: -3 * y)
+    check_likeliest(hooked)
+    replaced = make(lines=False)
+    replaced.head = nn.Linear(8, len(VOCABULARY) - 1, bias=False, generator=1)
+    check_likeliest(replaced)
+
+
+def check_likeliest(model: LanguageModel) -> None:
+    prompt, training = "bad", model.training
     (text,) = sample(model, prompt=prompt, length=30, temperature=0)
+    assert model.training is training
+    model.eval()
     numbers = model.vocabulary.encode(prompt).tolist()
     while len(numbers) < 33:  # <EOS> is a newline in it, and ends nothing
         scores, _ = model(np.array([PAD, *numbers]))
