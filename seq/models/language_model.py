@@ -103,7 +103,11 @@ class LanguageModel(nn.Module):
         never what comes next. state: a⟨0⟩, zeros if it isn't given; that after the last
         step is returned too. There is no B in what is given and returned for one text.
         """
-        x = mg.embedding(as_tensor("inputs", inputs), self.vectors, PAD)
+        numbers = as_tensor("inputs", inputs)
+        if self.embedding is None:
+            x = mg.embedding(numbers, self.vectors, PAD)
+        else:
+            x = self.embedding(numbers)
         output, state = self.recurrent(x, state, lengths=lengths)
         if self.dropout.p:
             output = self.dropout(output, generator=self.generator)
@@ -146,6 +150,7 @@ class LanguageModel(nn.Module):
         """Whether the scores are W_y a⟨t⟩ + b_y: nothing is hooked or replaced."""
         return (
             is_as_made(self, LanguageModel)
+            and (self.embedding is None or _is_table(self.embedding))
             and is_as_made(self.dropout, nn.Dropout)
             and is_as_made(self.recurrent, Recurrent)
             and is_as_made(self.head, nn.Linear)
@@ -236,6 +241,11 @@ class LanguageModel(nn.Module):
             "lines": self.lines,
             "dtype": str(self.head.weight.dtype),
         }
+
+
+def _is_table(embedding: nn.Embedding) -> bool:
+    """Whether its rows are looked up, and nothing else is done."""
+    return is_as_made(embedding, nn.Embedding) and embedding.padding_idx == PAD
 
 
 def _one_hot(size: int, dtype: DTypeLike) -> Tensor:

@@ -164,6 +164,12 @@ CHANGES: dict[str, Any] = {
     "a layer's other weight": lambda m: setattr(
         m.recurrent, "bias_hh_l1", mg.nn.Parameter(np.ones(18))
     ),
+    "another embedding": lambda m: setattr(
+        m, "embedding", mg.nn.Embedding(10, 4, dtype=mg.float64, generator=5)
+    ),
+    "a hooked embedding": lambda m: m.embedding.register_forward_hook(
+        lambda *call: call[-1] * 2
+    ),
     "a hooked head": lambda m: m.head.register_forward_hook(lambda *call: call[-1] * 2),
     "a hooked layer": lambda m: m.recurrent.register_forward_hook(
         lambda *call: (call[-1][0] * 2, call[-1][1])
