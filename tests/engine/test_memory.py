@@ -3,6 +3,7 @@
 import gc
 import mmap
 import threading
+from itertools import permutations
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from minigrad.fused import frame as frames
 if _backend.PURE:
     pytest.skip("the plain twin takes numpy's memory", allow_module_level=True)
 
-from minigrad._memory import LEAST, empty, held
+from minigrad._memory import CHUNK, LEAST, empty, held
 
 from minigrad import _routine
 
@@ -157,47 +158,78 @@ def test_what_is_used_and_what_waits_are_counted():
     assert after == used and then >= min(waiting, now - used)
 
 
-def test_no_more_is_held_than_was_ever_used():
+def test_no_two_arrays_share_memory_and_little_more_is_held_than_was_ever_used():
+    """Of random sizes and lives: each keeps what was written in it."""
     rng = np.random.default_rng(0)
     arrays, before = [], held()
-    for _ in range(2000):
+    for step in range(2000):
         if len(arrays) > 12 or (arrays and rng.random() < 0.5):
-            del arrays[rng.integers(len(arrays))]
+            array = arrays.pop(rng.integers(len(arrays)))
+            assert array[0] == array[-1] == array.max() == array.min()
         else:
             size = int(LEAST * 10 ** rng.uniform(0, 2))
-            arrays.append(empty((size,), np.bool_))
-        used, waiting, most = held()
-        assert used + waiting <= most
-        assert sum(a.nbytes for a in arrays) <= used - before[0]
+            arrays.append(empty((size,), np.uint8))
+            arrays[-1][:] = step % 251
+        assert not too_much()
+        assert sum(a.nbytes for a in arrays) <= held()[0] - before[0]
+    del array
     arrays.clear()
     assert held()[0] == before[0]
 
 
+def test_neighbours_that_are_freed_in_any_order_are_one_place():
+    size = held()[1] + CHUNK  # which nothing has that waits
+    whole = empty((3 * size + 3 * 4096,), np.bool_)
+    at = place(whole)
+    del whole
+    for order in permutations(range(3)):
+        arrays = [empty((size,), np.bool_) for _ in range(3)]
+        assert is_same_block(arrays[0], at)
+        for i in order:
+            arrays[i] = None
+        assert is_same_block(empty((3 * size,), np.bool_), at)
+
+
+def too_much():
+    used, waiting, most = held()
+    return used + waiting > 1.25 * most + 2 * CHUNK
+
+
 def test_what_waits_in_other_sizes_makes_room():
     """A size that nobody asks for again does not stay for ever."""
-    keep = empty(LARGE, np.float32)
-    used, _, most = held()
-    first = empty((max(most - used, 16 * LEAST),), np.bool_)
-    size = held()[0] - used
+    first = empty((held()[2] + 8 * CHUNK,), np.bool_)
+    size = first.nbytes
     del first
     assert held()[1] >= size
-    second = empty((size // 2,), np.bool_)
-    assert held()[1] < size
-    del second, keep
+    second = empty((size * 5 // 4,), np.bool_)
+    assert not too_much()
+    del second
 
 
-def test_more_blocks_than_there_are_places_for_are_freed():
-    arrays = [empty((LEAST + 4096 * i,), np.bool_) for i in range(600)]
-    used, *_ = held()
-    arrays.clear()
-    after, waiting, most = held()
-    assert after < used and waiting <= most
-    found = [empty((LEAST + 4096 * i,), np.bool_) for i in range(600)]
-    for i, array in enumerate(found):
+def test_but_not_if_a_part_of_it_is_used():
+    whole = empty((held()[2] + 8 * CHUNK,), np.uint8)
+    size = whole.nbytes
+    del whole
+    part = empty((size // 2,), np.uint8)
+    part[:] = 7
+    more = [empty((size * n,), np.uint8) for n in (1, 2)]
+    assert (part == 7).all()
+    del part, more
+    assert not too_much()
+
+
+def test_the_table_of_what_waits_grows():
+    """Every second one is kept, so that those freed aren't neighbours."""
+    arrays = [empty((LEAST + 4096 * (i % 7),), np.bool_) for i in range(1200)]
+    kept, used = arrays[1::2], held()[0]
+    for i, array in enumerate(kept):
         array[:] = i % 2
-    assert [int(a.sum()) for a in found] == [
-        i % 2 * a.size for i, a in enumerate(found)
-    ]
+    del arrays, array
+    assert held()[0] < used
+    found = [empty((LEAST + 4096 * (i % 7),), np.uint8) for i in range(600)]
+    for array in found:
+        array[:] = 2
+    assert [int(a.sum()) for a in kept] == [i % 2 * a.size for i, a in enumerate(kept)]
 
 
 STATM = Path("/proc/self/statm")
@@ -205,14 +237,13 @@ STATM = Path("/proc/self/statm")
 
 @pytest.mark.skipif(not STATM.exists(), reason="no /proc here")
 def test_what_does_not_wait_is_given_back_to_the_system():
-    n = max(held()[2] // (24 * LEAST), 150)
+    """Each is too large for what the others leave."""
+    size = held()[2] + 8 * CHUNK
     mapped = []
-    for i in range(12):  # as much each time, so that none of the others may wait
-        count, size = (3 * n, 8) if i % 2 else (2 * n, 12)
-        arrays = [empty((size * LEAST,), np.bool_) for _ in range(count)]
-        del arrays
+    for i in range(12):
+        empty((size * (10 + i) // 10,), np.bool_)
         mapped.append(int(STATM.read_text().split()[0]) * mmap.PAGESIZE)
-    assert mapped[-1] - mapped[1] < 24 * n * LEAST
+    assert mapped[-1] - mapped[0] < 3 * size
 
 
 def test_arrays_in_a_cycle_are_given_back():
