@@ -29,8 +29,9 @@ _MARKS = "\u200c\u200d" + "".join(
 # So large a class is searched slowly, and after most words and signs there is a space.
 _MARK = rf"(?:(?![\x00-\u02ff])[{_MARKS}])"
 _LETTERS = rf"\w+(?:{_MARK}+\w*)*"
-# A run of blank lines, a word (with apostrophes inside), or a sign.
-_WORD = re.compile(rf"\s*\n\s*|{_LETTERS}(?:['\u2019]{_LETTERS})*|[^\w\s]{_MARK}*")
+# A run of blank lines, a word (with apostrophes inside), or a sign. Spaces before a
+# newline are skipped as others are: to look for it from each would take their square.
+_WORD = re.compile(rf"\n\s*|{_LETTERS}(?:['\u2019]{_LETTERS})*|[^\w\s]{_MARK}*")
 _NO_SPACE = re.compile(r" (?=[.,;:!?%)\]}…])|(?<=[(\[{]) |(?<=\n) | (?=\n)")
 
 

@@ -144,6 +144,11 @@ def test_a_text_without_marks_is_split_as_if_there_were_none() -> None:
     assert _WORD.findall(text) == plain.findall(text)
 
 
+def test_a_million_spaces_are_split_at_once() -> None:
+    gap = " " * 1_000_000
+    assert Vocabulary([], "word").split(f"a{gap}b{gap}\n{gap}c") == list("ab\nc")
+
+
 def test_bad_arguments() -> None:
     with pytest.raises(ArgumentError, match="level must be"):
         Vocabulary.fit(["a"], "byte")
