@@ -152,7 +152,8 @@ class Vocabulary:
     def save(self, path: FilePath) -> None:
         """Write it as JSON, whole or not at all. Raises OSError."""
         text = json.dumps(self.to_json(), ensure_ascii=False, indent=1)
-        write_whole(path, text)
+        # Half of a surrogate pair has no bytes; its escape is JSON's, too.
+        write_whole(path, text.encode("utf-8", "backslashreplace"))
 
     @classmethod
     def load(cls, path: FilePath) -> Self:

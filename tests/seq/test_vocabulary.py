@@ -1,6 +1,7 @@
 """Words, characters, and their numbers."""
 
 import json
+import os
 import re
 from pathlib import Path
 
@@ -106,11 +107,25 @@ def test_saved_and_loaded(tmp_path: Path, level: str) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["v.json"]
 
 
-def test_a_save_that_fails_leaves_the_old_file(tmp_path: Path) -> None:
+def test_half_a_surrogate_pair_is_saved_as_any_token(tmp_path: Path) -> None:
+    vocabulary = Vocabulary(["\udce9", "é", "\\"])
+    vocabulary.save(tmp_path / "v.json")
+    assert Vocabulary.load(tmp_path / "v.json") == vocabulary
+
+
+def test_a_save_that_fails_leaves_the_old_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "v.json"
     Vocabulary("ab").save(path)
-    with pytest.raises(UnicodeEncodeError):
-        Vocabulary(["\ud800"]).save(path)
+
+    def full(*arguments: int) -> None:
+        raise OSError("no space left")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", full)
+        with pytest.raises(OSError, match="no space left"):
+            Vocabulary("cd").save(path)
     with pytest.raises(OSError):
         Vocabulary("ab").save(tmp_path)
     assert Vocabulary.load(path).tokens == ("a", "b")
