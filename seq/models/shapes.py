@@ -143,12 +143,15 @@ class Tagger(StepModel):
     weight: (n_outputs,), how much each label counts in the loss, where some are rare.
     """
 
+    weight: Tensor | None
+
     def __init__(
         self, layer: Recurrent, n_outputs: int, *, weight: Any = None, **options: Any
     ) -> None:
         super().__init__(layer, n_outputs, **options)
         dtype = layer.parameter_dtype(mg.float32)
-        self.weight = None if weight is None else mg.tensor(weight, dtype=dtype)
+        weight = None if weight is None else mg.tensor(weight, dtype=dtype)
+        self.register_buffer("weight", weight, persistent=False)  # `to` casts it, too
 
     def forward(self, x: Any, lengths: Lengths | None = None) -> Tensor:
         """The scores (T, B, n_outputs) of each step, before the softmax."""
@@ -160,7 +163,10 @@ class Tagger(StepModel):
 
 
 class BinaryTagger(Tagger):
-    """Many to many, of yes-or-no outputs: several may be 1 at a step, as keys are."""
+    """Many to many, of yes-or-no outputs: several may be 1 at a step, as keys are.
+
+    weight: (n_outputs,), how much each output counts in the loss.
+    """
 
     def loss(self, batch: Batch) -> Loss:
         """-log p(y⟨t⟩) of batch.y (T, B, n_outputs), 0 or 1, summed; counted in steps.
@@ -170,7 +176,9 @@ class BinaryTagger(Tagger):
         scores = self(batch.x, batch.lengths)
         target = mg.tensor(batch.y.astype(scores.dtype))
         live = np.arange(len(batch.y))[:, None] < batch.lengths
-        losses = mg.binary_cross_entropy_with_logits(scores, target, reduction="none")
+        losses = mg.binary_cross_entropy_with_logits(
+            scores, target, self.weight, reduction="none"
+        )
         total = (losses.sum(-1) * mg.tensor(live.astype(scores.dtype))).sum()
         return Loss(total, int(live.sum()))
 

@@ -5,8 +5,10 @@ from typing import Any
 import numpy as np
 
 import minigrad as mg
+from minigrad.errors import ArgumentError
 from seq.boundary import Lengths
 from seq.models.shapes import Tagger
+from seq.recurrent import Recurrent
 from seq.text.padding import IGNORE, Batch
 from seq.training.loss import Loss, evaluating
 
@@ -15,8 +17,14 @@ class Transcriber(Tagger):
     """Many to many, T_y <= T_x: a character or a blank at each frame, then collapsed.
 
     Output 0 is the blank, so characters are numbered from 1. Graves et al. (2006),
-    "Connectionist Temporal Classification".
+    "Connectionist Temporal Classification". Raises ArgumentError for a weight: an
+    alignment is of all labels at once.
     """
+
+    def __init__(self, layer: Recurrent, n_outputs: int, **options: Any) -> None:
+        if options.get("weight") is not None:
+            raise ArgumentError("a Transcriber takes no weight: CTC has none")
+        super().__init__(layer, n_outputs, **options)
 
     def loss(self, batch: Batch) -> Loss:
         """-log p of batch.y (T_y, B), over all alignments, summed; counted in y."""

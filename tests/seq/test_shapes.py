@@ -10,7 +10,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 import minigrad as mg
 import seq
-from conformance.policy import FLOAT64_RTOL, relative_error
+from conformance.policy import FLOAT64_RTOL, float32_limit, relative_error
 from minigrad import nn
 from minigrad.errors import ArgumentError, ShapeError
 from seq.models.shapes import BinaryTagger, Classifier, OneToOne, StepModel, Tagger
@@ -121,15 +121,32 @@ def test_many_to_many_is_torchs(
     assert_same(model, loss, twin, expected)
 
 
+def test_a_weight_is_cast_with_its_model() -> None:
+    labels = np.where(np.arange(T)[:, None] < LENGTHS, tokens(1) % CLASSES, IGNORE)
+    found = []
+    for dtype in (mg.float64, mg.float32):
+        model = make(Tagger, "GRU", False, weight=[0.5, 2.0, 3.0]).to(dtype)
+        assert "weight" not in model.state_dict()
+        found.append(model.loss(Batch(tokens(), LENGTHS, labels)).total.detach())
+    assert [loss.dtype for loss in found] == [mg.float64, mg.float32]
+    assert relative_error(found[1], found[0]) <= float32_limit(0.0)
+
+
 @both_ways
-def test_yes_or_no_outputs_are_torchs(bidirectional: bool) -> None:
-    model = make(BinaryTagger, "GRU", bidirectional)
+@pytest.mark.parametrize("weight", [None, [0.5, 2.0, 3.0]])
+def test_yes_or_no_outputs_are_torchs(
+    bidirectional: bool, weight: list[float] | None
+) -> None:
+    model = make(BinaryTagger, "GRU", bidirectional, weight=weight)
     twin = Twin("GRU", bidirectional)
     twin.load_state_dict({k: torch.tensor(v.numpy()) for k, v in _state(model)})
     y = np.random.default_rng(2).integers(2, size=(T, B, CLASSES))
     scores = twin.head(twin.steps(tokens(), LENGTHS)[0])
     losses = F.binary_cross_entropy_with_logits(
-        scores, torch.tensor(y).double(), reduction="none"
+        scores,
+        torch.tensor(y).double(),
+        None if weight is None else torch.tensor(weight).double(),
+        reduction="none",
     )
     live = torch.arange(T)[:, None, None] < torch.tensor(LENGTHS)[:, None]
     loss = model.loss(Batch(tokens(), LENGTHS, y))

@@ -1,12 +1,14 @@
 """CTC over a tagger beside torch; a word's vector from its characters."""
 
 import numpy as np
+import pytest
 import torch
 from torch.nn import functional as F
 
 import minigrad as mg
 import seq
 from conformance.policy import FLOAT64_RTOL, float32_limit, relative_error
+from minigrad.errors import ArgumentError
 from seq.models.transcriber import Transcriber, collapse
 from seq.text.padding import IGNORE, Batch
 from seq.text.words import N_FORMS, WordInputs, WordTable, form
@@ -49,6 +51,11 @@ def test_a_transcript_looks_at_no_padding() -> None:
         best = model(x[:n, i : i + 1]).detach().numpy()[:, 0].argmax(-1)
         assert together[i] == collapse(best)
     assert collapse(np.array([], np.int64)) == []
+
+
+def test_a_weight_for_labels_is_refused() -> None:
+    with pytest.raises(ArgumentError, match="takes no weight"):
+        Transcriber(seq.GRU(SIZE, 6), 3, weight=[1.0, 2.0, 3.0])
 
 
 def test_how_a_word_is_written() -> None:
