@@ -12,6 +12,7 @@ import numpy as np
 import minigrad as mg
 from minigrad import Tensor, nn, rng
 from minigrad.errors import ArgumentError, ShapeError
+from minigrad.nn.parameter import clear_grads
 from seq.internals import known_names
 from seq.recurrent import Recurrent
 
@@ -145,6 +146,7 @@ def clipped_run(
         if not np.isfinite(found[0, step]):
             break
         optimizer.zero_grad()
+        clear_grads(model.parameters(), True)  # also of what isn't optimised
         mean.backward()
         before = _flat_gradient(model)
         if value is not None:

@@ -148,6 +148,15 @@ def test_a_clip_by_norm_keeps_the_direction_and_one_by_value_does_not() -> None:
     assert len({run.losses[1] for run in (plain, by_norm, by_value)}) == 3
 
 
+def test_the_norms_of_a_run_are_those_of_each_step_if_a_part_is_not_optimised() -> None:
+    def partly() -> tuple[Classifier, mg.optim.SGD]:
+        model, _ = exploding()
+        return model, mg.optim.SGD(model.head.parameters(), lr=0.0)
+
+    run = clipped_run(partly, lambda step: sentences(0), 3)
+    assert run.norms[0] == run.norms[1] == run.norms[2] > 0
+
+
 @pytest.mark.parametrize("step", [0, 4])
 @pytest.mark.parametrize("depth", [0, 1])
 @pytest.mark.parametrize("backwards", [False, True])
