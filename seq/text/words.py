@@ -85,9 +85,10 @@ class WordInputs(nn.Module):
     ) -> None:
         g = rng.generator(generator)
         self.table = table
-        self.word = nn.Embedding(len(table.words) + 1, size, generator=g)
+        dtype = layer.parameter_dtype(mg.float32)
+        self.word = nn.Embedding(len(table.words) + 1, size, dtype=dtype, generator=g)
         self.letter = nn.Embedding(
-            len(table.letters) + 1, layer.input_size, generator=g
+            len(table.letters) + 1, layer.input_size, dtype=dtype, generator=g
         )
         self.layer = layer
         self.dropped = dropped
@@ -104,8 +105,9 @@ class WordInputs(nn.Module):
         read = pooled(steps, lengths, "last", self.layer.bidirectional)
         words = self.word(mg.tensor(index))
         if self.training and self.dropped:
-            words = words * mg.dropout(mg.ones(len(kinds), 1), self.dropped)
-        vectors = mg.cat([words, mg.tensor(forms), read], -1)
+            kept = mg.ones(len(kinds), 1, dtype=words.dtype)
+            words = words * mg.dropout(kept, self.dropped)
+        vectors = mg.cat([words, mg.tensor(forms, dtype=words.dtype), read], -1)
         return vectors[where.reshape(numbers.shape)]
 
 

@@ -83,6 +83,15 @@ def test_the_vector_of_a_word_is_the_same_wherever_it_stands() -> None:
     assert np.array_equal(unknown[0, 0, :5], unknown[1, 0, :5])
 
 
+@pytest.mark.parametrize("cast", [False, True])
+def test_words_are_read_in_the_dtype_of_their_layer(cast: bool) -> None:
+    table = WordTable([["Anna", "and", "anna"]], least=1)
+    layer = seq.GRU(3, 4, dtype=mg.float32 if cast else mg.float64, generator=0)
+    inputs = WordInputs(table, 5, layer, dropped=0.5, generator=1)
+    inputs = inputs.double() if cast else inputs
+    assert inputs(mg.tensor(table.encode(["Anna", "and"])[:, None])).dtype == mg.float64
+
+
 def test_a_transcript_is_without_dropout_in_training_mode_too() -> None:
     layer = seq.GRU(SIZE, 6, dtype=mg.float64, generator=0)
     model = Transcriber(layer, LABELS, dropout=0.5, generator=1)
