@@ -179,10 +179,19 @@ def pad(sequences: Sequence[Any], value: Any = PAD) -> tuple[Array, Array]:
     arrays = [np.asarray(sequence) for sequence in sequences]
     lengths = np.array([len(array) for array in arrays])
     shape = (lengths.max(), len(arrays), *arrays[0].shape[1:])
-    padded = np.full(shape, value, np.result_type(*arrays))
+    padded = np.full(shape, value, common_dtype(arrays))
     for i, array in enumerate(arrays):
         padded[: len(array), i] = array
     return padded, lengths
+
+
+def common_dtype(arrays: Sequence[Array]) -> np.dtype[Any]:
+    """The dtype of all of them; an empty list, which numpy makes floats of, has none.
+
+    >>> common_dtype([np.array([]), np.array([1, 2])])
+    dtype('int64')
+    """
+    return np.result_type(*([a for a in arrays if a.size] or arrays))
 
 
 def by_length(lengths: Array, batch_size: int, rng: np.random.Generator) -> list[Array]:

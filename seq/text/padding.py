@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from minigrad.errors import ArgumentError
-from seq.text.batches import Examples, pad
+from seq.text.batches import Examples, common_dtype, pad
 
 Array = np.ndarray[Any, Any]
 
@@ -59,9 +59,10 @@ def padded_batches(
         y = [np.asarray(y) for _, y in pairs]
         if not steps:
             return Batch(x, lengths, np.stack(y))
-        if y[0].dtype.kind == "u":  # it can't hold IGNORE
+        kind = common_dtype(y).kind
+        if kind == "u":  # it can't hold IGNORE
             y = [array.astype(np.int64) for array in y]
-        return Batch(x, lengths, pad(y, IGNORE if y[0].dtype.kind == "i" else 0)[0])
+        return Batch(x, lengths, pad(y, IGNORE if kind in "iu" else 0)[0])
 
     pairs = list(zip(inputs, targets, strict=True))
     return Examples(

@@ -231,6 +231,14 @@ def test_batches_are_padded_and_of_like_lengths() -> None:
     assert batch.y.tolist() == [[5.0]]
 
 
+def test_an_empty_list_changes_no_dtype() -> None:
+    lists: list[list[int]] = [[], [1, 2]]
+    (batch,) = padded_batches(lists, lists, 2).epoch(0)
+    assert batch.x.dtype == batch.y.dtype == np.int64
+    assert batch.x.T.tolist() == [[0, 0], [1, 2]]
+    assert batch.y.T.tolist() == [[IGNORE, IGNORE], [1, 2]]
+
+
 def test_examples_that_do_not_fit_are_named() -> None:
     x = [np.zeros((2, 3)), np.zeros((2, 4))]
     with pytest.raises(ArgumentError, match="2 inputs and 1 targets"):

@@ -83,6 +83,13 @@ def test_the_vector_of_a_word_is_the_same_wherever_it_stands() -> None:
     assert np.array_equal(unknown[0, 0, :5], unknown[1, 0, :5])
 
 
+def test_a_word_of_no_letters_is_read_beside_others() -> None:
+    table = WordTable([["Anna"]], least=1)
+    inputs = WordInputs(table, 5, seq.GRU(3, 4, generator=0), generator=1)
+    vectors = inputs(mg.tensor(table.encode(["", "Anna"])[:, None])).detach().numpy()
+    assert not vectors[0, 0, 5:].any() and vectors[1, 0, 5:].any()
+
+
 @pytest.mark.parametrize("cast", [False, True])
 def test_words_are_read_in_the_dtype_of_their_layer(cast: bool) -> None:
     table = WordTable([["Anna", "and", "anna"]], least=1)
