@@ -47,6 +47,8 @@ class LanguageModel(nn.Module):
     ((2, 6), (1, 8))
     """
 
+    _one_hot: Tensor
+
     def __init__(
         self,
         vocabulary: Vocabulary,
@@ -67,7 +69,7 @@ class LanguageModel(nn.Module):
         size = len(vocabulary)
         if embedding_size is None:
             self.embedding = None
-            self._one_hot = _one_hot(size, dtype)
+            self.register_buffer("_one_hot", _one_hot(size, dtype), persistent=False)
         else:
             self.embedding = nn.Embedding(
                 size, embedding_size, PAD, dtype=dtype, generator=self.generator
@@ -90,9 +92,12 @@ class LanguageModel(nn.Module):
         """x of each token: (len(vocabulary), size); that of <PAD> is zeros."""
         if self.embedding is not None:
             return self.embedding.weight
-        if self._one_hot.dtype != self.head.weight.dtype:  # changed by Module.to
-            self._one_hot = self._one_hot.to(self.head.weight.dtype)
-        return self._one_hot
+        vectors = self._one_hot
+        if isinstance(self.recurrent, Recurrent):  # it may have been cast by itself
+            dtype = self.recurrent.parameter_dtype(vectors.dtype)
+            if vectors.dtype != dtype:
+                self._one_hot = vectors = vectors.to(dtype)
+        return vectors
 
     def forward(
         self, inputs: Any, state: State | None = None, lengths: Lengths | None = None

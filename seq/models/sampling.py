@@ -53,9 +53,9 @@ def sample(
         check_int("top_k", top_k, 1)
         top_k = min(top_k, len(model.vocabulary) - 1)
     numbers = model.vocabulary.encode(prompt)
-    bias = np.zeros(len(model.vocabulary) - 1, model.vectors.dtype)
+    bias = np.zeros(len(model.vocabulary) - 1)
     if model.is_plain():
-        bias += model.head.state_dict()["bias"].numpy()
+        bias = model.head.state_dict()["bias"].numpy().copy()
     if not unknown:
         bias[UNK - 1] = -np.inf
     if not model.lines and "\n" in model.vocabulary.tokens:

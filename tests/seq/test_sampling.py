@@ -109,6 +109,12 @@ def test_the_likeliest_is_what_a_changed_model_says() -> None:
     replaced = make(lines=False)
     replaced.head = nn.Linear(8, len(VOCABULARY) - 1, bias=False, generator=1)
     check_likeliest(replaced)
+    for embedding in (None, 4):  # of parts that have no weight of their own
+        deep = make(lines=False, embedding_size=embedding)
+        deep.head = nn.Sequential(deep.head, nn.Tanh())
+        if embedding:
+            deep.embedding = nn.Sequential(deep.embedding, nn.Linear(4, 4, generator=1))
+        check_likeliest(deep)
 
 
 def check_likeliest(model: LanguageModel) -> None:
