@@ -193,8 +193,10 @@ class LanguageModel(nn.Module):
     def save(self, path: FilePath) -> None:
         """Write the model, its vocabulary and its sizes as one safetensors file.
 
-        Raises MissingExtraError without safetensors, and OSError.
+        Raises MissingExtraError without safetensors, OSError, and ArgumentError if
+        parts were replaced by some that `load` would not make.
         """
+        self._check_parts()
         arrays = {name: p.numpy() for name, p in self.state_dict().items()}
         write_arrays(path, arrays, {KEY: json.dumps(self._description())})
 
@@ -231,6 +233,24 @@ class LanguageModel(nn.Module):
             model = cls(**found)
             model.load_state_dict(arrays)
         return model.eval()
+
+    def _check_parts(self) -> None:
+        """Refuse what a file that has sizes and weights alone could not tell."""
+        layer, head, table = self.recurrent, self.head, self.embedding
+        if not (
+            isinstance(layer, Recurrent)
+            and layer.bias
+            and not layer.bidirectional
+            and not layer.proj_size
+            and isinstance(head, nn.Linear)
+            and head.bias is not None
+            and (table is None or isinstance(table, nn.Embedding))
+        ):
+            raise ArgumentError(
+                "save writes models whose parts are as LanguageModel makes them, and "
+                "here one is of another kind; seq.training.checkpoint.save(path, "
+                "model.state_dict()) keeps the weights of any"
+            )
 
     def _description(self) -> dict[str, Any]:
         """The arguments of __init__ and own_cell, made of what JSON can hold."""

@@ -16,6 +16,7 @@ import torch
 import minigrad as mg
 import seq
 from conformance.policy import FLOAT64_RTOL, float32_limit, relative_error
+from minigrad import nn
 from minigrad.errors import ArgumentError, DTypeError
 from seq.cells import gru_reset_before, mgu
 from seq.errors import FileFormatError
@@ -24,7 +25,7 @@ from seq.models.language_model import KEY, LanguageModel
 from seq.text.batches import TextBatch, Windows, text_batch
 from seq.text.ngram import NGram
 from seq.text.vocabulary import EOS, PAD, Vocabulary
-from seq.training import evaluate, fit
+from seq.training import checkpoint, evaluate, fit
 
 from .small_model import VOCABULARY, make
 
@@ -208,6 +209,28 @@ def test_saved_and_loaded(tmp_path: Path, cell: Any, embedding: int | None) -> N
     assert repr(again) == repr(model)
     text = "abc"
     assert again.log_probability(text) == model.log_probability(text)
+
+
+@pytest.mark.parametrize(
+    ("part", "other"),
+    [
+        ("head", nn.Linear(6, 9, bias=False)),
+        ("head", nn.Sequential(nn.Linear(6, 9))),
+        ("embedding", nn.Sequential(nn.Embedding(10, 4))),
+        ("recurrent", seq.LSTM(4, 6, bias=False)),
+        ("recurrent", seq.LSTM(4, 12, proj_size=6)),
+    ],
+)
+def test_what_could_not_be_loaded_is_not_saved(
+    tmp_path: Path, part: str, other: nn.Module
+) -> None:
+    model, path = make(embedding=4, dtype=mg.float32), tmp_path / "model.safetensors"
+    setattr(model, part, other)
+    with pytest.raises(ArgumentError, match="one is of another kind"):
+        model.save(path)
+    assert not path.exists()
+    checkpoint.save(path, model.state_dict())
+    model.load_state_dict(checkpoint.load(path))
 
 
 def test_the_equations_of_a_saved_model_are_its_own(tmp_path: Path) -> None:
