@@ -87,10 +87,12 @@ class Run:
                 self._end_round_if_due(path)
                 while not self._is_over():
                     self._go_through_epoch(path, progress, interrupt)
+                if interrupt.pressed:  # in the last round's end
+                    self._stop(path)
         finally:
             progress.close()
-        if self.best:
-            self.model.load_state_dict(self.best)
+            if self.best:
+                self.model.load_state_dict(self.best)
 
     @property
     def n_done(self) -> int:

@@ -3,6 +3,7 @@
 import re
 import signal
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,58 @@ def test_ctrl_c_waits_for_the_step_and_then_is_as_before() -> None:
     with pytest.raises(KeyboardInterrupt, match=r"^stopped after step 5$"):
         train(Data((0, 5), press))
     assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_ctrl_c_at_the_end_of_the_last_round_is_not_lost() -> None:
+    class Pressed(Model):
+        def loss(self, batch: Any, state: Any = None) -> Loss:
+            if not self.training:
+                press()
+            return super().loss(batch, state)
+
+    model = Pressed()
+    optimizer = optim.SGD(model.parameters(), lr=0.1)
+    batches = Data().batches
+    with pytest.raises(KeyboardInterrupt, match=f"^stopped after step {N}$"):
+        fit(model, batches, optimizer, epochs=1, held_out=batches[:1], progress=False)
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, NonFiniteError])
+def test_the_weights_are_the_best_ones_however_a_run_ends(error: Any) -> None:
+    best, _ = train(Data(), epochs=1)
+    batches = Data().batches
+
+    class Ends(Data):
+        def epoch(self, number: int, start: int = 0) -> Iterator[Any]:
+            for i, (x, y) in enumerate(super().epoch(number, start)):
+                if (number, i) == (1, 4) and error is KeyboardInterrupt:
+                    press()
+                yield x, y * np.nan if (number, i) == (1, 4) else y
+
+    losses = iter([1.0, 2.0])
+
+    class Scripted(Model):
+        def loss(self, batch: Any, state: Any = None) -> Loss:
+            if self.training:
+                return super().loss(batch, state)
+            return Loss(mg.tensor(next(losses)), 1)
+
+    mg.manual_seed(3)
+    model = Scripted()
+    optimizer = optim.Adam(model.parameters(), lr=0.05)
+    with pytest.raises(error):
+        fit(
+            model,
+            Ends(),
+            optimizer,
+            epochs=3,
+            carry=True,
+            held_out=batches[:1],
+            clip_norm=1.0,
+            patience=9,
+            progress=False,
+        )
+    assert weights(model) == weights(best)
 
 
 def test_it_trains_off_the_main_thread() -> None:
