@@ -328,15 +328,25 @@ def _as_saved(settings: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
+class _Nothing:
+    """Stands where a setting isn't given: None may be one that is."""
+
+    def __repr__(self) -> str:
+        return "nothing"
+
+
+NOTHING = _Nothing()
+
+
 def _differences(saved: dict[str, Any], given: dict[str, Any]) -> str:
     """What differs of settings; of lists only the first entry that does."""
     found = []
     for name in {**saved, **given}:
-        was, now = saved.get(name), given.get(name)
+        was, now = saved.get(name, NOTHING), given.get(name, NOTHING)
         if was == now:
             continue
         if isinstance(was, list) and isinstance(now, list):
-            pairs = enumerate(zip_longest(was, now))
+            pairs = enumerate(zip_longest(was, now, fillvalue=NOTHING))
             place, (was, now) = next((i, p) for i, p in pairs if p[0] != p[1])
             name = f"{name}[{place}]"
         found.append(f"{name} was {was!r}, and is {now!r} now")

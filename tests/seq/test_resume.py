@@ -184,12 +184,16 @@ def test_a_run_with_other_settings_is_not_gone_on_with(tmp_path: Path) -> None:
         ({**saved, "seed": 1}, r"run\.safetensors: .* seed was 0, and is 1 now; give"),
         ({"seed": 0, "tokens": "acb"}, "tokens was .'a', 'b'., and is 'acb' now"),
         ({"seed": 0, "tokens": [*"acb"]}, r"s: tokens\[1\] was 'b', and is 'c' now"),
-        ({"seed": 0, "tokens": [*"abc"]}, r"tokens\[2\] was None, and is 'c' now"),
+        ({"seed": 0, "tokens": [*"abc"]}, r"tokens\[2\] was nothing, and is 'c' now"),
         (None, "saved with settings"),
         ({"seed": {1}}, "settings must be .* JSON"),
     ):
         with pytest.raises(ArgumentError, match=message):
             train(Data(), checkpoint=path, resume=True, settings=settings)
+    train(Data(), epochs=1, checkpoint=path, settings={"a": None, "b": [1, None]})
+    with pytest.raises(ArgumentError, match="a was None, and is nothing now") as caught:
+        train(Data(), checkpoint=path, resume=True, settings={"b": [1]})
+    assert "b[1] was None, and is nothing now" in str(caught.value)
     train(Data(), epochs=1, checkpoint=path)
     with pytest.raises(ArgumentError, match="saved without settings"):
         train(Data(), checkpoint=path, resume=True, settings=saved)
