@@ -131,6 +131,11 @@ def read_corpus(
     """
     if not 0 <= held_out < 1:
         raise ArgumentError(f"held_out must be in [0, 1), got {held_out!r}")
+    if lines and vocabulary is not None and "\n" in vocabulary.tokens:
+        raise ArgumentError(
+            "to a vocabulary in which a newline is a token no line ends: it is that of "
+            "a running text, read with lines=False; give another, or none"
+        )
     level = vocabulary.level if vocabulary else level
     name = getattr(source, "name", source)
     name = name if isinstance(name, str | os.PathLike) else "the text"

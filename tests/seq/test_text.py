@@ -160,6 +160,13 @@ def test_a_vocabulary_that_is_given() -> None:
     assert decoded(corpus)[0] == "ab<UNK>\n"
 
 
+def test_a_newline_that_is_a_token_ends_no_line() -> None:
+    vocabulary = Vocabulary.fit(["a\nb"], newlines=True)
+    with pytest.raises(ArgumentError, match="read with lines=False"):
+        read_corpus(io.BytesIO(b"a\nb\n"), vocabulary=vocabulary, held_out=0)
+    read_corpus(io.BytesIO(b"a\nb\n"), vocabulary=vocabulary, lines=False, held_out=0)
+
+
 def test_bad_arguments() -> None:
     with pytest.raises(ArgumentError, match="held_out"):
         corpus_of("a", held_out=1)
