@@ -28,7 +28,8 @@ Place = tuple[int, int, int]
 BINARY = "add sub mul div pow maximum minimum eq ne lt le gt ge logical_and logical_or"
 ARITIES = {
     **dict.fromkeys(OPCODES, 1),
-    **dict.fromkeys([*BINARY.split(), "mulrest", "rstd", "standardize"], 2),
+    **dict.fromkeys([*BINARY.split(), "rstd", "standardize"], 2),
+    **dict.fromkeys(["mulrest", "mulmulrest", "muladdrest"], 2),
     **dict.fromkeys(["where", "muladd", "add3", "standardize_grad"], 3),
 }
 

@@ -92,8 +92,10 @@ COMBINED: dict[str, Callable[..., Array]] = {
     "muladd": lambda a, b, c: a * b + c,
     "add3": lambda a, b, c: a + b + c,
     "mulrest": lambda a, b: a * (1 - b),
+    "mulmulrest": lambda a, b: a * b * (1 - b),
+    "muladdrest": lambda a, b: (a * b + a) * (1 - b),
 }
-"""Opcodes that do the work of two or three: rows are read and written less often."""
+"""Opcodes that do the work of two to four: rows are read and written less often."""
 
 
 def _mean(x: Array) -> Array:

@@ -90,6 +90,8 @@ EACH(where, NAME(pick)(a != 0, b, c))
 EACH(muladd, a * b + c)
 EACH(add3, a + b + c)
 EACH(mulrest, a * (C(1) - b))
+EACH(mulmulrest, a * b * (C(1) - b))
+EACH(muladdrest, (a * b + a) * (C(1) - b))
 EACH(copy, a)
 
 /* An opcode that the library of C computes, in double, one number after the other. */

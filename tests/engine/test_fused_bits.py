@@ -11,7 +11,7 @@ import pytest
 
 import minigrad as mg
 import seq
-from conformance.policy import EXACT, exact_error
+from conformance.policy import EXACT, FLOAT64_RTOL, exact_error, relative_error
 from minigrad import _backend
 from minigrad.fused import lower
 from minigrad.fused.combine import add_to_products
@@ -263,3 +263,49 @@ def test_any_sum_with_a_product_has_the_same_bits(total, second, returned, combi
         found = run()
         with without("sums in products"):
             assert same([found], [run()])
+
+
+RESTS = {
+    "x (1 - y)": lambda x, y, z: x * (1 - y) + z * (1 - y),
+    "x y (1 - y)": lambda x, y, z: x * y * (1 - y),
+    "y x (1 - y)": lambda x, y, z: (1 - y) * (y * x),
+    "y y (1 - y)": lambda x, y, z: y * y * (1 - y),
+    "x z (1 - y)": lambda x, y, z: x * z * (1 - y),
+    "(x + x y) (1 - y)": lambda x, y, z: (x + x * y) * (1 - y),
+    "(x y + x) (1 - y)": lambda x, y, z: (x * y + x) * (1 - y),
+    "(x y + z) (1 - y)": lambda x, y, z: (x * y + z) * (1 - y),
+    "(x z + x) (1 - y)": lambda x, y, z: (x * z + x) * (1 - y),
+    "(1 - y) (1 - y)": lambda x, y, z: (1 - y) * (1 - y),
+    "(1 - y) (1 - z)": lambda x, y, z: (1 - y) * (1 - z),
+    "x (2 - y)": lambda x, y, z: x * (2 - y),
+    "x (y - 1)": lambda x, y, z: x * (y - 1),
+    "x y (1 - z)": lambda x, y, z: x * y * (1 - z),
+    "1 - y, too": lambda x, y, z: x * (1 - y) + (1 - y),
+    "x y, too": lambda x, y, z: (x * y + x * y * (1 - y)) * mg.sigmoid(x * y),
+    "a part": lambda x, y, z: mg.cat([(1 - y)[:, 4:], x[:, :4]], -1) * (1 - y),
+    "x a part": lambda x, y, z: mg.cat([x[:, 4:], (1 - y)[:, 4:8] * z[:, :4]], -1),
+    "1 - a part": lambda x, y, z: x * mg.cat([1 - y[:, 4:], x[:, :4]], -1),
+    "1 - a part, too": lambda x, y, z: (
+        mg.cat([r := 1 - y[:, 4:], x[:, :4]], -1) + mg.cat([r * z[:, 4:], y[:, :4]], -1)
+    ),
+    "a part y (1 - y)": lambda x, y, z: mg.cat([x * y, z], -1)[:, 12:] * (1 - y),
+}
+
+
+@pytest.mark.parametrize("formula", RESTS.values(), ids=RESTS)
+def test_a_product_with_what_is_left_of_one_is_the_same_in_one_opcode(formula):
+    def step(h, x):
+        h = mg.sigmoid(formula(x, mg.sigmoid(h), mg.tanh(h)) + x)
+        return h, h
+
+    def run():
+        h, xs = mg.randn(9, 12, generator=0).double(), mg.randn(4, 9, 12, generator=1)
+        leaves = h.detach().requires_grad_(), xs.double().requires_grad_()
+        ys = mg.scan(step, *leaves)[1]
+        return [ys.detach(), *mg.grad((ys * ys).sum(), leaves)]
+
+    found = run()
+    with without("combined opcodes"):
+        expected = run()
+    for y, z in zip(found, expected, strict=True):
+        assert relative_error(y.numpy(), z.numpy()) <= FLOAT64_RTOL

@@ -311,7 +311,7 @@ def test_every_opcode_is_the_twins(name, width, dtype):
 
 BINARY = {"add", "sub", "mul", "div", "pow", "maximum", "minimum"}
 BINARY |= {"eq", "ne", "lt", "le", "gt", "ge", "logical_and", "logical_or"}
-BINARY |= {"mulrest", "rstd", "standardize"}
+BINARY |= {"mulrest", "mulmulrest", "muladdrest", "rstd", "standardize"}
 TERNARY = {"where", "muladd", "add3", "standardize_grad"}
 
 

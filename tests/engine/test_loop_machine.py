@@ -37,7 +37,7 @@ TAME -= {"rsqrt", "reciprocal", "square"}
 TAME -= {"rstd"}
 BINARY = {"add", "sub", "mul", "div", "pow", "maximum", "minimum"}
 BINARY |= {"eq", "ne", "lt", "le", "gt", "ge", "logical_and", "logical_or"}
-BINARY |= {"mulrest", "rstd", "standardize"}
+BINARY |= {"mulrest", "mulmulrest", "muladdrest", "rstd", "standardize"}
 TERNARY = {"where", "muladd", "add3", "standardize_grad"}
 
 
