@@ -55,6 +55,14 @@ class Operand(NamedTuple):
         """Whether these are all of its columns."""
         return self.width == self.value.width
 
+    @property
+    def root(self) -> Value:
+        """The value that has room for them in the end."""
+        value = self.value
+        while value.home is not None:
+            value = value.home.value
+        return value
+
 
 @dataclass(eq=False)
 class Item:
@@ -133,6 +141,18 @@ class Items:
             self.output(j, self.env[v], reads, ragged)
             for j, v in enumerate(program.outputs[n:])
         ]
+        self.items = self._read_items()
+
+    def _read_items(self) -> list[Item]:
+        """The items that something reads: zeros_like reads nothing of its operand."""
+        read: set[Value] = set()
+        kept = []
+        for item in reversed(self.items):
+            value = item.out.root
+            if value.buffer is not None or value in read:
+                read.update(a.root for a in item.reads)
+                kept.append(item)
+        return kept[::-1]
 
     # -- values ----------------------------------------------------------------------
 

@@ -168,8 +168,8 @@ class _Lowering:
         parts: set[Value] = set()  # a register's columns can't be read by themselves
         for item in self.items:
             for a in (item.out, *item.reads):
-                users.setdefault(self.root(a.value), {})[item] = None
-            parts.update(self.root(a.value) for a in item.reads if not a.whole)
+                users.setdefault(a.root, {})[item] = None
+            parts.update(a.root for a in item.reads if not a.whole)
         for value, items in users.items():
             if value.buffer is not None:
                 continue
@@ -182,12 +182,6 @@ class _Lowering:
                 continue
             value.buffer = len(self.buffers)
             self.buffers.append(Buffer(kind, value.width, "scratch"))
-
-    def root(self, value: Value) -> Value:
-        """The value that has room for it in the end."""
-        while value.home is not None:
-            value = value.home.value
-        return value
 
     def allocate(self, segment: list[Item]) -> int:
         """Give the values that live in a segment registers; returns how many."""

@@ -1,0 +1,52 @@
+"""Steps that few write: the fused loop, or none, is the loop of single ops."""
+
+from contextlib import nullcontext
+
+import numpy as np
+import pytest
+
+import minigrad as mg
+from conformance.policy import FLOAT64_RTOL, relative_error
+
+from .fused_steps import pull, together
+
+T, N = 4, 3
+each_batch = pytest.mark.parametrize("batch", [1, 2, 5])
+
+
+def draw(*shape, seed=0):
+    return np.random.default_rng(seed).standard_normal(shape)
+
+
+def agree(step, batch, lengths=None, present=None, second=False, frozen=()):
+    """Values and gradients of a scan of step(carry, x, w, own), both ways.
+
+    w: a weight; own: a row for each example; frozen: which of all get no gradient.
+    Returns what `explain` says.
+    """
+    arrays = draw(batch, N), draw(T, batch, N, seed=1), draw(N, N, seed=2)
+    arrays += (draw(batch, N, seed=3),)
+    results = []
+    for loops in (nullcontext, mg.eager_loops):
+        leaves = [
+            mg.tensor(a, requires_grad=i not in frozen) for i, a in enumerate(arrays)
+        ]
+        h, x, w, own = leaves
+        with loops():
+            h_n, ys = mg.scan(
+                lambda h, x, w=w, own=own: step(h, x, w, own), h, x, lengths=lengths
+            )
+        slopes = pull([h_n, ys], leaves, present, create_graph=second)
+        bends = pull(slopes, leaves, seed=2) if second else []
+        results.append(together([h_n, ys, *slopes, *bends]))
+    assert relative_error(*results) <= FLOAT64_RTOL
+    h, x, w, own = map(mg.tensor, arrays)
+    return mg.explain(lambda h, x: step(h, x, w, own), h, x)[0]
+
+
+@each_batch
+def test_a_product_whose_gradient_is_zero(batch):
+    def step(h, x, w, own):
+        return mg.tanh(mg.sign(h) @ w + x), h
+
+    assert agree(step, batch).reason is None
