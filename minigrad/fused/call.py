@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextvars import ContextVar
+from dataclasses import replace
 from typing import Any
 
 from .. import ops
@@ -14,6 +15,7 @@ from .lift import Lifted, set_on
 from .passes import left_out
 from .plan import Cache, Plan
 from .step import (
+    Traced,
     check_alike,
     form_of,
     formed,
@@ -74,14 +76,25 @@ def plan_of(lifted: Lifted, carry: State, xs: State, reverse: bool) -> Plan:
 
     run = runner(step, carries, inputs, lifted.tensors, forms)
 
-    def make() -> Plan:
+    def traced(batch: int) -> Traced:
         t = inputs[0].shape[0] - 1 if reverse else 0
         result, program = trace_step(run, batch)
         new, y = pair(result, t)
         stand_ins = tuple(ops.zeros_like(c[:1]).expand(batch, -1) for c in carries)
         check_alike("carry", formed(forms[0], stand_ins), new, t)
         check_alike("y", y, y, t)
-        plan = Plan(program(), len(carries), len(inputs))
+        return program()
+
+    def make() -> Plan:
+        try:
+            found = traced(batch)
+        except Exception:
+            # A tensor with a row for each example has one, if there is one example.
+            if batch == rows:
+                raise
+            found = traced(rows)
+            return Plan(replace(found, batch=rows), len(carries), len(inputs))
+        plan = Plan(found, len(carries), len(inputs))
         if batch > rows and not (plan.batch is None and look(plan)):
             plan.reason = "what it does depends on the number of examples, which is 1"
             plan.batch = rows

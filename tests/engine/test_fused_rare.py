@@ -50,3 +50,28 @@ def test_a_product_whose_gradient_is_zero(batch):
         return mg.tanh(mg.sign(h) @ w + x), h
 
     assert agree(step, batch).reason is None
+
+
+@each_batch
+def test_a_row_for_each_example_may_be_the_carry(batch):
+    def step(h, x, w, own):
+        return own * 2, mg.tanh(x + h @ w)
+
+    agree(step, batch)
+
+
+def test_a_step_may_check_that_there_is_a_row_for_each_example():
+    def step(h, x, w, own):
+        assert own.shape == h.shape
+        return mg.tanh(h + x @ w) * own, h
+
+    for batch in (1, 2, 5):
+        agree(step, batch)
+
+
+def test_an_error_speaks_of_the_examples_that_there_are():
+    def step(h, x):
+        return h[:, 1:], x
+
+    with pytest.raises(mg.errors.ShapeError, match=r"float32\(1, 3\), but.*\(1, 2\)"):
+        mg.scan(step, mg.zeros(1, 3), mg.zeros(4, 1, 3))
