@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from .. import ops
 from ..program import Instruction, Program, Var
 from . import frame as frames
 from . import rows
@@ -88,7 +89,10 @@ class Cut:
     def _owned(self, line: Instruction) -> list[Var]:
         """What the instruction reads an unchanging row of for each example."""
         out = line.outputs[0]
-        if not Level.ROW < self.levels[out] < Level.MIXED or not line.op.elementwise:
+        beside = line.op is ops.cat and rows.last(line.args[-1], len(out.shape))
+        if not (line.op.elementwise or beside):
+            return []
+        if not Level.ROW < self.levels[out] < Level.MIXED:
             return []
         return [
             v
@@ -122,9 +126,13 @@ class Cut:
         for line in lines:
             reads = [v for v in rows.variables(line) if self.levels[v] == Level.STREAM]
             outer = rows.along_last(line)
-            if self._level(line) == Level.STREAM and outer and able.issuperset(reads):
-                moved.append(outer)
-                able.update(line.outputs)
+            if self._level(line) != Level.STREAM or not able.issuperset(reads):
+                continue
+            # Rows that don't change can't stand beside those of a whole sequence.
+            if outer is None or (line.op is ops.cat and self._owned(line)):
+                continue
+            moved.append(outer)
+            able.update(line.outputs)
         products = [v for n in moved if n.op is over[product] for v in n.outputs]
         return live(moved, products)
 

@@ -75,3 +75,15 @@ def test_an_error_speaks_of_the_examples_that_there_are():
 
     with pytest.raises(mg.errors.ShapeError, match=r"float32\(1, 3\), but.*\(1, 2\)"):
         mg.scan(step, mg.zeros(1, 3), mg.zeros(4, 1, 3))
+
+
+@each_batch
+@pytest.mark.parametrize("lengths", [None, [3, 0, 4, 1, 2]], ids=["all", "ragged"])
+@pytest.mark.parametrize("other", ["carry", "x", "itself"])
+def test_a_row_for_each_example_beside_others(other, lengths, batch):
+    def step(h, x, w, own):
+        part = {"carry": h, "x": x, "itself": own}[other]
+        both = mg.cat([own[:, :1], part[:, 1:], own, x], -1)
+        return mg.tanh(both[:, :N] @ w + h), both
+
+    assert agree(step, batch, lengths and lengths[:batch]).reason is None
