@@ -24,6 +24,13 @@ from .loop import Loop
 from .passes import checked, left_out, live
 from .products import over, product
 
+OTHER_BITS = {
+    *(ops.pow, ops.expm1, ops.log, ops.log1p, ops.rsqrt, ops.sin, ops.cos),
+    *(ops.silu, ops.softplus, ops.standardize, ops.standardize_grad),
+}
+"""Ops whose opcode rounds otherwise than they do by themselves: they stay in the loop,
+or a sequence would have other bits as a whole than step by step."""
+
 
 class Cut:
     """A program of one step, split; called on sequences, it runs all steps.
@@ -122,6 +129,7 @@ class Cut:
         """The products of x and what feeds them, for any axes in front."""
         n = self.counts.carries
         able = set(self.program.inputs[n : n + self.counts.streams])
+        factors = {v for line in lines if line.op is ops.mul for v in line.outputs}
         moved: list[Instruction] = []
         for line in lines:
             reads = [v for v in rows.variables(line) if self.levels[v] == Level.STREAM]
@@ -130,6 +138,11 @@ class Cut:
                 continue
             # Rows that don't change can't stand beside those of a whole sequence.
             if outer is None or (line.op is ops.cat and self._owned(line)):
+                continue
+            # The loop rounds a product and a sum once.
+            if line.op in OTHER_BITS or (
+                line.op is ops.add and factors.intersection(reads)
+            ):
                 continue
             moved.append(outer)
             able.update(line.outputs)

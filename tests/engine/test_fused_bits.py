@@ -309,3 +309,33 @@ def test_a_product_with_what_is_left_of_one_is_the_same_in_one_opcode(formula):
         expected = run()
     for y, z in zip(found, expected, strict=True):
         assert relative_error(y.numpy(), z.numpy()) <= FLOAT64_RTOL
+
+
+FED = {
+    "pow": lambda x: x.abs() ** 1.5,
+    "expm1": mg.expm1,
+    "log": lambda x: x.abs().log(),
+    "log1p": lambda x: mg.log1p(x.abs()),
+    "rsqrt": lambda x: x.abs().rsqrt(),
+    "sin": mg.sin,
+    "silu": mg.silu,
+    "softplus": mg.softplus,
+    "layer_norm": lambda x: mg.layer_norm(x, (17,)),
+    "mul and add": lambda x: x * 0.3 + x,
+    "tanh": lambda x: mg.tanh(x) * mg.sigmoid(x),
+}
+
+
+@each_dtype
+@pytest.mark.parametrize("fed", FED.values(), ids=FED)
+def test_what_a_product_of_x_is_made_of_has_the_bits_of_the_loop(fed, dtype):
+    w = mg.tensor(np.eye(17), dtype=dtype)
+    xs = 3 * mg.randn(9, INSIDE, 17, dtype=dtype, generator=0)
+    h = mg.zeros(INSIDE, 2, dtype=dtype)
+
+    def step(h, x):
+        return h, fed(x) @ w
+
+    inside = mg.scan(step, h, xs)[1]
+    whole = mg.scan(step, h.requires_grad_(), xs.requires_grad_())[1]
+    assert same([inside], [whole])
