@@ -204,6 +204,10 @@ class Loop(Op):
         self, node: Any, gs: Sequence[Any], needed: Sequence[bool], recorded: bool
     ) -> Iterator[tuple[int, Any]]:
         (*tensors, frame), ys = tape.read_back(node, recorded)
+        # A mask that another loop made is recorded with the rest of what that made.
+        needed = [
+            n and t.dtype.kind == "f" for n, t in zip(needed, tensors, strict=False)
+        ]
         backward = self.derivative([g is not None for g in gs], needed)
         yield from backward(gs, ys, tensors, frame)
 

@@ -87,3 +87,11 @@ def test_a_row_for_each_example_beside_others(other, lengths, batch):
         return mg.tanh(both[:, :N] @ w + h), both
 
     assert agree(step, batch, lengths and lengths[:batch]).reason is None
+
+
+def test_second_derivatives_of_a_mask_as_numbers():
+    def step(h, x, w, own):
+        z = (h < -0.3) * h
+        return z + z, x
+
+    assert agree(step, 3, second=True).reason is None
