@@ -1379,8 +1379,23 @@ stack.vjp(
 
 
 def present(gs: Any, ys: Any) -> list[Any]:
-    """The pieces' cotangents, zeros for a piece that nobody used."""
-    return [zeros_like(y) if g is None else g for g, y in zip(gs, ys, strict=True)]
+    """The pieces' cotangents, zeros for a piece that nobody used.
+
+    They are made of another piece's cotangent, if they can be: a fused loop need not
+    keep a piece for its size.
+    """
+    given = max((g for g in gs if g is not None), key=lambda g: math.prod(g.shape))
+
+    def zeros(y: Any) -> Any:
+        if y.shape == given.shape:
+            return zeros_like(given)
+        if not math.prod(given.shape):
+            return zeros_like(y)
+        pairs = list(zip(given.shape, y.shape, strict=True))
+        one = getitem(given, tuple(slice(None if a == b else 1) for a, b in pairs))
+        return expand(zeros_like(one), tuple(-1 if a == b else b for a, b in pairs))
+
+    return [zeros(y) if g is None else g for g, y in zip(gs, ys, strict=True)]
 
 
 @op(

@@ -95,3 +95,12 @@ def test_second_derivatives_of_a_mask_as_numbers():
         return z + z, x
 
     assert agree(step, 3, second=True).reason is None
+
+
+@pytest.mark.parametrize("present", [(True, False), (False, True)], ids=str)
+@pytest.mark.parametrize("size", [3, 2], ids=["alike", "of two sizes"])
+def test_a_part_of_a_product_that_nobody_asks_about(size, present):
+    def step(h, x, w, own):
+        return x - h @ w.T, h @ w[:, :size] + x[:, :size]
+
+    assert agree(step, 3, present=present, frozen=[2]).reason is None
