@@ -20,8 +20,9 @@ class Stepper:
 
     plan: traced without the UNHOISTED passes. xs: the arrays (1, B, n) that are read at
     each step, whose values the caller changes; tensors: the initial carry, and what
-    was lifted and captured, which is read once, now. outputs: the arrays that a step
-    writes. Raises ArgumentError for a step that can't be fused.
+    was lifted and captured, which is read once, now. outputs: the arrays with
+    what a step returns, which may be one of the xs. Raises ArgumentError for a step
+    that can't be fused.
     """
 
     def __init__(
@@ -46,7 +47,9 @@ class Stepper:
         code, layout = cut.loop.layout(operands[0].dtype, True)
         bound, weights = _backend.routine.bind(layout, operands, frame)
         found = {(b.what, b.which): a for b, a in zip(code.buffers, bound, strict=True)}
-        self.outputs = [found[kind, i] for kind, i in code.outputs]
+        ys = zip(cut.ys, code.outputs, strict=True)
+        arrays.update((v, found[at]) for v, at in ys)
+        self.outputs = [arrays[v] for v in cut.program.outputs[n:]]
         self._carries = [found["carry", k] for k in range(n)]
         self._steps = layout.machine.prepare(bound, weights, frame.batch)
         self.step = self._steps.step

@@ -352,3 +352,31 @@ def test_a_cell_that_is_not_fused_can_not_be_streamed(op, match):
 
     with pytest.raises(ArgumentError, match=rf"can't be streamed: .*{match}"):
         make(odd).stream(2)
+
+
+@seq.cell
+def passes(x: "I", h: "H", *, w: "H I", now: "T B I"):  # noqa: F722, F821
+    """Its output is what it is given at each step."""
+    return now, mg.tanh(h + x @ w.T)
+
+
+@seq.cell
+def late(x: "I", h: "H", *, w: "H I"):  # noqa: F722, F821
+    """Its output is its state before."""
+    return h, mg.tanh(h + x @ w.T)
+
+
+@each_batch
+def test_the_output_may_be_what_a_step_is_given(batch):
+    now = draw(1, T, *([] if batch is None else [batch]), N)
+    for cell, data in ((passes, {"now": now}), (late, {})):
+        layer, x = make(cell), sequence(batch)
+        whole, state = layer(mg.tensor(x), **{k: mg.tensor(a) for k, a in data.items()})
+        stream = layer.stream(batch)
+        found = [
+            stream(x_t, **{k: a[:, t] for k, a in data.items()})
+            for t, x_t in enumerate(x)
+        ]
+        if not _backend.PURE:
+            assert exact_error(np.stack(found), whole.detach()) == EXACT
+            assert exact_error(stream.state, state.detach()) == EXACT
