@@ -1,6 +1,7 @@
 """A cell: the equations of one time step, and what their signature says."""
 
 import functools
+import itertools
 from collections.abc import Callable, Mapping
 from typing import Any, overload
 
@@ -113,12 +114,28 @@ class Cell(Signature):
 
         Raises what `step` raises, and ShapeError unless the output is (B, size).
         """
-        # The dtype of data is not in the signature; the cell takes one of these.
-        kinds = (dtype, mg.bool, mg.int64) if self.data else (dtype,)
+        return self._tried(sizes, dtype)[0]
+
+    def data_dtypes(
+        self, sizes: Mapping[str, int], dtype: DTypeLike = mg.float32
+    ) -> dict[str, Any]:
+        """Dtypes of the data that the equations take: floats, unless they refuse them.
+
+        Raises what `output_size` raises.
+        """
+        return self._tried(sizes, dtype)[1]
+
+    def _tried(
+        self, sizes: Mapping[str, int], dtype: DTypeLike
+    ) -> tuple[int, dict[str, Any]]:
+        """The size of the output, and the dtypes of the data that it was found with."""
+        # They are not in the signature: of these, as few others as will do.
+        every = itertools.product((dtype, mg.bool, mg.int64), repeat=len(self.data))
         errors = []
-        for kind in kinds:
+        for kinds in sorted(every, key=lambda kinds: sum(k != dtype for k in kinds)):
+            data = dict(zip(self.data, kinds, strict=True))
             try:
-                return self._trial(sizes, dtype, kind)
+                return self._trial(sizes, dtype, data), data
             except MinigradError as error:
                 errors.append(error)
         errors[0].args = (f"{str(errors[0]).rstrip()}{self._doubt()}",)
@@ -141,23 +158,23 @@ class Cell(Signature):
         )
 
     def _trial(
-        self, sizes: Mapping[str, int], dtype: DTypeLike, data_dtype: DTypeLike
+        self, sizes: Mapping[str, int], dtype: DTypeLike, data: Mapping[str, DTypeLike]
     ) -> int:
         sizes = {**sizes, "B": 2}
 
         def ones(shape: Shape) -> mg.Tensor:
             return mg.ones(*resolve(shape, sizes), dtype=dtype)
 
-        def zeros(shape: Shape) -> mg.Tensor:  # as an index, never out of range
-            here = tuple(s for s in shape if s != "T")
-            return mg.zeros(*resolve(here, sizes), dtype=data_dtype)
+        def zeros(name: str) -> mg.Tensor:  # as an index, never out of range
+            here = tuple(s for s in self.data[name] if s != "T")
+            return mg.zeros(*resolve(here, sizes), dtype=data[name])
 
         with mg.no_grad():
             _, output = self.step(
                 tuple(ones(("B", *self.shapes[name])) for name in self.carry),
                 ones(("B", "I")),
                 {name: ones(shape) for name, shape in self.params.items()},
-                {name: zeros(shape) for name, shape in self.data.items()},
+                {name: zeros(name) for name in self.data},
             )
         if len(output.shape) != 2 or output.shape[0] != sizes["B"]:
             raise ShapeError(

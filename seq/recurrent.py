@@ -203,7 +203,9 @@ class Recurrent(CellModule):
         dtype = self.parameter_dtype(mg.float32)
         for suffix, sizes in self.places.items():
             frame = Frame({**sizes, "T": 2, "B": 2}, dtype, True)
-            data = {n: frame.zeros(shape) for n, shape in self.cell.data.items()}
+            kinds = self.cell.data_dtypes(sizes, dtype)
+            shapes = self.cell.data.items()
+            data = {n: frame.zeros(shape).to(kinds[n]) for n, shape in shapes}
             params = self.place_parameters(suffix, dtype)
             step, now = self._step(suffix, params, data)
             carry = boundary.initial_carry(self.cell, None, frame)

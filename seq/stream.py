@@ -12,7 +12,6 @@ from minigrad import Tensor, _backend
 from minigrad.errors import (
     ArgumentError,
     DTypeError,
-    MinigradError,
     ShapeError,
     describe,
 )
@@ -62,7 +61,9 @@ class Stream:
         self._shapes = {n: s[1:] for n, s in shapes.items() if n not in fixed}
         given = boundary.given_data(layer.cell, data, self._frame, fixed, "stream()")
         self._now: list[dict[str, Array]] = []  # the data of a step, by place
-        self._kind, self._steppers = self._built(layer, given)
+        # It isn't in the signature: floats, or masks if the equations refuse floats.
+        self._kinds = layer.cell.data_dtypes(layer.places["_l0"], dtype)
+        self._steppers = list(self._stack(layer, given))
         output = self._steppers[-1].outputs[0][0]
         self._x = self._input[0]
         if not batched:
@@ -118,26 +119,7 @@ class Stream:
         """Go back to the state of zeros."""
         self.state = None
 
-    def _built(
-        self, layer: Recurrent, data: Mapping[str, Tensor]
-    ) -> tuple[np.dtype[Any], list[Stepper]]:
-        """The dtype that the cell's data of a step have, and the steppers.
-
-        It isn't in the signature: floats, or masks if the equations refuse floats.
-        """
-        kinds = [self._frame.dtype, np.dtype(bool)][: 2 if self._shapes else 1]
-        errors = []
-        for kind in kinds:
-            self._now = []
-            try:
-                return kind, list(self._stack(layer, data, kind))
-            except MinigradError as error:
-                errors.append(error)
-        raise errors[0]
-
-    def _stack(
-        self, layer: Recurrent, data: Mapping[str, Tensor], kind: np.dtype[Any]
-    ) -> Iterator[Stepper]:
+    def _stack(self, layer: Recurrent, data: Mapping[str, Tensor]) -> Iterator[Stepper]:
         """A stepper for each layer; each reads what the one before writes."""
         x, dtype = self._input, self._frame.dtype
         start = boundary.initial_carries(layer.cell, None, self._frame)
@@ -148,7 +130,7 @@ class Stream:
                 for name, shape in self._shapes.items()
             }
             self._now.append(now)
-            stand_ins = {name: Tensor(a.astype(kind)) for name, a in now.items()}
+            stand_ins = {n: Tensor(a.astype(self._kinds[n])) for n, a in now.items()}
             fixed = {name: value[place] for name, value in data.items()}
             lifted = layer.place_step(suffix, {**fixed, **stand_ins})
             with without(*UNHOISTED):
@@ -165,8 +147,9 @@ class Stream:
             self._cell, data, self._frame, self._shapes, "a step"
         )
         for name, value in given.items():
-            if value.dtype not in (self._kind, np.bool_):
-                raise DTypeError(f"{name} must be {self._kind}, got {value.dtype}")
+            kind = np.dtype(self._kinds[name])
+            if value.dtype not in (kind, np.bool_):
+                raise DTypeError(f"{name} must be {kind}, got {value.dtype}")
         for place, now in enumerate(self._now):
             for name, array in now.items():
                 array[0] = given[name]._data[place]

@@ -380,3 +380,32 @@ def test_the_output_may_be_what_a_step_is_given(batch):
         if not _backend.PURE:
             assert exact_error(np.stack(found), whole.detach()) == EXACT
             assert exact_error(stream.state, state.detach()) == EXACT
+
+
+@seq.cell
+def picky(
+    x: "I",  # noqa: F821
+    h: "H",
+    *,
+    w: "H I",  # noqa: F722
+    on: "T B H",  # noqa: F722
+    off: "B H",  # noqa: F722
+    scale: "T B H",  # noqa: F722
+):
+    z = mg.tanh(x @ w.T + scale + h)
+    return mg.where(on, z, mg.where(off, h * 0.5, mg.log1p(scale.square()) + h))
+
+
+def test_some_data_may_be_masks_and_some_floats():
+    layer, x = make(picky), sequence(2)
+    on, off = (draw(*s, H, seed=i) > 0 for i, s in enumerate([(1, T, 2), (1, 2)]))
+    scale = draw(1, T, 2, H)
+    whole, _ = layer(
+        mg.tensor(x), on=mg.tensor(on), off=mg.tensor(off), scale=mg.tensor(scale)
+    )
+    assert mg.explain(layer)[0].reason is None
+    stream = layer.stream(2, off=off)
+    found = [stream(x[t], on=on[:, t], scale=scale[:, t]) for t in range(T)]
+    assert relative_error(np.stack(found), whole.detach()) <= 1e-6
+    with pytest.raises(DTypeError, match="on must be bool, got float32"):
+        stream(x[0], on=scale[:, 0], scale=scale[:, 0])
