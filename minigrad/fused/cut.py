@@ -31,6 +31,9 @@ OTHER_BITS = {
 """Ops whose opcode rounds otherwise than they do by themselves: they stay in the loop,
 or a sequence would have other bits as a whole than step by step."""
 
+NAMES = {ops.clone, ops.detach, ops.getitem, ops.expand, ops.reshape}
+"""Ops whose result may be their operand, to the loop."""
+
 
 class Cut:
     """A program of one step, split; called on sequences, it runs all steps.
@@ -129,7 +132,7 @@ class Cut:
         """The products of x and what feeds them, for any axes in front."""
         n = self.counts.carries
         able = set(self.program.inputs[n : n + self.counts.streams])
-        factors = {v for line in lines if line.op is ops.mul for v in line.outputs}
+        summed = _summed(lines)
         moved: list[Instruction] = []
         for line in lines:
             reads = [v for v in rows.variables(line) if self.levels[v] == Level.STREAM]
@@ -139,9 +142,9 @@ class Cut:
             # Rows that don't change can't stand beside those of a whole sequence.
             if outer is None or (line.op is ops.cat and self._owned(line)):
                 continue
-            # The loop rounds a product and a sum once.
+            # The loop rounds a product and a sum once, unless it has other readers.
             if line.op in OTHER_BITS or (
-                line.op is ops.add and factors.intersection(reads)
+                line.op is ops.mul and not summed.isdisjoint(line.outputs)
             ):
                 continue
             moved.append(outer)
@@ -173,6 +176,17 @@ class Cut:
         counts = Counts(n, len(groups[0]), len(groups[1]))
         program = checked(Program(tuple(operands), tuple(body), outputs))
         return operands, Loop(program, counts)
+
+
+def _summed(lines: Sequence[Instruction]) -> set[Var]:
+    """What is added to something, perhaps under another name."""
+    summed: set[Var] = set()
+    for line in reversed(lines):
+        if line.op is ops.add or (
+            line.op in NAMES and not summed.isdisjoint(line.outputs)
+        ):
+            summed.update(rows.variables(line))
+    return summed
 
 
 def _weights(lines: Iterable[Instruction]) -> set[Var]:

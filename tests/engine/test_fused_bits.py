@@ -322,6 +322,8 @@ FED = {
     "softplus": mg.softplus,
     "layer_norm": lambda x: mg.layer_norm(x, (17,)),
     "mul and add": lambda x: x * 0.3 + x,
+    "square": lambda x: x * x,
+    "mul by two names": lambda x: (x * x).clone(),
     "tanh": lambda x: mg.tanh(x) * mg.sigmoid(x),
 }
 
@@ -334,7 +336,8 @@ def test_what_a_product_of_x_is_made_of_has_the_bits_of_the_loop(fed, dtype):
     h = mg.zeros(INSIDE, 2, dtype=dtype)
 
     def step(h, x):
-        return h, fed(x) @ w
+        y = fed(x)
+        return h, (y @ w) * (x + y)
 
     inside = mg.scan(step, h, xs)[1]
     whole = mg.scan(step, h.requires_grad_(), xs.requires_grad_())[1]
