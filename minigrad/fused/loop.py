@@ -208,6 +208,8 @@ class Loop(Op):
         needed = [
             n and t.dtype.kind == "f" for n, t in zip(needed, tensors, strict=False)
         ]
+        if not any(needed):
+            return
         backward = self.derivative([g is not None for g in gs], needed)
         yield from backward(gs, ys, tensors, frame)
 

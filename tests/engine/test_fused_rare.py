@@ -104,3 +104,15 @@ def test_a_part_of_a_product_that_nobody_asks_about(size, present):
         return x - h @ w.T, h @ w[:, :size] + x[:, :size]
 
     assert agree(step, 3, present=present, frozen=[2]).reason is None
+
+
+@pytest.mark.parametrize("number", [False, True], ids=["mask", "another"])
+def test_nothing_is_asked_of_what_no_gradient_passes(number):
+    limit = mg.tensor(0.02, requires_grad=True)
+
+    def step(h, x):
+        return h, mg.where(limit > 0, h - h, -h).tanh() + (x if number else 0)
+
+    h, x = mg.randn(2, 3, generator=0), mg.randn(4, 2, 3, generator=1)
+    _, ys = mg.scan(step, h, x)
+    assert mg.grad(ys.sum(), limit, allow_unused=True) == (None,)
