@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from ..op import Array
 from ..program import Instruction, Var
 from .frame import Frame
@@ -51,6 +53,24 @@ def routine(
     return writer.finished(results)
 
 
+def _converted(line: Instruction) -> list[tuple[int, Any]]:
+    """Which arguments an op has made of another dtype, and of which.
+
+    Not those that numpy converts to the same end, such as masks beside floats.
+    """
+    op = line.op
+    places = op.places(line.args) if op.variadic else op.promoting
+    given = [np.empty(0, a.dtype) if isinstance(a, Var) else a for a in line.args]
+    made = list(given)
+    op.reconcile(made)
+    arrays = [k for k in places if isinstance(made[k], np.ndarray)]
+    before = {given[k].dtype for k in arrays}
+    after = {made[k].dtype for k in arrays}
+    if not arrays or {np.result_type(*before)} == after:
+        return []
+    return [(k, made[k].dtype) for k in arrays if made[k].dtype != given[k].dtype]
+
+
 class _Writer:
     def __init__(
         self,
@@ -81,6 +101,8 @@ class _Writer:
     def line(self, i: int, line: Instruction) -> None:
         op = line.op
         args = [self.argument(a) for a in line.args]
+        for k, dtype in _converted(line):
+            args[k] = f"{args[k]}.astype({self.name(dtype)})"
         if op in SHAPED:
             args[-1] = self.shape(line.args[-1])
         if op.variadic:

@@ -116,3 +116,28 @@ def test_nothing_is_asked_of_what_no_gradient_passes(number):
     h, x = mg.randn(2, 3, generator=0), mg.randn(4, 2, 3, generator=1)
     _, ys = mg.scan(step, h, x)
     assert mg.grad(ys.sum(), limit, allow_unused=True) == (None,)
+
+
+INTEGERS = {
+    "an integer": lambda w: w * mg.tensor([1, 2, 3]),
+    "a number of": lambda w: w / (w > 0).sum(),
+    "amax": lambda w: w - w.amax(0),
+    "a function of a mask": lambda w: w * mg.exp(mg.tensor([True, False, True])),
+    "a choice": lambda w: mg.where(w > 0, w, mg.tensor([1, 2, 3])),
+    "beside": lambda w: mg.cat([w[:1], mg.tensor([2, 3])], 0) * w,
+}
+
+
+@pytest.mark.parametrize("made", INTEGERS.values(), ids=INTEGERS)
+def test_integers_beside_floats_are_those_floats(made):
+    h, x = mg.zeros(2, 3), mg.randn(4, 2, 3, generator=1)
+    found = []
+    for loops in (nullcontext, nullcontext, mg.eager_loops):
+        w = mg.randn(3, generator=2, requires_grad=True)
+        with loops():
+            _, ys = mg.scan(lambda h, x, w=w: (h + x, mg.tanh(h) + made(w) * x), h, x)
+        (slope,) = mg.grad((ys * ys).sum(), w)
+        assert ys.dtype == slope.dtype == np.float32
+        found.append(together([ys, slope]))
+    assert relative_error(found[0], found[2]) <= 1e-6
+    assert relative_error(found[1], found[2]) <= 1e-6
