@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from . import ops
-from ._backend import get_watching
+from ._backend import get_watching, wrap
 from .anomaly import within
 from .errors import (
     ArgumentError,
@@ -186,7 +186,9 @@ def _loop(
     n_steps: int,
 ) -> tuple[Any, Any]:
     """One step after the other, each op recorded."""
-    live = None if lengths is None else _live(lengths, n_steps, items(xs)[0])
+    live = None
+    if lengths is not None:  # Tensors: in a step of another scan no array is read
+        live = list(map(wrap, _live(lengths, n_steps, items(xs)[0])))
     frames = list(zip(*map(ops.unbind, items(xs)), strict=True))
     ys: list[State] = []
     for t in reversed(range(n_steps)) if reverse else range(n_steps):

@@ -141,3 +141,24 @@ def test_integers_beside_floats_are_those_floats(made):
         found.append(together([ys, slope]))
     assert relative_error(found[0], found[2]) <= 1e-6
     assert relative_error(found[1], found[2]) <= 1e-6
+
+
+@pytest.mark.parametrize("fused", [True, False], ids=["fused", "by single ops"])
+def test_a_scan_with_lengths_in_a_step_of_another(fused):
+    lengths = [2, 0]
+
+    def inner(h, x):
+        return mg.tanh(h + x) if fused else mg.tanh(h + x).cumsum(1), h
+
+    def outer(h, x):
+        h_n, hs = mg.scan(inner, h, mg.stack([x, 2 * x]), lengths=lengths)
+        return h_n * 0.5, hs.sum(0)
+
+    h, x = mg.randn(2, 3, generator=0), mg.randn(4, 2, 3, generator=1)
+    h.requires_grad_()
+    found = []
+    for loops in (nullcontext, mg.eager_loops):
+        with loops():
+            outputs = mg.scan(outer, h, x)
+        found.append(together([*outputs, *pull(outputs, [h])]))
+    assert relative_error(*found) <= 1e-6
