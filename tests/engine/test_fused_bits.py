@@ -342,3 +342,17 @@ def test_what_a_product_of_x_is_made_of_has_the_bits_of_the_loop(fed, dtype):
     inside = mg.scan(step, h, xs)[1]
     whole = mg.scan(step, h.requires_grad_(), xs.requires_grad_())[1]
     assert same([inside], [whole])
+
+
+@each_dtype
+def test_a_rest_that_a_gradient_reads_changes_no_bits(dtype):
+    def step(carry, x):
+        a, b = carry
+        c = x * (1 - b) + x
+        return (a, mg.tanh(b + x)), c * a
+
+    start = mg.randn(2, 3, 17, dtype=dtype, generator=0)
+    xs = mg.randn(5, 3, 17, dtype=dtype, generator=1)
+    alone = mg.scan(step, tuple(start), xs)[1]
+    recorded = mg.scan(step, tuple(start.requires_grad_()), xs.requires_grad_())[1]
+    assert same([alone], [recorded])
