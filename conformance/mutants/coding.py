@@ -108,7 +108,10 @@ ITEMS = [
         "three sums for a product and a sum",
         combine,
         "combine",
-        ('"add3" if inner.name == "add" else "muladd"', '"add3"'),
+        (
+            '_take_in(items, item, "mul", "muladd")',
+            '_take_in(items, item, "mul", "add3")',
+        ),
     ),
     fault(
         "of two vectors that are added to a product, one twice",
@@ -119,11 +122,8 @@ ITEMS = [
     fault(
         "y (1 - x) for x (1 - y)",
         combine,
-        "combine",
-        (
-            "[item.args[1 - i], inner.args[1]]",
-            "[inner.args[1], item.args[1 - i]]",
-        ),
+        "_take_in",
+        ("[other, inner.args[1]]", "[inner.args[1], other]"),
     ),
     fault(
         "any difference is one from 1",
@@ -134,7 +134,7 @@ ITEMS = [
     fault(
         "the sum's other term is multiplied",
         combine,
-        "combine",
+        "_take_in",
         ("[*inner.args, other]", "[other, *inner.args]"),
     ),
 ]

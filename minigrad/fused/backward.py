@@ -31,7 +31,8 @@ class Backward:
         floats = [v.dtype.kind == "f" for v in program.outputs[:c]]
         found = pullback(program, [*floats, *present[c:]], forward.wanted(needed))
         fresh = _Fresh(forward.program, found)
-        lines = [*_remade(forward, found, fresh), *found.lines]
+        again = _remade(forward, found, fresh)
+        lines = [*again, *found.lines]
         carries, after = list(found.cotangents[:c]), []
         for seed, gradient in zip(carries, found.gradients[:c], strict=True):
             if gradient is None:
@@ -69,7 +70,9 @@ class Backward:
         n_streams = len(self.given) + len(self.streams) + len(self.hidden)
         derived = Program(tuple(inputs), tuple(lines), outputs)
         counts = Counts(len(carries), n_streams, len(self.rows))
-        self.cut = Cut(without_repetition(derived), counts)
+        # What is made again may be compared with what was kept.
+        exact = {v for line in again for v in line.outputs}
+        self.cut = Cut(without_repetition(derived), counts, exact)
 
     def _find_inputs(
         self,

@@ -25,26 +25,42 @@ def merge_sums(items: Items) -> None:
 
 
 def combine(items: Items) -> None:
-    """Two to four opcodes as one, where nobody else reads what is between."""
+    """Two to four opcodes as one.
+
+    A product on its way to a sum is not rounded, whoever else reads it, and one with
+    1 - b always is: a value that the backward makes again has its bits.
+    """
     for item in list(items.items):
         if item.name == "add":
-            for i, a in enumerate(item.args):
-                inner, other = _only(items, a, item), item.args[1 - i]
-                if inner is not None and inner.name in ("add", "mul"):
-                    item.name = "add3" if inner.name == "add" else "muladd"
-                    item.args = [*inner.args, other]
-                    items.items.remove(inner)
-                    break
-        elif item.name == "mul":
-            for i, a in enumerate(item.args):
-                rest = _maker(a)
-                if rest is not None and rest.name == "sub" and _is_one(items, rest):
-                    item.name = "mulrest"
-                    item.args = [item.args[1 - i], rest.args[1]]
-                    if a.value.home is None and not items.readers(a.value):
-                        items.items.remove(rest)
-                    _combine_more(items, item)
-                    break
+            if not _take_in(items, item, "mul", "muladd"):
+                for i, a in enumerate(item.args):
+                    inner = _only(items, a, item)
+                    if inner is not None and inner.name == "add":
+                        item.name = "add3"
+                        item.args = [*inner.args, item.args[1 - i]]
+                        items.items.remove(inner)
+                        break
+        elif item.name == "mul" and _take_in(items, item, "sub", "mulrest"):
+            _combine_more(items, item)
+
+
+def _take_in(items: Items, item: Item, name: str, both: str) -> bool:
+    """Do what makes an operand, too, in one opcode; it stays if others read it."""
+    # g + g * y has g * y taken in, though g may be a product, too.
+    last = _maker(item.args[1])
+    for i in (1, 0) if last is not None and item.args[0] in last.args else (0, 1):
+        a, other = item.args[i], item.args[1 - i]
+        inner = _maker(a)
+        if inner is None or inner.name != name:
+            continue
+        if name == "sub" and not _is_one(items, inner):
+            continue
+        item.name = both
+        item.args = [other, inner.args[1]] if name == "sub" else [*inner.args, other]
+        if a.value.home is None and not items.readers(a.value):
+            items.items.remove(inner)
+        return True
+    return False
 
 
 def _combine_more(items: Items, item: Item) -> None:

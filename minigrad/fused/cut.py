@@ -9,7 +9,7 @@ comes after the loop, on the sequences that it wrote.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Container, Iterable, Sequence
 from typing import Any
 
 from .. import ops
@@ -40,12 +40,16 @@ class Cut:
 
     Outputs of the program are the new carries, then what is asked of each step or of
     all rows together. before, stacked, after: the instructions that run outside the
-    loop: on what is fixed, on whole sequences, on sums over rows. Raises NotFusedError
+    loop: on what is fixed, on whole sequences, on sums over rows. exact: what must have
+    the bits there that it has in the loop, all if it isn't given. Raises NotFusedError
     if the rest can't be lowered.
     """
 
-    def __init__(self, program: Program, counts: Counts) -> None:
+    def __init__(
+        self, program: Program, counts: Counts, exact: Container[Var] | None = None
+    ) -> None:
         self.program = program
+        self.exact = exact
         self.counts = counts
         self.levels = levels_of(program, counts)
         lines = program.instructions
@@ -142,10 +146,10 @@ class Cut:
             # Rows that don't change can't stand beside those of a whole sequence.
             if outer is None or (line.op is ops.cat and self._owned(line)):
                 continue
-            # The loop rounds a product and a sum once, unless it has other readers.
-            if line.op in OTHER_BITS or (
-                line.op is ops.mul and not summed.isdisjoint(line.outputs)
-            ):
+            # The loop rounds a product and a sum once.
+            rounds = line.op is ops.mul and not summed.isdisjoint(line.outputs)
+            exact = self.exact is None or line.outputs[0] in self.exact
+            if exact and (rounds or line.op in OTHER_BITS):
                 continue
             moved.append(outer)
             able.update(line.outputs)

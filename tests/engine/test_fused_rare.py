@@ -162,3 +162,42 @@ def test_a_scan_with_lengths_in_a_step_of_another(fused):
             outputs = mg.scan(outer, h, x)
         found.append(together([*outputs, *pull(outputs, [h])]))
     assert relative_error(*found) <= 1e-6
+
+
+AGAIN = {
+    "lerp": lambda h, u, x: u + (h - u) * 0.3,
+    "a rest": lambda h, u, x: x * (1 - h) + x,
+    "a sum of products": lambda h, u, x: h * u + x * h,
+    "read twice": lambda h, u, x: h * u + x + h * u * x,
+}
+COMPARED = {
+    "clamp": lambda v: mg.clamp(v, -0.4, 0.6),
+    "amax": lambda v: v - mg.amax(v, -1, True),
+    "where it is largest": lambda v: mg.where(v >= mg.amax(v, -1, True), v * 2, v),
+}
+
+
+@each_batch
+@pytest.mark.parametrize("compared", COMPARED.values(), ids=COMPARED)
+@pytest.mark.parametrize("made", AGAIN.values(), ids=AGAIN)
+@pytest.mark.parametrize("still", [False, True], ids=["moves", "still"])
+def test_what_the_backward_makes_again_has_the_bits_that_it_had(
+    made, compared, still, batch
+):
+    def step(h, x, w, own):
+        u = mg.tanh(h @ w)
+        y = compared(made(h, u, x))
+        return h if still else mg.tanh(y @ w + x), y
+
+    for second in (False, True):
+        assert agree(step, batch, second=second).reason is None
+
+
+@each_batch
+@pytest.mark.parametrize("compared", COMPARED.values(), ids=COMPARED)
+def test_so_it_has_if_something_else_read_a_part_of_it(compared, batch):
+    def step(h, x, w, own):
+        part = h * mg.tanh(h @ w)
+        return mg.tanh(part), compared(part + x)
+
+    assert agree(step, batch).reason is None
