@@ -22,6 +22,7 @@ examples:
   python -m seq score names.safetensors other.txt   how likely is each line?
   python -m seq plot names.safetensors              its loss, as a picture
 """
+MOST = 2**40  # of anything that is counted: sizes beyond overflow when multiplied
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -102,7 +103,7 @@ def _add_train(train: argparse.ArgumentParser) -> None:
     train.add_argument("--max-size", type=positive, help="tokens, at most")
     train.add_argument(
         "--embedding",
-        type=natural,
+        type=countable,
         help="size of a token's vector; 0: one-hot, the default for up to 256 tokens",
     )
     _add(train, "dropout", share, 0.0, "of the layers' outputs")
@@ -149,10 +150,18 @@ def _add(
 
 
 def positive(text: str) -> int:
-    """A number of at least 1."""
-    number = int(text)
+    """A number of at least 1, of something that is counted."""
+    number = countable(text)
     if number < 1:
         raise argparse.ArgumentTypeError(f"{text} is not at least 1")
+    return number
+
+
+def countable(text: str) -> int:
+    """A number of at least 0, and not more than any machine holds."""
+    number = natural(text)
+    if number > MOST:
+        raise argparse.ArgumentTypeError(f"{text} is above {MOST:,}")
     return number
 
 

@@ -229,6 +229,8 @@ def test_one_line_of_100_megabytes(run: Callable[..., Run]) -> None:
         (["train", "x", "--dropout", "1"], "--dropout: 1 is not from 0 to below 1"),
         (["train", "x", "--level", "byte"], "invalid choice"),
         (["sample", "x", "-n", "many"], "invalid"),
+        (["sample", "x", "--length", f"1{'0' * 30}"], "is above 1,099,511,627,776"),
+        (["train", "x", "--embedding", f"1{'0' * 30}"], "is above 1,099"),
     ],
 )
 def test_bad_usage(run: Callable[..., Run], argv: list[str], message: str) -> None:
