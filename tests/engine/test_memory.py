@@ -1,7 +1,10 @@
 """Memory that is used again: never while somebody looks at it, never too much of it."""
 
+import functools
 import gc
 import mmap
+import subprocess
+import sys
 import threading
 from itertools import permutations
 from pathlib import Path
@@ -42,6 +45,18 @@ def place(array):
 
 def is_same_block(array, at):
     return abs(place(array) - at) <= 1
+
+
+def alone(test):
+    """Run a test in a process of its own, in which nothing was ever in use."""
+
+    @functools.wraps(test)
+    def run():
+        code = f"import {__name__} as here; here.{test.__name__}.__wrapped__()"
+        root = Path(__file__).parents[2]
+        subprocess.run([sys.executable, "-c", code], cwd=root, check=True)
+
+    return run
 
 
 # -- arrays ----------------------------------------------------------------------------
@@ -177,6 +192,7 @@ def test_no_two_arrays_share_memory_and_little_more_is_held_than_was_ever_used()
     assert held()[0] == before[0]
 
 
+@alone
 def test_neighbours_that_are_freed_in_any_order_are_one_place():
     size = held()[1] + CHUNK  # which nothing has that waits
     whole = empty((3 * size + 3 * 4096,), np.bool_)
@@ -195,6 +211,7 @@ def too_much():
     return used + waiting > 1.25 * most + 2 * CHUNK
 
 
+@alone
 def test_what_waits_in_other_sizes_makes_room():
     """A size that nobody asks for again does not stay for ever."""
     first = empty((held()[2] + 8 * CHUNK,), np.bool_)
@@ -206,6 +223,7 @@ def test_what_waits_in_other_sizes_makes_room():
     del second
 
 
+@alone
 def test_but_not_if_a_part_of_it_is_used():
     whole = empty((held()[2] + 8 * CHUNK,), np.uint8)
     size = whole.nbytes
@@ -236,6 +254,7 @@ STATM = Path("/proc/self/statm")
 
 
 @pytest.mark.skipif(not STATM.exists(), reason="no /proc here")
+@alone
 def test_what_does_not_wait_is_given_back_to_the_system():
     """Each is too large for what the others leave."""
     size = held()[2] + 8 * CHUNK
