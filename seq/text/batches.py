@@ -76,7 +76,8 @@ class Lines:
     """Batches of lines, each an example that ends with <EOS>, for `LanguageModel.loss`.
 
     tokens: an array, or the part of a corpus. Blocks of about a million tokens are read
-    in a random order; within a block, lines of like length come together.
+    in a random order; within a block, lines of like length come together. Raises
+    ArgumentError for no lines, and for a last one without its <EOS>.
     """
 
     def __init__(self, tokens: Tokens, batch_size: int, *, seed: int = 0) -> None:
@@ -85,6 +86,11 @@ class Lines:
         self._bounds, self._n_batches = _find_blocks(tokens, batch_size)
         if not len(self):
             raise ArgumentError("there are no lines to make batches of")
+        if tokens[len(tokens) - 1 :][0] != EOS:
+            raise ArgumentError(
+                f"lines end with <EOS>, which is {EOS}; the last one here does not: "
+                "add it, or give a running text to Windows"
+            )
 
     def __len__(self) -> int:
         return sum(self._n_batches)

@@ -131,6 +131,8 @@ def test_too_little() -> None:
         Windows(np.arange(7), 8, 4)
     with pytest.raises(ArgumentError, match="no lines"):
         Lines(np.array([], np.int64), 8)
+    with pytest.raises(ArgumentError, match="lines end with <EOS>, which is 1"):
+        Lines(np.array([3, EOS, 4]), 2)
     with pytest.raises(ArgumentError, match="no examples"):
         Examples([], 2)
     with pytest.raises(ArgumentError, match="no sequences"):
