@@ -7,7 +7,7 @@ different places of a page, the backward of an LSTM at (T,B,I,H) = (50,32,64,128
 4.0 ms instead of 4.8; at (100,64,256,512) the gain was lost in the noise.
 
 Here blocks are cut from chunks of large pages, and what is freed of a chunk waits for the
-next arrays, of any size. A GRU at (50,32,64,128), whose sequences are of 0.8 MB and 2.5,
+next arrays, of other sizes, too. A GRU at (50,32,64,128), whose sequences are of 0.8 MB and 2.5,
 takes 5 % less than with pages of 4 KB, and an LSTM at (64,32,128,128) 2 to 3.
 `_memory_py.py` is the plain twin.
 """
@@ -47,6 +47,7 @@ cdef struct Range:
     size_t size
     char *chunk  # of which it is a part, and how large that is
     size_t whole
+    bint shared  # whether that was asked for by a small array
 
 
 # What waits, by address. Not in a list: where an op streams through the cache, every line
@@ -138,11 +139,17 @@ cdef void _release(Py_ssize_t i, size_t size) noexcept:
 
 
 cdef bint _take(size_t size, Range *taken) noexcept:
-    """Cut so much from the smallest that waits and has it; whether there is one."""
+    """Cut so much from the smallest that waits and has it; whether there is one.
+
+    What a large array leaves is not for small ones: one that is kept would hold on to
+    all of it, where a little larger one finds no place and asks for more.
+    """
     global _held
     cdef Py_ssize_t i, best = -1
     for i in range(_n_waiting):
-        if _waiting[i].size >= size:
+        if _waiting[i].size >= size and (
+            _waiting[i].shared or size >= _waiting[i].whole // 8
+        ):
             if best < 0 or _waiting[i].size < _waiting[best].size:
                 best = i
     if best < 0:
@@ -159,7 +166,8 @@ cdef bint _take(size_t size, Range *taken) noexcept:
 
 cdef bint _ask(size_t size) noexcept:
     """Get a chunk that has so much from the system, and let it wait; whether there is one."""
-    cdef size_t whole = (max(size, _chunk) + HUGE - 1) // HUGE * HUGE
+    cdef bint shared = size <= _chunk // 4
+    cdef size_t whole = _chunk if shared else (size + HUGE - 1) // HUGE * HUGE
     cdef Py_ssize_t i
     cdef char *chunk
     for i in range(_n_waiting - 1, -1, -1):
@@ -168,7 +176,7 @@ cdef bint _ask(size_t size) noexcept:
     if chunk == NULL:
         return False
     minigrad_huge(chunk, whole)
-    if _wait(Range(chunk, whole, chunk, whole)) < 0:
+    if _wait(Range(chunk, whole, chunk, whole, shared)) < 0:
         free(chunk)
         return False
     return True

@@ -236,6 +236,19 @@ def test_but_not_if_a_part_of_it_is_used():
     assert not too_much()
 
 
+@pytest.mark.parametrize("least", [CHUNK * 5 // 8, CHUNK * 3 // 2])
+@pytest.mark.parametrize("small", [LEAST, 1 << 20])
+def test_small_ones_that_are_kept_do_not_hold_on_to_large_ones(least, small):
+    """Of a run whose sequences become longer, with a result of each that stays."""
+    kept, before = [], held()
+    for i in range(40):
+        sequence = empty((least + i * CHUNK // 128,), np.uint8)
+        kept.append(empty((small,), np.uint8))
+        del sequence
+    most = max(held()[2], before[0] + before[1])
+    assert held()[0] + held()[1] < 1.25 * most + 4 * CHUNK
+
+
 def test_the_table_of_what_waits_grows():
     """Every second one is kept, so that those freed aren't neighbours."""
     arrays = [empty((LEAST + 4096 * (i % 7),), np.bool_) for i in range(1200)]
