@@ -7,8 +7,8 @@ different places of a page, the backward of an LSTM at (T,B,I,H) = (50,32,64,128
 4.0 ms instead of 4.8; at (100,64,256,512) the gain was lost in the noise.
 
 Here blocks are cut from chunks of large pages, and what is freed of a chunk waits for the
-next arrays, of other sizes, too. A GRU at (50,32,64,128), whose sequences are of 0.8 MB and 2.5,
-takes 5 % less than with pages of 4 KB, and an LSTM at (64,32,128,128) 2 to 3.
+next arrays, of other sizes, too. A GRU at (50,32,64,128), whose sequences are of 0.8 MB
+and 2.5, takes 5 % less than with pages of 4 KB, and an LSTM at (64,32,128,128) 2 to 3.
 `_memory_py.py` is the plain twin.
 """
 
