@@ -104,7 +104,9 @@ class Plan:
             apart = [i for i, v in enumerate(inputs) if v in self.cut.sorted]
             return Checkpointed(plain, saving, n, m, apart, steps).over(tensors, frame)
         if not self.kept:
-            return self.run(tensors, frame, has_node)
+            results = self.run(tensors, frame, has_node)
+            # A mask is recorded with the rest of what the loop makes.
+            return [y if y.dtype.kind == "f" else y.detach() for y in results]
         return self.whole(tensors, frame.ragged, needed).over(tensors, frame)
 
     def needed(self, tensors: Sequence[Any]) -> tuple[bool, ...]:

@@ -76,7 +76,11 @@ class Whole(Op):
         trace = _Trace(self)
         every = (True,) * len(trace.outputs)
         self.n_outputs = len(trace.outputs)
-        self.depends = [not self.recorded or trace.recorded(y) for y in trace.outputs]
+        # A mask is recorded with the rest of what the loop makes.
+        self.depends = [
+            not self.recorded or (y.dtype.kind == "f" and trace.recorded(y))
+            for y in trace.outputs
+        ]
         self.all_depend = all(self.depends)
         self.saved = trace.backward(every)[2] if self.recorded else []
         self.run_forward = trace.forward(self.saved)

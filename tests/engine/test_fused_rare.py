@@ -201,3 +201,29 @@ def test_so_it_has_if_something_else_read_a_part_of_it(compared, batch):
         return mg.tanh(part), compared(part + x)
 
     assert agree(step, batch).reason is None
+
+
+class Unknown:
+    """What a step may have changed unseen: no plan of it is kept."""
+
+
+@pytest.mark.parametrize("kept", [True, False], ids=["kept", "made anew"])
+@pytest.mark.parametrize("how", [{}, {"lengths": [3, 1]}, {"checkpoint": 1}], ids=str)
+def test_a_mask_that_a_step_returns_needs_no_gradient(how, kept):
+    other = None if kept else Unknown()
+
+    def step(h, x):
+        return mg.tanh(h + x), (h > x, other)[0]
+
+    h, x = mg.randn(2, 3, generator=0), mg.randn(4, 2, 3, generator=1)
+    h.requires_grad_(), x.requires_grad_()
+    found = []
+    for loops in (nullcontext, mg.eager_loops):
+        with loops():
+            h_n, mask = mg.scan(step, h, x, **how)
+        assert mask.dtype == bool
+        assert not mask.requires_grad
+        loss = mg.sum(h_n * h_n) + mg.sum(mask * x * x)
+        gh, gx = mg.grad(loss, [h, x], create_graph=True)
+        found.append(together([gh, gx, *mg.grad(mg.sum(gh * gx.sum(0)), [h, x])]))
+    assert relative_error(*found) <= 1e-5
