@@ -80,6 +80,8 @@ class CellModule(nn.Module):
                 )
             setattr(self, full, nn.Parameter(np.zeros(resolve(shape, sizes)), dtype))
             self.names.append(full)
+        if not self.names:  # a buffer: `to` of a model that holds this casts it
+            self.register_buffer("_empty", mg.zeros(0, dtype=dtype), persistent=False)
 
     def reset_parameters(self, generator: rng.Seed = None) -> None:
         """Draw all initial values anew, or set them as the cell's defaults say."""
@@ -104,11 +106,9 @@ class CellModule(nn.Module):
         """The parameters of all places."""
         return [getattr(self, name) for name in self.names]
 
-    def parameter_dtype(self, default: np.dtype[Any]) -> np.dtype[Any]:
-        """The dtype of the parameters; the default for a cell that has none."""
-        dtype: np.dtype[Any] = (
-            getattr(self, self.names[0]).dtype if self.names else default
-        )
+    def parameter_dtype(self) -> np.dtype[Any]:
+        """The dtype of the parameters; they would have it, too, if there are none."""
+        dtype: np.dtype[Any] = getattr(self, (*self.names, "_empty")[0]).dtype
         return dtype
 
     def read_input(self, input: Any, ranks: Mapping[int, str]) -> Tensor:
@@ -124,7 +124,8 @@ class CellModule(nn.Module):
                 f"input must have input_size={self.input_size} as its last size, "
                 f"got {x.shape}"
             )
-        check_dtype("input", x, self.parameter_dtype(x.dtype))
+        if self.names:
+            check_dtype("input", x, self.parameter_dtype())
         return x
 
     def extra_repr(self) -> str:

@@ -195,12 +195,12 @@ class Recurrent(CellModule):
 
     def place_step(self, suffix: str, data: Mapping[str, Tensor]) -> CellStep:
         """The step of a place, with its data."""
-        params = self.place_parameters(suffix, self.parameter_dtype(mg.float32))
+        params = self.place_parameters(suffix, self.parameter_dtype())
         return self._step(suffix, params, data)[0]
 
     def loop_steps(self) -> Iterator[tuple[str, CellStep, Any, Any]]:
         """Of each place: its name, its step, and stand-ins for its carry and its xs."""
-        dtype = self.parameter_dtype(mg.float32)
+        dtype = self.parameter_dtype()
         for suffix, sizes in self.places.items():
             frame = Frame({**sizes, "T": 2, "B": 2}, dtype, True)
             kinds = self.cell.data_dtypes(sizes, dtype)

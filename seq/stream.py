@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-import minigrad as mg
 from minigrad import Tensor, _backend
 from minigrad.errors import (
     ArgumentError,
@@ -52,7 +51,7 @@ class Stream:
             )
         batched = batch is not None
         sizes = {**layer.places["_l0"], "T": 1, "B": 1 if batch is None else batch}
-        dtype = layer.parameter_dtype(mg.float32)
+        dtype = layer.parameter_dtype()
         self._frame = Frame(sizes, dtype, batched, (len(layer.places),))
         self._cell = layer.cell
         self._input = np.zeros((1, sizes["B"], layer.input_size), dtype)

@@ -31,7 +31,7 @@ class Bridge(nn.Module):
         places = len(layer.places)
         self.sizes = [resolve(shape, layer.places["_l0"])[0] for shape in shapes]
         self.places = places
-        dtype = layer.parameter_dtype(mg.float32)
+        dtype = layer.parameter_dtype()
         n = places * sum(self.sizes)
         self.linear = nn.Linear(size, n, dtype=dtype, generator=generator)
 
@@ -61,7 +61,7 @@ class Decoder(nn.Module):
                 f"input_size above that of the context, {context}; got {layer!r}"
             )
         g = rng.generator(generator)
-        dtype = layer.parameter_dtype(mg.float32)
+        dtype = layer.parameter_dtype()
         self.n_tokens = self.start = n_tokens
         # The row of zeros is e(y⟨0⟩): before the first token there is nothing.
         self.embedding = nn.Embedding(
@@ -136,7 +136,7 @@ class OneToMany(nn.Module):
         generator: rng.Seed = None,
     ) -> None:
         g = rng.generator(generator)
-        dtype = layer.parameter_dtype(mg.float32)
+        dtype = layer.parameter_dtype()
         self.inputs = nn.Embedding(n_inputs, context, dtype=dtype, generator=g)
         self.decoder = Decoder(layer, n_tokens, context, generator=g)
 

@@ -94,7 +94,7 @@ class LanguageModel(nn.Module):
             return self.embedding.weight
         vectors = self._one_hot
         if isinstance(self.recurrent, Recurrent):  # it may have been cast by itself
-            dtype = self.recurrent.parameter_dtype(vectors.dtype)
+            dtype = self.recurrent.parameter_dtype()
             if vectors.dtype != dtype:
                 self._one_hot = vectors = vectors.to(dtype)
         return vectors

@@ -25,7 +25,7 @@ POOLS = ("last", "mean", "max")
 def output_size(layer: Recurrent) -> int:
     """The last size of a layer's output: that of both directions."""
     sizes = layer.places["_l0"]
-    dtype = layer.parameter_dtype(mg.float32)
+    dtype = layer.parameter_dtype()
     return layer.cell.output_size(sizes, dtype) * len(layer.directions)
 
 
@@ -94,7 +94,7 @@ class StepModel(nn.Module):
         if not isinstance(layer, Recurrent) or layer.batch_first:
             raise ArgumentError(f"layer must be a Recurrent, time first; got {layer!r}")
         sizes = (output_size(layer), *hidden, n_outputs)
-        dtype = layer.parameter_dtype(mg.float32)
+        dtype = layer.parameter_dtype()
         g = rng.generator(generator)
         self.inputs = inputs
         self.layer = layer
@@ -149,7 +149,7 @@ class Tagger(StepModel):
         self, layer: Recurrent, n_outputs: int, *, weight: Any = None, **options: Any
     ) -> None:
         super().__init__(layer, n_outputs, **options)
-        dtype = layer.parameter_dtype(mg.float32)
+        dtype = layer.parameter_dtype()
         weight = None if weight is None else mg.tensor(weight, dtype=dtype)
         self.register_buffer("weight", weight, persistent=False)  # `to` casts it, too
 

@@ -85,7 +85,7 @@ class WordInputs(nn.Module):
     ) -> None:
         g = rng.generator(generator)
         self.table = table
-        dtype = layer.parameter_dtype(mg.float32)
+        dtype = layer.parameter_dtype()
         self.word = nn.Embedding(len(table.words) + 1, size, dtype=dtype, generator=g)
         self.letter = nn.Embedding(
             len(table.letters) + 1, layer.input_size, dtype=dtype, generator=g

@@ -1,5 +1,7 @@
 """A layer fed one step at a time is the layer on the whole sequence, bit for bit."""
 
+import copy
+
 import numpy as np
 import pytest
 
@@ -54,7 +56,7 @@ def sequence(batch, dtype=np.float32):
 
 def start_of(layer, batch):
     """Any state, as numpy has it."""
-    dtype = layer.parameter_dtype(mg.float32)
+    dtype = layer.parameter_dtype()
     lead = (len(layer.places),) if batch is None else (len(layer.places), batch)
     states = tuple(
         draw(*lead, H, dtype=dtype, seed=i) for i, _ in enumerate(layer.cell.carry)
@@ -409,3 +411,21 @@ def test_some_data_may_be_masks_and_some_floats():
     assert relative_error(np.stack(found), whole.detach()) <= 1e-6
     with pytest.raises(DTypeError, match="on must be bool, got float32"):
         stream(x[0], on=scale[:, 0], scale=scale[:, 0])
+
+
+@seq.cell
+def total(x: "I", h: "I"):  # noqa: F821
+    return h + x
+
+
+def test_a_layer_without_parameters_keeps_its_dtype():
+    made = seq.Recurrent(total, N, N, dtype=np.float64)
+    cast = mg.nn.Sequential(seq.Recurrent(total, N, N)).double()[0]
+    x = sequence(2, np.float64)
+    for layer in (made, cast, copy.deepcopy(made)):
+        stream = layer.stream(2)
+        found = np.stack([stream(x_t) for x_t in x])
+        assert exact_error(found, layer(mg.tensor(x))[0]) == EXACT
+        assert not layer.state_dict()
+    with pytest.raises(DTypeError, match="x is float64, the layer float32"):
+        made.float().stream(2)(x[0])
