@@ -110,7 +110,7 @@ class Items:
     def __init__(self, program: Program, counts: Counts, ragged: bool) -> None:
         self.buffers: list[Buffer] = []
         self.items: list[Item] = []
-        self.numbers: dict[tuple[float, int], Value] = {}
+        self.numbers: dict[tuple[str, int], Value] = {}
         self.ones: set[Value] = set()
         self.fixed: dict[Var, int] = {}
         self.env: dict[Var, Operand] = {}
@@ -162,7 +162,7 @@ class Items:
         return Operand(value, 0, width)
 
     def number(self, x: float, width: int) -> Operand:
-        key = (float(x), width)
+        key = (repr(float(x)), width)  # 0.0 == -0.0
         if key not in self.numbers:
             self.numbers[key] = self.given(VECTOR, width, "number", float(x)).value
             self.ones.update([self.numbers[key]] if x == 1 else [])

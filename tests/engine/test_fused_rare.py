@@ -227,3 +227,16 @@ def test_a_mask_that_a_step_returns_needs_no_gradient(how, kept):
         gh, gx = mg.grad(loss, [h, x], create_graph=True)
         found.append(together([gh, gx, *mg.grad(mg.sum(gh * gx.sum(0)), [h, x])]))
     assert relative_error(*found) <= 1e-5
+
+
+@pytest.mark.parametrize("first", [0.0, -0.0])
+def test_zeros_of_both_signs(first):
+    def step(h, x):
+        return h * 0.5, (1 / (h * first), 1 / (h * -first))
+
+    h, x = mg.tensor([[1.0, -1.0]]), mg.zeros(1, 1, 2)
+    with np.errstate(divide="ignore"):
+        fused = mg.scan(step, h, x)[1]
+        with mg.eager_loops():
+            alone = mg.scan(step, h, x)[1]
+    assert [y.tolist() for y in fused] == [y.tolist() for y in alone]
