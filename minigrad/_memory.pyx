@@ -38,7 +38,8 @@ cdef extern from *:
 cdef size_t _least = 1 << 16  # bytes: below, the C library is quick enough
 LEAST = _least
 cdef size_t PAGE = 4096, HUGE = 1 << 21  # bytes of pages
-# What the system is asked for at once. Pages of it that nobody writes are not there.
+# What the system is asked for at once, for up to a quarter of it; more gets a chunk of its
+# own. Pages that nobody writes are not there.
 cdef size_t _chunk = 1 << 25
 CHUNK = _chunk
 

@@ -19,7 +19,8 @@ static const minigrad_named NAME(opcodes)[] = {
     NAMED(eq) NAMED(ne) NAMED(lt) NAMED(le) NAMED(gt) NAMED(ge) NAMED(logical_and)
     NAMED(logical_or) NAMED(logical_not) NAMED(where)
     NAMED(muladd) NAMED(add3) NAMED(mulrest) NAMED(mulmulrest) NAMED(muladdrest)
-    NAMED(copy) NAMED(spread) NAMED(sum) NAMED(amax) NAMED(amin) NAMED(rstd) NAMED(standardize) NAMED(standardize_grad) {0, 0}
+    NAMED(copy) NAMED(spread) NAMED(sum) NAMED(amax) NAMED(amin) NAMED(rstd)
+    NAMED(standardize) NAMED(standardize_grad) {0, 0}
 };
 
 static const minigrad_kernels NAME(kernels) = {

@@ -47,7 +47,7 @@ ITEMS = [
         "one number for all of a width",
         items.Items,
         "number",
-        ("key = (float(x), width)", "key = (0.0, width)"),
+        ("(repr(float(x)), width)", '("0.0", width)'),
     ),
     fault(
         "outputs are the states before the step",
