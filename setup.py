@@ -37,6 +37,9 @@ FLAGS = [
     "-Wextra",
     # What a debugger reads is four times as large as all the rest.
     "-g0",
+    # At the beginning of a line: where functions happened to begin took 11 % of an
+    # LSTM's gradient, of 32 units and one row.
+    "-falign-functions=64",
 ]
 
 # Products are twice as fast with it: each instruction set has its own last bits, and

@@ -93,36 +93,68 @@ INLINE void NAME(put_sum)(
         } \
     } while (0)
 
-/* A tile of a product: `rows` of x times `panels` of a weight, all in registers. An
-   element of x stands at x[r * row + k * step]. rows, panels, row and step are known
-   when this is compiled, so that the loops over them unroll. */
+/* What a tile multiplies: an element of x stands at x[r * row + k * step], and row k of a
+   weight's panel at w + k * next, that of the panel after it `panel` further on. */
+typedef struct {
+    const REAL *x;
+    ptrdiff_t row, step;
+    const REAL *w;
+    ptrdiff_t next, panel, inner;
+    REAL *keep; /* where the rows of the panel are copied, one after the other, or NULL */
+} NAME(factors);
+
+/* A tile of a product: `rows` of x times `vectors` of a weight, all in registers. rows and
+   vectors are known when this is compiled, so that the loops over them unroll. */
 INLINE void NAME(tile)(
-    const REAL *x, ptrdiff_t row, ptrdiff_t step, const REAL *w, ptrdiff_t panel,
-    ptrdiff_t inner, REAL *out, ptrdiff_t stride, ptrdiff_t columns, int add,
+    NAME(factors) of, REAL *out, ptrdiff_t stride, ptrdiff_t columns, int add,
     const minigrad_added *more, minigrad_ahead *ahead, ptrdiff_t lines, int rows,
-    int panels)
+    int vectors)
 {
     minigrad_added added = {NULL, 0, NULL, NULL};
-    VECTOR sum[2 * ROWS] = {{0}};
+    VECTOR sum[2 * ROWS] = {{0}}, w[8];
+    /* Three rows from each of these: an instruction adds a distance once or twice, so that
+       rows are read where they are. Copied to where the distances are known, those of a
+       character model took 2 % of its step. */
+    const REAL *x[(ROWS + 2) / 3];
     if (more) {
         added = *more;
     }
+    UNROLL
+    for (int r = 0; r < rows; r += 3) {
+        x[r / 3] = of.x + r * of.row;
+    }
     for (ptrdiff_t k = 0;;) {
-        ptrdiff_t end = inner - k < 2 * STRETCH ? inner : k + STRETCH;
+        ptrdiff_t end = of.inner - k < 2 * STRETCH ? of.inner : k + STRETCH;
         for (; k < end; k++) {
             UNROLL
-            for (int p = 0; p < panels; p++) {
-                VECTOR left = NAME(load)(w + p * panel + k * PANEL);
-                VECTOR right = NAME(load)(w + p * panel + k * PANEL + LANES);
+            for (int v = 0; v < vectors; v++) {
+                w[v] = NAME(load)(of.w + v / 2 * of.panel + v % 2 * LANES);
+            }
+            UNROLL
+            for (int r = 0; r < rows; r++) {
+                REAL factor = x[r / 3][r % 3 * of.row];
                 UNROLL
-                for (int r = 0; r < rows; r++) {
-                    REAL factor = x[r * row + k * step];
-                    sum[2 * (r * panels + p)] += factor * left;
-                    sum[2 * (r * panels + p) + 1] += factor * right;
+                for (int v = 0; v < vectors; v++) {
+                    sum[r * vectors + v] += factor * w[v];
                 }
             }
+            if (of.keep) {
+                UNROLL
+                for (int v = 0; v < vectors; v++) {
+                    /* Eight rows ahead: from row to row is too far for the machine. */
+                    __builtin_prefetch(of.w + 8 * of.next + v * LANES);
+                    NAME(store)(of.keep + v * LANES, w[v]);
+                }
+                of.keep += PANEL;
+            }
+            UNROLL
+            for (int r = 0; r < rows; r += 3) {
+                x[r / 3] += of.step;
+                HIDE(x[r / 3])
+            }
+            of.w += of.next;
         }
-        if (end == inner) {
+        if (end == of.inner) {
             break;
         }
         if (lines) {
@@ -131,7 +163,7 @@ INLINE void NAME(tile)(
         /* Where the result goes is fetched before the end: 8 % of a large gram, and 10 %
            of a product of many rows. And what is added to it: 6 % of an LSTM's forward,
            (64,32,128,128). */
-        if (inner - k < 2 * STRETCH) {
+        if (of.inner - k < 2 * STRETCH) {
             FETCH_TILE(out, stride, 1);
             if (added.rows) {
                 FETCH_TILE(added.rows, added.stride, 0);
@@ -139,13 +171,13 @@ INLINE void NAME(tile)(
         }
     }
     HIDE(out)
-    if (columns >= panels * PANEL && !more) { /* which is not asked for each vector */
+    if (columns >= vectors * LANES && !more) { /* which is not asked for each vector */
         UNROLL
         for (int r = 0; r < rows; r++, out += stride) {
             UNROLL
-            for (int c = 0; c < 2 * panels; c++) {
-                REAL *to = out + c * LANES;
-                VECTOR y = sum[2 * r * panels + c];
+            for (int v = 0; v < vectors; v++) {
+                REAL *to = out + v * LANES;
+                VECTOR y = sum[r * vectors + v];
                 NAME(store)(to, add ? NAME(load)(to) + y : y);
             }
         }
@@ -154,14 +186,14 @@ INLINE void NAME(tile)(
     UNROLL
     for (int r = 0; r < rows; r++, out += stride) {
         UNROLL
-        for (int c = 0; c < 2 * panels; c++) {
-            VECTOR y = sum[2 * r * panels + c];
-            if (columns >= panels * PANEL) {
-                NAME(put_sum)(out + c * LANES, LANES, y, add, &added, c * LANES);
+        for (int v = 0; v < vectors; v++) {
+            VECTOR y = sum[r * vectors + v];
+            if (columns >= vectors * LANES) {
+                NAME(put_sum)(out + v * LANES, LANES, y, add, &added, v * LANES);
             }
-            else if (columns > c * LANES) {
+            else if (columns > v * LANES) {
                 NAME(put_sum)(
-                    out + c * LANES, columns - c * LANES, y, add, &added, c * LANES);
+                    out + v * LANES, columns - v * LANES, y, add, &added, v * LANES);
             }
         }
         if (added.rows) {
@@ -176,9 +208,7 @@ INLINE void NAME(tile)(
 
 #define TILE(n) \
     case n: \
-        NAME(tile)( \
-            x, row, step, w, panel, inner, out, stride, columns, add, more, ahead, lines, \
-            n, 1); \
+        NAME(tile)(of, out, stride, columns, add, more, ahead, lines, n, vectors); \
         break;
 
 #if ROWS > 6
@@ -189,30 +219,39 @@ INLINE void NAME(tile)(
 #define TILES TILE(1) TILE(2) TILE(3) TILE(4) TILE(5) TILE(6)
 #endif
 
-static void NAME(row_tile)(
-    const REAL *x, const REAL *w, ptrdiff_t inner, REAL *out, ptrdiff_t stride,
-    ptrdiff_t columns, int add, const minigrad_added *more, minigrad_ahead *ahead,
-    ptrdiff_t lines, ptrdiff_t rows)
-{
-    const ptrdiff_t row = APART, step = 1, panel = 0;
-    switch (rows) {
-        TILES
+/* Of a panel, or of half of one: of 65 columns, the last alone took as long as 32. */
+#define TILES_OF(columns) \
+    if ((columns) > LANES) { \
+        enum { vectors = 2 }; \
+        switch (rows) { TILES } \
+    } \
+    else { \
+        enum { vectors = 1 }; \
+        switch (rows) { TILES } \
     }
+
+static void NAME(row_tile)(
+    const REAL *x, ptrdiff_t row, const REAL *w, ptrdiff_t inner, REAL *out,
+    ptrdiff_t stride, ptrdiff_t columns, int add, const minigrad_added *more,
+    minigrad_ahead *ahead, ptrdiff_t lines, ptrdiff_t rows)
+{
+    const NAME(factors) of = {x, row, 1, w, PANEL, 0, inner, NULL};
+    TILES_OF(columns)
 }
 
 static void NAME(column_tile)(
-    const REAL *x, const REAL *w, ptrdiff_t inner, REAL *out, ptrdiff_t stride,
-    ptrdiff_t columns, int add, minigrad_ahead *ahead, ptrdiff_t lines, ptrdiff_t rows)
+    const REAL *x, const REAL *w, ptrdiff_t next, REAL *keep, ptrdiff_t inner, REAL *out,
+    ptrdiff_t stride, ptrdiff_t columns, int add, minigrad_ahead *ahead, ptrdiff_t lines,
+    ptrdiff_t rows)
 {
-    const ptrdiff_t row = 1, step = ROWS, panel = 0;
+    const NAME(factors) of = {x, 1, ROWS, w, next, 0, inner, keep};
     const minigrad_added *more = NULL;
-    switch (rows) {
-        TILES
-    }
+    TILES_OF(columns)
 }
 
 #undef TILE
 #undef TILES
+#undef TILES_OF
 
 /* A few rows: waiting for memory and for the sums, so several panels at once. */
 static void NAME(narrow)(
@@ -220,21 +259,16 @@ static void NAME(narrow)(
     REAL *out, ptrdiff_t stride, ptrdiff_t columns, int add, const minigrad_added *more,
     ptrdiff_t rows)
 {
+    const NAME(factors) of = {x, row, 1, w, PANEL, panel, inner, NULL};
     switch (rows) {
     case 1:
-        NAME(tile)(
-            x, 0, 1, w, panel, inner, out, stride, columns, add, more, NULL, 0, 1,
-            PANELS(1));
+        NAME(tile)(of, out, stride, columns, add, more, NULL, 0, 1, 2 * PANELS(1));
         break;
     case 2:
-        NAME(tile)(
-            x, row, 1, w, panel, inner, out, stride, columns, add, more, NULL, 0, 2,
-            PANELS(2));
+        NAME(tile)(of, out, stride, columns, add, more, NULL, 0, 2, 2 * PANELS(2));
         break;
     default:
-        NAME(tile)(
-            x, row, 1, w, panel, inner, out, stride, columns, add, more, NULL, 0, 3,
-            PANELS(3));
+        NAME(tile)(of, out, stride, columns, add, more, NULL, 0, 3, 2 * PANELS(3));
     }
 }
 
@@ -268,10 +302,11 @@ static void NAME(thin)(
             }
             else { /* a panel alone; the rows one by one */
                 for (ptrdiff_t r = 0; r < rows; r++) {
+                    const REAL *at = x + r * x_stride + k;
+                    const NAME(factors) of = {at, 0, 1, from, PANEL, panel, cut, NULL};
                     NAME(tile)(
-                        x + r * x_stride + k, 0, 1, from, panel, cut,
-                        out + r * stride + j, stride, width - j, add || k,
-                        NAME(added_at)(then, r, j, &here), NULL, 0, 1, 1);
+                        of, out + r * stride + j, stride, width - j, add || k,
+                        NAME(added_at)(then, r, j, &here), NULL, 0, 1, 2);
                 }
             }
         }
@@ -286,6 +321,9 @@ static void NAME(product)(
 {
     const REAL *x = left, *w = packed;
     REAL *out = result, *hand = scratch;
+    /* Else all the rows were in the same few places of the nearest cache, which repeat
+       every 4096 bytes. */
+    int copied = x_stride * sizeof(REAL) % 4096 == 0;
     if (inner == 0 && !add) {
         for (ptrdiff_t r = 0; r < rows; r++) {
             memset(out + r * out_stride, 0, width * sizeof(REAL));
@@ -316,8 +354,7 @@ static void NAME(product)(
             ptrdiff_t stretches = (width + PANEL - 1) / PANEL * blocks
                 * ((last - first) / STRETCH + 1);
             ptrdiff_t lines = (near->lines + stretches - 1) / stretches;
-            /* Copied: from here a row stands at a distance known to the compiler. */
-            for (ptrdiff_t c = 0; c < cuts; c++) {
+            for (ptrdiff_t c = 0; c < cuts && copied; c++) {
                 ptrdiff_t k = first + c * MINIGRAD_CUT;
                 ptrdiff_t cut = last - k < MINIGRAD_CUT ? last - k : MINIGRAD_CUT;
                 for (ptrdiff_t r = 0; r < n; r++) {
@@ -335,9 +372,11 @@ static void NAME(product)(
                     for (ptrdiff_t b = 0, r = 0; b < blocks; b++) {
                         /* Blocks alike: 32 rows are 11, 11 and 10, not 12, 12 and 8. */
                         ptrdiff_t height = n / blocks + (b < n % blocks);
+                        const REAL *at = copied ? hand + (c * n + r) * APART
+                                                : x + (top + r) * x_stride + k;
                         minigrad_added here;
                         NAME(row_tile)(
-                            hand + (c * n + r) * APART, from, cut,
+                            at, copied ? APART : x_stride, from, cut,
                             out + (top + r) * out_stride + j, out_stride, width - j,
                             add || k, NAME(added_at)(then, top + r, j, &here), near,
                             lines, height);

@@ -1,7 +1,7 @@
 /* Of `_simd.h`: sums over rows, of products and of the rows themselves. */
 
 /* What gram has at hand: strips of the columns of x, which stay in the second cache, and
-   panels of y, those of the turn in the first. */
+   a panel of y in the first; and how many panels come nearer in one go. */
 #define GRAM_STRIPS ((int)(528 * sizeof(float) / sizeof(REAL) / ROWS))
 #define GRAM_PANELS 4
 
@@ -18,7 +18,7 @@ static size_t NAME(gram_scratch)(ptrdiff_t rows, const minigrad_left *left, int 
 {
     int strips = NAME(count_strips)(left, n_left);
     strips = strips < GRAM_STRIPS ? strips : GRAM_STRIPS;
-    return rows * (strips * ROWS + GRAM_PANELS * PANEL) * sizeof(REAL);
+    return rows * (strips * ROWS + PANEL) * sizeof(REAL);
 }
 
 /* Panels of `size` columns of x: each has all rows of it, a row after the other. Eight
@@ -62,7 +62,7 @@ static void NAME(gram)(
     minigrad_ahead *ahead)
 {
     const REAL *y = right;
-    REAL *total = sums, *ys = scratch, *xs = ys + rows * GRAM_PANELS * PANEL;
+    REAL *total = sums, *ys = scratch, *xs = ys + rows * PANEL;
     int strips = NAME(count_strips)(left, n_left);
     int turns = (strips + GRAM_STRIPS - 1) / GRAM_STRIPS;
     int most = turns ? (strips + turns - 1) / turns : 0;
@@ -87,7 +87,6 @@ static void NAME(gram)(
         }
         for (ptrdiff_t j = 0; j < n; j += GRAM_PANELS * PANEL) {
             ptrdiff_t width = n - j < GRAM_PANELS * PANEL ? n - j : GRAM_PANELS * PANEL;
-            NAME(regroup)(y + j, y_stride, rows, width, PANEL, ys);
             /* Meanwhile the columns of the next turn come nearer, or what is ahead. */
             ptrdiff_t others = n - j - width < width ? n - j - width : width;
             minigrad_span span;
@@ -98,14 +97,22 @@ static void NAME(gram)(
             ptrdiff_t stretches =
                 (width + PANEL - 1) / PANEL * here * (rows / STRETCH + 1);
             ptrdiff_t lines = (near->lines + stretches - 1) / stretches;
-            for (ptrdiff_t c = 0; c < width; c += PANEL) {
-                if (total && turn == 0) {
-                    NAME(sum_panel)(ys + c * rows, rows, width - c, add, total + j + c);
+            for (ptrdiff_t c = j; c < j + width; c += PANEL) {
+                /* The first strip's tile copies the panel: by itself that took 4 %. */
+                int copies = n - c >= PANEL && here;
+                if (!copies) {
+                    NAME(regroup)(
+                        y + c, y_stride, rows, n - c < PANEL ? n - c : PANEL, PANEL, ys);
                 }
                 for (int i = 0; i < here; i++) {
+                    int now = copies && i == 0;
                     NAME(column_tile)(
-                        xs + i * ROWS * rows, ys + c * rows, rows, out[i] + j + c,
-                        out_stride, width - c, add, near, lines, height[i]);
+                        xs + i * ROWS * rows, now ? y + c : ys, now ? y_stride : PANEL,
+                        now ? ys : NULL, rows, out[i] + c, out_stride, n - c, add, near,
+                        lines, height[i]);
+                }
+                if (total && turn == 0) {
+                    NAME(sum_panel)(ys, rows, n - c, add, total + c);
                 }
             }
         }

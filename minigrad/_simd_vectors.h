@@ -16,7 +16,7 @@
 
 #define LANES ((ptrdiff_t)(BYTES / sizeof(REAL)))
 #define PANEL (2 * LANES)
-/* From row to row of the rows at hand: more than a cut, as powers of two would put all
+/* From row to row of those that are copied: more than a cut, as powers of two would put all
    the rows in the same few places of a cache. */
 #define APART (MINIGRAD_CUT + 16)
 #define STRETCH 48 /* of a tile's products, between two looks at what comes next */

@@ -46,7 +46,7 @@ def same_bits(x, y):
 
 SHAPES = [(1, 1, 1), (2, 3, 5), (3, 7, 33), (5, 256, 32), (13, 257, 31), (32, 300, 65)]
 SHAPES += [(1, 600, 200), (2, 600, 200), (3, 513, 129), (40, 2200, 17), (700, 12, 40)]
-SHAPES += [(0, 4, 4), (4, 0, 4), (4, 4, 0)]
+SHAPES += [(9, 1024, 48), (40, 1536, 17), (0, 4, 4), (4, 0, 4), (4, 4, 0)]
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -84,7 +84,7 @@ def test_a_product_keeps_the_leading_axes():
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("k", [1, 31, 256, 300, 2500])
+@pytest.mark.parametrize("k", [1, 31, 256, 300, 1024, 2500])
 def test_the_bits_of_a_row_depend_on_nothing_else(k, dtype):
     x, w = draw(40, k, dtype=dtype), draw(k, 131, dtype=dtype, seed=1)
     packed = _loop.pack(w)
@@ -93,6 +93,15 @@ def test_the_bits_of_a_row_depend_on_nothing_else(k, dtype):
         first = (n * 7) % (41 - n)
         part = _loop.product(x[first : first + n], packed, 131)
         assert same_bits(part, whole[first : first + n])
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_how_far_apart_rows_are_changes_no_bit(dtype):
+    """Those at a multiple of 4096 bytes are copied first, others read where they are."""
+    x, w = draw(40, 1024, dtype=dtype), draw(1024, 131, dtype=dtype, seed=1)
+    expected = _loop.product(x, _loop.pack(w), 131)
+    x, w = np.pad(x, ((0, 0), (0, 1))), np.pad(w, ((0, 1), (0, 0)))
+    assert same_bits(_loop.product(x, _loop.pack(w), 131), expected)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -119,7 +128,7 @@ def test_the_number_of_threads_changes_no_bit(dtype):
 # -- sums over rows --------------------------------------------------------------------
 
 SUMS = [(0, 3, 4), (1, 1, 1), (5, 12, 32), (255, 13, 33), (256, 1, 200), (257, 700, 3)]
-SUMS += [(1000, 25, 129), (9, 0, 4), (9, 4, 0)]
+SUMS += [(1000, 25, 129), (300, 7, 80), (9, 0, 4), (9, 4, 0)]
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
