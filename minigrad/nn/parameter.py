@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from .. import ops
-from ..errors import ArgumentError, DTypeError, ShapeError
+from ..errors import ArgumentError, DTypeError, GraphError, ShapeError
 from ..mode import refuse_in_step
 from ..tensor import Tensor
 
@@ -38,6 +38,15 @@ class Parameter(Tensor):
         refuse_in_step("assign()", "assign before or after it")
         exact = hasattr(value, "dtype")
         self._replace(fit(value, self, "equiv" if exact else "same_kind"))
+
+    def _refuse_data(self, value: Any) -> None:
+        raise GraphError(
+            "setting data of a Parameter changes none of its values; give it new ones "
+            "with assign(...)"
+        )
+
+    # A Parameter takes any attribute, and PyTorch's way to new values would be lost.
+    data = property(None, _refuse_data)
 
     def __repr__(self) -> str:
         return f"Parameter containing:\n{super().__repr__()}"

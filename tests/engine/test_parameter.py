@@ -9,6 +9,7 @@ from minigrad import nn
 from minigrad.errors import (
     ArgumentError,
     DTypeError,
+    GraphError,
     ShapeError,
 )
 
@@ -90,6 +91,15 @@ def test_assign_refuses_what_does_not_fit(value, error, match):
     with pytest.raises(error, match=match):
         p.assign(value)
     assert p.tolist() == [1.0, 2.0]
+
+
+def test_data_that_would_change_nothing_is_refused():
+    p = nn.Parameter([1.0, 2.0])
+    with pytest.raises(GraphError, match=r"new ones with assign\(\.\.\.\)"):
+        p.data = mg.zeros(2)
+    assert p.tolist() == [1.0, 2.0] and not hasattr(p, "data")
+    p.decays = False
+    assert not p.decays
 
 
 def test_what_is_too_large_for_float32_is_infinite_without_a_warning():
