@@ -1,16 +1,21 @@
 """The losses as modules, which keep their options."""
 
+from typing import Any
+
 from .. import label_losses, losses
 from ..tensor import Tensor
 from .module import Module
+from .parameter import Parameter
 
 
 class CrossEntropyLoss(Module):
     """`label_losses.cross_entropy` with its options kept.
 
     input: (C,), (N, C) or (N, C, ...); target: int64 classes without the C axis, or
-    probabilities of the input's shape.
+    probabilities of the input's shape; weight: (C,), a buffer, as it is in PyTorch.
     """
+
+    weight: Tensor | None
 
     def __init__(
         self,
@@ -20,7 +25,7 @@ class CrossEntropyLoss(Module):
         reduction: str = "mean",
         label_smoothing: float = 0.0,
     ) -> None:
-        self.weight = weight
+        _keep_weight(self, weight)
         self.ignore_index = ignore_index
         self.reduction = reduction
         self.label_smoothing = label_smoothing
@@ -42,8 +47,10 @@ class NLLLoss(Module):
     """`label_losses.nll_loss` with its options kept: minus the log-probability given.
 
     input: log-probabilities (C,), (N, C) or (N, C, ...); target: int64 classes without
-    the C axis.
+    the C axis; weight: (C,), a buffer.
     """
+
+    weight: Tensor | None
 
     def __init__(
         self,
@@ -52,7 +59,7 @@ class NLLLoss(Module):
         ignore_index: int = -100,
         reduction: str = "mean",
     ) -> None:
-        self.weight = weight
+        _keep_weight(self, weight)
         self.ignore_index = ignore_index
         self.reduction = reduction
 
@@ -78,3 +85,12 @@ class MSELoss(Module):
         """The loss: () if reduced, else the input's shape."""
         loss: Tensor = losses.mse_loss(input, target, reduction=self.reduction)
         return loss
+
+
+def _keep_weight(loss: Module, weight: Any) -> None:
+    """Have the weight saved, and cast, with the module that the loss is in."""
+    if isinstance(weight, Parameter):
+        loss.weight = weight
+        return
+    given = weight is None or isinstance(weight, Tensor)
+    loss.register_buffer("weight", weight if given else Tensor(weight))

@@ -171,6 +171,26 @@ def test_classification_losses_pass_their_options_on(reduction, weighted):
         agree(*sides)
 
 
+@pytest.mark.parametrize("name", ["CrossEntropyLoss", "NLLLoss"])
+def test_the_weight_of_a_loss_is_saved_and_cast_with_its_model(name):
+    logits, labels = np.array([[0.5, 1.0, 2.0]]), np.array([1])
+    sides, states = [], []
+    for lib in (mg, torch):
+        net, values = lib.nn.Module(), np.array([1.0, 2.0, 3.0], np.float32)
+        net.loss = getattr(lib.nn, name)(lib.tensor(values))
+        net.free = getattr(lib.nn, name)()
+        net.double()
+        states.append(net.state_dict())
+        sides.append(net.loss(lib.tensor(logits), lib.tensor(labels)))
+    agree(*sides)
+    assert list(states[0]) == list(states[1]) == ["loss.weight"]
+    model = nn.ModuleDict({"loss": getattr(nn, name)(np.ones(3))})
+    model.load_state_dict(states[1])
+    assert model["loss"].weight.tolist() == [1.0, 2.0, 3.0]
+    trained = getattr(nn, name)(nn.Parameter([1.0, 2.0, 3.0]))
+    assert [n for n, _ in trained.named_parameters()] == ["weight"]
+
+
 @pytest.mark.parametrize("reduction", ["mean", "sum", "none"])
 def test_mse_loss(reduction):
     rng = np.random.default_rng(0)
