@@ -110,8 +110,8 @@ def jacobian(fn: Callable[..., Any], *inputs: Tensor) -> Any:
     """The derivative of every element of fn's output by every element of its inputs.
 
     A Tensor of the output's shape followed by the input's, computed a row at a time by
-    the VJP; for several inputs a tuple of them, and, if fn returns a tuple, a tuple of
-    those, one an output. As torch.autograd.functional.jacobian.
+    the VJP; for several inputs a tuple of them, and, if fn returns a tuple or a list,
+    a tuple of those, one an output. As torch.autograd.functional.jacobian.
 
     Raises DTypeError for what is not a float Tensor.
 
@@ -126,7 +126,7 @@ def jacobian(fn: Callable[..., Any], *inputs: Tensor) -> Any:
     for y in _items(result):
         blocks = _without_own(_rows(y, xs), xs)
         found.append(blocks if len(xs) > 1 else blocks[0])
-    return tuple(found) if isinstance(result, tuple) else found[0]
+    return tuple(found) if isinstance(result, tuple | list) else found[0]
 
 
 def hessian(fn: Callable[..., Any], *inputs: Tensor) -> Any:

@@ -95,6 +95,8 @@ def test_structures_follow_the_function_and_the_number_of_inputs():
     assert mg.jvp(lambda x: (x,), (x,), (x,))[1][0].shape == X.shape
     assert mg.jacobian(mg.exp, x).shape == (2, 3, 2, 3)
     assert mg.jacobian(lambda x: (x, x), x)[1].shape == (2, 3, 2, 3)
+    blocks = mg.jacobian(lambda x: [x, x * x], x)  # a list, as vjp and jvp take it
+    assert len(blocks) == 2 and close(blocks[1], mg.jacobian(lambda x: x * x, x))
     assert mg.jacobian(mg.mul, x, y)[1].shape == (2, 3, 3)
     assert mg.jacobian(lambda x: x[:0], x).shape == (0, 3, 2, 3)
     assert mg.hessian(mg.sum, x).shape == (2, 3, 2, 3)
