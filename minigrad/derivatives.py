@@ -94,11 +94,7 @@ def hvp(
     """
     xs = _arguments("hvp", inputs)
     _check_alike("hvp: vector", vectors, inputs)
-    ys = _items(_call("hvp", fn, xs))
-    if [y.shape for y in ys] != [()]:
-        raise ShapeError(
-            f"hvp: fn must return one scalar; it returned {describe(list(ys))}"
-        )
+    ys = _scalar("hvp", fn, xs)
     with enable_grad():
         one = wrap(np.ones((), ys[0].dtype))
         gradient = _pulled(ys, xs, (one,), True)
@@ -134,12 +130,18 @@ def hessian(fn: Callable[..., Any], *inputs: Tensor) -> Any:
 
     A Tensor of the input's shape twice; for several inputs a tuple of tuples.
 
+    Raises ShapeError if fn returns anything but one scalar.
+
     >>> import minigrad as mg
     >>> mg.hessian(lambda x: (x**3).sum(), mg.tensor([1.0, 2.0]))
     tensor([[ 6.,  0.],
             [ 0., 12.]])
     """
-    return jacobian(lambda *xs: jacobian(fn, *xs), *inputs)
+
+    def scalar(*xs: Tensor) -> Tensor:
+        return _scalar("hessian", fn, xs)[0]
+
+    return jacobian(lambda *xs: jacobian(scalar, *xs), *inputs)
 
 
 def _rows(y: Tensor, xs: Tensors) -> Tensors:
@@ -193,6 +195,16 @@ def _call(name: str, fn: Callable[..., Any], xs: Tensors) -> Any:
     for i, y in enumerate(_items(result)):
         _check_float(y, f"{name}: output {i} of the function")
     return result
+
+
+def _scalar(name: str, fn: Callable[..., Any], xs: Tensors) -> Tensors:
+    """The scalar that fn returns, by itself or in a tuple of one, as such a tuple."""
+    ys = _items(_call(name, fn, xs))
+    if [y.shape for y in ys] != [()]:
+        raise ShapeError(
+            f"{name}: fn must return one scalar; it returned {describe(list(ys))}"
+        )
+    return ys
 
 
 def _check_float(x: Any, name: str) -> None:

@@ -298,7 +298,7 @@ mg.hvp(lambda x: x.sum(), x[:1], (x[0],))
 mg.hvp(lambda x: x.sum(), (x,), x)
     ArgumentError: hvp: vectors must be in a tuple, not float32(2, 3)
 mg.hessian(3, x)
-    ArgumentError: jacobian: fn must be a function, not 3
+    ArgumentError: hessian: fn must be a function, not 3
 mg.jacobian(3, x)
     ArgumentError: jacobian: fn must be a function, not 3
 mg.derive(3, x)

@@ -100,6 +100,7 @@ def test_structures_follow_the_function_and_the_number_of_inputs():
     assert mg.jacobian(mg.mul, x, y)[1].shape == (2, 3, 3)
     assert mg.jacobian(lambda x: x[:0], x).shape == (0, 3, 2, 3)
     assert mg.hessian(mg.sum, x).shape == (2, 3, 2, 3)
+    assert mg.hessian(lambda x: (x.sum(),), x).shape == (2, 3, 2, 3)
 
 
 def test_what_does_not_depend_on_an_input_has_zeros():
@@ -203,6 +204,16 @@ BAD = {
         "tangents: 1 are needed, not 0",
     ),
     "no scalar": (lambda x: mg.hvp(mg.exp, (x,), (x,)), ShapeError, "one scalar"),
+    "a hessian of no scalar": (
+        lambda x: mg.hessian(lambda x: x**2, x),
+        ShapeError,
+        r"hessian: fn must return one scalar; it returned \[float64\(3,\)\]",
+    ),
+    "a hessian of two": (
+        lambda x: mg.hessian(lambda x: [x.sum(), x.max()], x),
+        ShapeError,
+        "hessian: fn must return one scalar",
+    ),
     "a vector's shape": (
         lambda x: mg.hvp(mg.sum, (x,), (x[:1],)),
         ShapeError,
