@@ -159,6 +159,13 @@ label_loss.vjp(
         *bad_targets,
         bad(floats(4, 4), floats(4), error=ShapeError, match="probabilities"),
         bad(
+            floats(4, 3),
+            floats(4, 3, low=0.1),
+            weight=floats(1),
+            error=ShapeError,
+            match="weight must be",
+        ),
+        bad(
             floats(4, 4),
             labels,
             label_smoothing=1.5,
@@ -220,6 +227,7 @@ def _soft_cross_entropy(
     if smoothing:
         target = target * (1.0 - smoothing) + smoothing / logp.shape[axis]
     if weight is not None:
+        _check_weight(weight, logp.shape[axis], "cross_entropy")
         target = target * _along(weight, logp, axis)
     losses = -ops.sum(logp * target, axis)
     return reduce_losses(losses, reduction)
@@ -263,9 +271,13 @@ def _label_weights(
     """The factor of each label: its class's weight, 0 where it doesn't count."""
     if weight is None:
         return np.asarray(counted.astype(input.dtype))
-    if weight.shape != (input.shape[axis],):
+    _check_weight(weight, input.shape[axis], name)
+    return ops.where(counted, ops.getitem(weight, (safe,)), 0.0)
+
+
+def _check_weight(weight: Any, classes: int, name: str) -> None:
+    if weight.shape != (classes,):
         raise ShapeError(
-            f"{name}: weight must be ({input.shape[axis]},), one for each class; "
+            f"{name}: weight must be ({classes},), one for each class; "
             f"it is {weight.shape}"
         )
-    return ops.where(counted, ops.getitem(weight, (safe,)), 0.0)
