@@ -166,6 +166,13 @@ label_loss.vjp(
             match="weight must be",
         ),
         bad(
+            floats(4, 3),
+            floats(4, 3, low=0.1),
+            ignore_index=0,
+            error=ArgumentError,
+            match="is for labels",
+        ),
+        bad(
             floats(4, 4),
             labels,
             label_smoothing=1.5,
@@ -185,8 +192,8 @@ def cross_entropy(
     """The cross entropy of logits: nll_loss of their log_softmax.
 
     input: logits (N, C), (C,) or (N, C, d1, ...). target: int64 labels as in nll_loss,
-    or probabilities of the shape and dtype of input. label_smoothing mixes that much of
-    the uniform distribution into the target.
+    or probabilities of the shape and dtype of input, of which none can be ignored.
+    label_smoothing mixes that much of the uniform distribution into the target.
     """
     check_reduction(reduction, "cross_entropy")
     if not 0.0 <= label_smoothing <= 1.0:
@@ -199,6 +206,11 @@ def cross_entropy(
     axis = 0 if input.ndim == 1 else 1
     logp = ops.log_softmax(input, axis)
     if target.dtype.kind == "f":
+        if ignore_index >= 0:
+            raise ArgumentError(
+                f"cross_entropy: ignore_index={ignore_index} is for labels, and the "
+                "target holds probabilities; leave it out, or make the target int64"
+            )
         return _soft_cross_entropy(
             logp, target, weight, axis, reduction, label_smoothing
         )
