@@ -198,13 +198,18 @@ class Module(Hooked):
             raise StateDictError(
                 "\n\t".join([f"cannot load into {type(self).__name__}:", *problems])
             )
-        found = {id(places[name].value): wrap(array) for name, array in arrays.items()}
-        for place in places.values():
-            loaded = found.get(id(place.value))
-            if isinstance(place.value, Parameter) and loaded is not None:
-                place.value._replace(loaded._data)
-            elif loaded is not None:
-                setattr(place.owner, place.name, loaded)
+        found: dict[int, Tensor] = {}
+        loaded: dict[str, Tensor] = {}
+        for name, array in arrays.items():
+            first = found.setdefault(id(places[name].value), wrap(array))
+            # Only buffers differ here, which were one Tensor until they were set.
+            loaded[name] = first if _is_same(first._data, array) else wrap(array)
+        for name, place in places.items():
+            new = loaded.get(name, found.get(id(place.value)))
+            if isinstance(place.value, Parameter) and new is not None:
+                place.value._replace(new._data)
+            elif new is not None:
+                setattr(place.owner, place.name, new)
         return keys
 
     def train(self, mode: bool = True) -> Self:
@@ -360,11 +365,18 @@ def _key_problems(keys: IncompatibleKeys) -> list[str]:
 def _tie_problems(
     places: Mapping[str, _Place], arrays: Mapping[str, np.ndarray]
 ) -> list[str]:
-    """A parameter or a buffer with two names can't hold two values."""
-    first: dict[int, str] = {}
+    """A parameter, or a buffer of one module, can't hold two values for two names."""
+    first: dict[Any, str] = {}
     problems = []
     for name, array in arrays.items():
-        other = first.setdefault(id(places[name].value), name)
-        if not np.array_equal(array, arrays[other], equal_nan=True):
+        owner, attribute, value = places[name]
+        of_buffer = id(owner), attribute
+        one = id(value) if isinstance(value, Parameter) else of_buffer
+        other = first.setdefault(one, name)
+        if not _is_same(array, arrays[other]):
             problems.append(f"{other} and {name} are one tensor, but differ there")
     return problems
+
+
+def _is_same(x: np.ndarray, y: np.ndarray) -> bool:
+    return np.array_equal(x, y, equal_nan=True)

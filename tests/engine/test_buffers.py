@@ -99,6 +99,36 @@ def test_a_shared_buffer_is_listed_once_and_saved_twice_and_stays_shared(lib):
     assert net.a is net.b and net.b.tolist() == [0.0]
 
 
+def averages():
+    """Two layers with two buffers each, all of which start as one Tensor."""
+    zeros, layers = mg.zeros(2), nn.ModuleList([nn.Module(), nn.Module()])
+    for layer in layers:
+        layer.register_buffer("mean", zeros)
+        layer.register_buffer("square", zeros)
+    return layers
+
+
+def test_buffers_that_started_as_one_tensor_are_loaded_each_by_itself():
+    net = averages()
+    for number, layer in enumerate(net):
+        layer.mean, layer.square = layer.mean + number, layer.square + 5
+    state, again = net.state_dict(), averages()
+    assert again.load_state_dict(state) == ([], [])
+    assert {k: v.tolist() for k, v in again.state_dict().items()} == {
+        k: v.tolist() for k, v in state.items()
+    }
+
+
+def test_a_buffer_of_a_module_with_two_names_is_loaded_from_one_value():
+    net = nn.ModuleList([whiten(mg)])
+    net.append(net[0])
+    state = {**net.state_dict(), "1.mean": mg.ones(2)}
+    with pytest.raises(StateDictError, match=r"0\.mean and 1\.mean are one tensor"):
+        net.load_state_dict(state)
+    net.load_state_dict({**state, "0.mean": mg.ones(2)})
+    assert net[1].mean.tolist() == [1.0, 1.0]
+
+
 @LIBRARIES
 def test_a_buffer_is_one_while_it_is_there(lib):
     net = whiten(lib)
