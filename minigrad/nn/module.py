@@ -56,15 +56,11 @@ class Module(Hooked):
         raise MissingMethodError(f"{type(self).__name__} defines no forward")
 
     def __setattr__(self, name: str, value: Any) -> None:
-        # Any other value in a Parameter's place would leave it untrained, in silence.
-        if isinstance(self.__dict__.get(name), Parameter) and not (
+        held = self.__dict__.get(name)
+        if isinstance(held, Parameter | Module) and not (
             value is None or isinstance(value, Parameter | Module)
         ):
-            raise DTypeError(
-                f"{type(self).__name__}.{name} is a Parameter, which can't be replaced "
-                f"by {describe(value)}; give it new values with {name}.assign(...), or "
-                "make a Parameter of them"
-            )
+            raise _not_registered(self, name, value)
         if name in _kept_buffers(self):
             if isinstance(value, Parameter | Module):
                 del _kept_buffers(self)[name]
@@ -308,6 +304,18 @@ def _check_buffer(module: Module, name: str, value: Any) -> None:
             f"{type(module).__name__}.{name} is a buffer, a Tensor or None, not "
             f"{describe(value)}; make it a Tensor first"
         )
+
+
+def _not_registered(module: Module, name: str, value: Any) -> DTypeError:
+    """What would leave a Parameter or a Module in its place untrained, in silence."""
+    if isinstance(vars(module)[name], Parameter):
+        kind, instead = "Parameter", f"give it new values with {name}.assign(...), or "
+    else:
+        kind, instead = "Module", "set it to None first, or "
+    return DTypeError(
+        f"{type(module).__name__}.{name} is a {kind}, which can't be replaced by "
+        f"{describe(value)}; {instead}make a {kind} of it"
+    )
 
 
 def check_name(module: Module, name: Any, what: str) -> None:

@@ -120,6 +120,19 @@ def test_what_replaces_a_parameter_is_one(value):
     assert len(list(net.parameters())) == 2
 
 
+@pytest.mark.parametrize("value", [mg.tanh, mg.ones(1, 2), [nn.Tanh()], False])
+def test_what_replaces_a_module_is_one(value):
+    net, layer = nn.Module(), nn.Linear(1, 1)
+    net.layer = layer
+    with pytest.raises(DTypeError, match=r"Module\.layer is a Module, which can't"):
+        net.layer = value
+    assert net.layer is layer
+    net.layer = nn.Tanh()
+    net.layer = None
+    net.layer = value
+    assert list(net.modules()) == [net]
+
+
 # -- Module: state ---------------------------------------------------------------------
 
 
