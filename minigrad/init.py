@@ -232,7 +232,9 @@ def _fans(parameter: "Parameter") -> tuple[int, int]:
             f"got shape {parameter.shape}; use uniform_ or normal_"
         )
     fan_out, fan_in, *field = parameter.shape
-    return fan_in * math.prod(field), fan_out * math.prod(field)
+    size = math.prod(field)
+    # Without elements there is no fan to divide by, and nothing to fill.
+    return max(fan_in * size, 1), max(fan_out * size, 1)
 
 
 def _kaiming_std(

@@ -241,6 +241,14 @@ def test_eye():
             init.eye_(parameter(*shape))
 
 
+@pytest.mark.parametrize("shape", [(3, 0), (0, 0), (2, 3, 0)])
+def test_a_parameter_without_elements_is_left_as_it_is(shape):
+    for name in ("xavier_uniform_", "xavier_normal_", "kaiming_normal_"):
+        assert getattr(init, name)(nn.Parameter(np.zeros(shape))).shape == shape
+    filled = init.kaiming_uniform_(nn.Parameter(np.zeros(shape)), mode="fan_out")
+    assert filled.shape == shape
+
+
 def test_bad_arguments():
     p = parameter(2, 2)
     for fill in (init.orthogonal_, init.trunc_normal_):
