@@ -212,8 +212,9 @@ class Module(Hooked):
         """Set `training` here and below. Raises ArgumentError unless mode is a bool."""
         if not isinstance(mode, bool):
             raise ArgumentError(f"train expected True or False, got {mode!r}")
-        for module in self.modules():
-            module.training = mode
+        self.training = mode
+        for child in self.children():
+            child.train(mode)  # which a class may have made its own, to stay frozen
         return self
 
     def eval(self) -> Self:

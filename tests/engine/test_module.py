@@ -259,6 +259,19 @@ def test_train_and_eval_reach_every_module():
         net.train(1)
 
 
+@pytest.mark.parametrize("lib", [mg, torch], ids=["minigrad", "torch"])
+def test_a_module_that_stays_in_eval_does_so_in_a_model(lib):
+    class Frozen(lib.nn.Sequential):
+        def train(self, mode=True):
+            return super().train(False)
+
+    net = lib.nn.Sequential(Frozen(lib.nn.Dropout()), lib.nn.Dropout())
+    net.train()
+    assert [m.training for m in net.modules()] == [True, False, False, True]
+    net.eval()
+    assert not any(m.training for m in net.modules())
+
+
 def test_zero_grad_and_requires_grad():
     net = nn.Linear(2, 1)
     net(mg.ones(1, 2)).sum().backward()
