@@ -396,12 +396,17 @@ def _is_operand(value: Any) -> bool:
 
 
 def _rebind(self: Tensor, other: Any) -> Any:
-    """`x += y` is `x = x + y`; a leaf that is trained would be lost by it."""
-    if not is_tracing() and self.requires_grad and self.is_leaf:
+    """`x += y` is `x = x + y`; a leaf that is trained would be lost by it, and a
+    Parameter that is not would keep its values.
+    """
+    if is_tracing() or not self.is_leaf:
+        return NotImplemented
+    frozen = not self.requires_grad
+    if not frozen or hasattr(self, "assign"):
+        leaf = "frozen Parameter" if frozen else "leaf that requires grad"
         raise GraphError(
-            "in-place arithmetic on a leaf that requires grad would make its name mean "
-            "another tensor, and train nothing; use an optimiser, or assign() of a "
-            "Parameter"
+            f"in-place arithmetic on a {leaf} would make its name mean another tensor, "
+            "and train nothing; use an optimiser, or assign() of a Parameter"
         )
     return NotImplemented
 

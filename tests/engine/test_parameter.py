@@ -111,6 +111,15 @@ def test_what_is_too_large_for_float32_is_infinite_without_a_warning():
     assert layer.weight.tolist() == [[np.inf, 1.0]]
 
 
+def test_in_place_arithmetic_on_a_frozen_parameter_is_refused():
+    teacher = nn.Parameter([1.0, 2.0], requires_grad=False)
+    with pytest.raises(GraphError, match=r"frozen Parameter.*assign\(\) of a Param"):
+        teacher *= 0.9
+    assert teacher.tolist() == [1.0, 2.0]
+    teacher.assign(teacher * 0.5)
+    assert teacher.tolist() == [0.5, 1.0]
+
+
 # -- frozen, as PyTorch freezes --------------------------------------------------------
 
 
