@@ -8,7 +8,14 @@ from typing import Any
 import numpy as np
 
 from . import convert, rng
-from .errors import NUMPY_ERRORS, ArgumentError, MinigradError, describe, translate
+from .errors import (
+    NUMPY_ERRORS,
+    ArgumentError,
+    DTypeError,
+    MinigradError,
+    describe,
+    translate,
+)
 from .ops import check_whole, checked_dtype
 from .tape import check_tensor
 from .tensor import Tensor
@@ -98,6 +105,14 @@ def eye(n: int, dtype: Any = float32, requires_grad: Any = False) -> Tensor:
     return Tensor(_made("eye", np.eye, n), dtype, requires_grad)
 
 
+def _check_float(name: str, dtype: Any) -> None:
+    if checked_dtype(dtype).kind != "f":
+        raise DTypeError(
+            f"{name} draws floats: dtype must be float32 or float64, not {dtype}; "
+            "compare the draws, or cast them with to()"
+        )
+
+
 def rand(
     *sizes: Any,
     size: Any = None,
@@ -106,6 +121,7 @@ def rand(
     requires_grad: Any = False,
 ) -> Tensor:
     """Uniform in [0, 1). generator: a numpy Generator, a seed, or None."""
+    _check_float("rand", dtype)
     values = _made("rand", rng.generator(generator).random, _size("rand", sizes, size))
     if checked_dtype(dtype) == np.float32:  # which would round what is almost 1 to it
         values = np.minimum(values, np.nextafter(np.float32(1), np.float32(0)))
@@ -120,6 +136,7 @@ def randn(
     requires_grad: Any = False,
 ) -> Tensor:
     """Standard normal. generator: a numpy Generator, a seed, or None."""
+    _check_float("randn", dtype)
     normal = rng.generator(generator).standard_normal
     values = _made("randn", normal, _size("randn", sizes, size))
     return Tensor(values, dtype, requires_grad)

@@ -53,6 +53,8 @@ mg.zeros(2, dtype="int32")
     DTypeError: dtype must be float32, float64, int64 or bool, not 'int32'
 mg.zeros(2, dtype=mg.int64, requires_grad=True)
     DTypeError: only float32 and float64 tensors can require grad, not int64
+mg.rand(2, dtype=mg.int64)
+    DTypeError: rand draws floats: dtype must be float32 or float64, not int64; compare
 mg.ones((2, -3))
     ShapeError: full((2, -3), 1, dtype('float32')): negative dimensions are not allowed
 mg.full(2, "a")
@@ -94,7 +96,7 @@ mg.randn(2, generator=-1)
 mg.randn(2.5)
     DTypeError: randn((2.5,)): 'float' object cannot be interpreted as an integer
 mg.randn(2, dtype=mg.bool, requires_grad=True)
-    DTypeError: only float32 and float64 tensors can require grad, not bool
+    DTypeError: randn draws floats: dtype must be float32 or float64, not bool; compare
 mg.manual_seed("a")
     ArgumentError: expected a numpy.random.Generator or an int seed >= 0, got 'a'; make
 mg.manual_seed(-1)
