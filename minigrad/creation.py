@@ -49,6 +49,11 @@ def _size(name: str, given: tuple[Any, ...], size: Any) -> tuple[Any, ...]:
     return convert.sizes((size,))
 
 
+def _default(dtype: Any) -> Any:
+    """float32 for None, as in PyTorch, where numpy takes the values' own."""
+    return float32 if dtype is None else dtype
+
+
 def zeros(
     *sizes: Any, size: Any = None, dtype: Any = float32, requires_grad: Any = False
 ) -> Tensor:
@@ -57,14 +62,14 @@ def zeros(
     >>> zeros(2)
     tensor([0., 0.])
     """
-    return full(_size("zeros", sizes, size), 0, dtype, requires_grad)
+    return full(_size("zeros", sizes, size), 0, _default(dtype), requires_grad)
 
 
 def ones(
     *sizes: Any, size: Any = None, dtype: Any = float32, requires_grad: Any = False
 ) -> Tensor:
     """Ones of a size, given as to `zeros`."""
-    return full(_size("ones", sizes, size), 1, dtype, requires_grad)
+    return full(_size("ones", sizes, size), 1, _default(dtype), requires_grad)
 
 
 def full(
@@ -102,15 +107,17 @@ def arange(*bounds: Any, dtype: Any = None, requires_grad: Any = False) -> Tenso
 
 def eye(n: int, dtype: Any = float32, requires_grad: Any = False) -> Tensor:
     """The identity matrix (n, n)."""
-    return Tensor(_made("eye", np.eye, n), dtype, requires_grad)
+    return Tensor(_made("eye", np.eye, n), _default(dtype), requires_grad)
 
 
-def _check_float(name: str, dtype: Any) -> None:
-    if checked_dtype(dtype).kind != "f":
+def _float_dtype(name: str, dtype: Any) -> Any:
+    found = checked_dtype(_default(dtype))
+    if found.kind != "f":
         raise DTypeError(
             f"{name} draws floats: dtype must be float32 or float64, not {dtype}; "
             "compare the draws, or cast them with to()"
         )
+    return found
 
 
 def rand(
@@ -121,9 +128,9 @@ def rand(
     requires_grad: Any = False,
 ) -> Tensor:
     """Uniform in [0, 1). generator: a numpy Generator, a seed, or None."""
-    _check_float("rand", dtype)
+    dtype = _float_dtype("rand", dtype)
     values = _made("rand", rng.generator(generator).random, _size("rand", sizes, size))
-    if checked_dtype(dtype) == np.float32:  # which would round what is almost 1 to it
+    if dtype == np.float32:  # which would round what is almost 1 to it
         values = np.minimum(values, np.nextafter(np.float32(1), np.float32(0)))
     return Tensor(values, dtype, requires_grad)
 
@@ -136,7 +143,7 @@ def randn(
     requires_grad: Any = False,
 ) -> Tensor:
     """Standard normal. generator: a numpy Generator, a seed, or None."""
-    _check_float("randn", dtype)
+    dtype = _float_dtype("randn", dtype)
     normal = rng.generator(generator).standard_normal
     values = _made("randn", normal, _size("randn", sizes, size))
     return Tensor(values, dtype, requires_grad)

@@ -123,6 +123,12 @@ def test_creation(made, expected):
     assert np.array_equal(made.numpy(), np.asarray(expected))
 
 
+@pytest.mark.parametrize("name", ["zeros", "ones", "eye", "rand", "randn"])
+def test_no_dtype_is_float32(name):
+    for lib in (mg, torch):
+        assert getattr(lib, name)(2, dtype=None).dtype == lib.float32
+
+
 @pytest.mark.parametrize(
     ("make", "error"),
     [
