@@ -78,7 +78,8 @@ class CellModule(nn.Module):
                     f"cell {self.cell.name!r}: the parameter {name!r} would be "
                     f"{full!r}, which the module has already; give it another name"
                 )
-            setattr(self, full, nn.Parameter(np.zeros(resolve(shape, sizes)), dtype))
+            zeros = np.zeros(resolve(shape, sizes), np.float32)  # so is dtype=None
+            setattr(self, full, nn.Parameter(zeros, dtype))
             self.names.append(full)
         if not self.names:  # a buffer: `to` of a model that holds this casts it
             self.register_buffer("_empty", mg.zeros(0, dtype=dtype), persistent=False)

@@ -16,7 +16,7 @@ from ..rng import Seed
 from ..rng import generator as resolve
 from ..tensor import Tensor
 from .module import Module
-from .parameter import Parameter
+from .parameter import Parameter, zeros
 
 
 @op(None, samples=[], floating=True, registered=False, quick=True)
@@ -60,8 +60,8 @@ class Linear(Module):
         _check_sizes(in_features=in_features, out_features=out_features)
         self.in_features = in_features
         self.out_features = out_features
-        self.weight = Parameter(np.zeros((out_features, in_features)), dtype)
-        self.bias = Parameter(np.zeros(out_features), dtype) if bias else None
+        self.weight = zeros((out_features, in_features), dtype)
+        self.bias = zeros(out_features, dtype) if bias else None
         self.reset_parameters(generator)
 
     def reset_parameters(self, generator: Seed = None) -> None:
@@ -124,7 +124,7 @@ class Embedding(Module):
         self.num_embeddings = num_embeddings
         self.embedding_dim = embedding_dim
         self.padding_idx = padding_idx
-        self.weight = Parameter(np.zeros((num_embeddings, embedding_dim)), dtype)
+        self.weight = zeros((num_embeddings, embedding_dim), dtype)
         self.reset_parameters(generator)
 
     def reset_parameters(self, generator: Seed = None) -> None:
@@ -206,8 +206,9 @@ class LayerNorm(Module):
         self.eps = eps
         self.elementwise_affine = elementwise_affine
         biased = elementwise_affine and bias
-        self.weight = Parameter(np.ones(shape), dtype) if elementwise_affine else None
-        self.bias = Parameter(np.zeros(shape), dtype) if biased else None
+        ones = np.ones(shape, np.float32)
+        self.weight = Parameter(ones, dtype) if elementwise_affine else None
+        self.bias = zeros(shape, dtype) if biased else None
 
     def reset_parameters(self) -> None:
         """Set the parameters back to ones and zeros."""

@@ -52,6 +52,11 @@ class Parameter(Tensor):
         return f"Parameter containing:\n{super().__repr__()}"
 
 
+def zeros(shape: int | tuple[int, ...], dtype: DTypeLike | None) -> Parameter:
+    """What a module fills: float32 if it is made with dtype=None, as in PyTorch."""
+    return Parameter(np.zeros(shape, np.float32), dtype)
+
+
 def clear_grads(parameters: Iterable[Parameter], set_to_none: bool) -> None:
     """Take the gradients away, or make them zeros."""
     for parameter in parameters:

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 import minigrad as mg
+import seq
 from conformance.policy import FLOAT64_RTOL, relative_error
 from minigrad import nn
 from minigrad.errors import (
@@ -21,6 +22,17 @@ def agree(actual, expected):
     if isinstance(actual, mg.Tensor):
         actual = actual.detach().numpy()
     assert relative_error(actual, expected.detach().numpy()) <= FLOAT64_RTOL
+
+
+LAYERS = {"Linear": (2, 3), "Embedding": (2, 3), "LayerNorm": (2,), "GRU": (2, 3)}
+
+
+@pytest.mark.parametrize("name", LAYERS)
+def test_a_layer_of_no_dtype_is_float32(name):
+    ours = getattr(nn if hasattr(nn, name) else seq, name)
+    for kind, float32 in ((ours, mg.float32), (getattr(torch.nn, name), torch.float32)):
+        layer = kind(*LAYERS[name], dtype=None)
+        assert {p.dtype for p in layer.parameters()} == {float32}
 
 
 # -- Linear ----------------------------------------------------------------------------
