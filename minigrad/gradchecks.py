@@ -76,7 +76,7 @@ def gradcheck(
 
     Raises GradcheckError, which names the worst entry and ends in a snippet that
     repeats it, or returns False; DTypeError for a derivative in float32, ArgumentError
-    if there is nothing to check.
+    if there is nothing to check, or if fn reads an input that is not its argument.
 
     >>> x = Tensor(np.array([0.5, 2.0]), requires_grad=True)
     >>> gradcheck(lambda x: x.log() * x, [x])
@@ -161,10 +161,26 @@ def _prepare(
             "gradcheck: nothing to check; give an input that requires grad, and a "
             "function with a float output"
         )
+    _check_arguments_are_used(inputs, outputs)
     for name, tensors in ("input", [leaves[i] for i in places]), ("output", outputs):
         if any(x.dtype != np.float64 for x in tensors):
             raise DTypeError(f"gradcheck: an {name} is float32; use .double() leaves")
     return places, leaves, outputs
+
+
+def _check_arguments_are_used(inputs: Sequence[Any], outputs: list[Tensor]) -> None:
+    """Refuse a function of the inputs themselves, which stay as they are.
+
+    Both derivatives by its arguments are zero then, and agree whatever is wrong.
+    """
+    read = tape.reachable([y._node for y in outputs if y._node is not None])
+    for i, x in enumerate(inputs):
+        if _is_trained(x) and x.is_leaf and x._node in read:
+            raise ArgumentError(
+                f"gradcheck: the function reads input {i} itself, not the argument "
+                "that stands for it and is moved; compute the outputs from the "
+                "arguments"
+            )
 
 
 def _is_trained(x: Any) -> bool:

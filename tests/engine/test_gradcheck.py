@@ -200,6 +200,17 @@ def test_what_can_not_be_checked_is_refused(check, function, inputs, error, matc
         check(function, inputs)
 
 
+@pytest.mark.parametrize("check", [mg.gradcheck, mg.gradgradcheck])
+def test_a_function_of_the_inputs_themselves_is_refused(check):
+    net, x = mg.nn.Linear(3, 2, dtype=mg.float64), mg.tensor(X)
+    with pytest.raises(ArgumentError, match="reads input 0 itself, not the argument"):
+        check(lambda *parameters: net(x), [*net.parameters()])
+    w = leaf()
+    with pytest.raises(ArgumentError, match="reads input 1 itself"):
+        check(lambda x, unused: x * w, [leaf(), w])
+    assert check(lambda x: x * w, [leaf()])
+
+
 def test_grads_and_inputs_are_left_alone():
     x = leaf()
     x.grad = mg.tensor(X)
