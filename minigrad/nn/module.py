@@ -63,7 +63,7 @@ class Module(Hooked):
             raise _not_registered(self, name, value)
         if name in _kept_buffers(self):
             if isinstance(value, Parameter | Module):
-                del _kept_buffers(self)[name]
+                _keep_buffer(self, name, None)
             else:
                 _check_buffer(self, name, value)
                 refuse_in_step(f"setting the buffer {name!r}", "make it a carry")
@@ -71,7 +71,8 @@ class Module(Hooked):
 
     def __delattr__(self, name: str) -> None:
         super().__delattr__(name)
-        _kept_buffers(self).pop(name, None)
+        if name in _kept_buffers(self):
+            _keep_buffer(self, name, None)
 
     def register_buffer(
         self, name: str, tensor: Tensor | None, persistent: bool = True
@@ -102,7 +103,7 @@ class Module(Hooked):
                 f"give its detach(), or set {type(self).__name__}.{name} to it"
             )
         _check_buffer(self, name, tensor)
-        self.__dict__.setdefault("_buffers", {})[name] = bool(persistent)
+        _keep_buffer(self, name, bool(persistent))
         self.__dict__[name] = tensor
 
     def named_children(self) -> Iterator[tuple[str, "Module"]]:
@@ -293,6 +294,14 @@ def _kept_buffers(module: Module) -> dict[str, bool]:
     return kept
 
 
+def _keep_buffer(module: Module, name: str, persistent: bool | None) -> None:
+    """Note a buffer, or that it is none any more, and not in a shallow copy, too."""
+    kept = {**_kept_buffers(module), name: persistent}
+    if persistent is None:
+        del kept[name]
+    vars(module)["_buffers"] = kept
+
+
 def _buffers(module: Module) -> list[tuple[str, Tensor]]:
     """A module's own buffers, but those that are None."""
     found = [(name, vars(module)[name]) for name in _kept_buffers(module)]
@@ -379,8 +388,7 @@ def _tie_problems(
     problems = []
     for name, array in arrays.items():
         owner, attribute, value = places[name]
-        of_buffer = id(owner), attribute
-        one = id(value) if isinstance(value, Parameter) else of_buffer
+        one = id(value) if isinstance(value, Parameter) else (id(owner), attribute)
         other = first.setdefault(one, name)
         if not _is_same(array, arrays[other]):
             problems.append(f"{other} and {name} are one tensor, but differ there")

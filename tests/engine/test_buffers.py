@@ -173,6 +173,19 @@ def test_copies_have_buffers_of_their_own(again):
     assert "last" in dict(twin.named_buffers()) and "last" not in twin.state_dict()
 
 
+def test_a_shallow_copy_has_buffers_of_its_own_too():
+    net = whiten(mg)
+    before = list(net.state_dict())
+    twin = copy.copy(net)
+    twin.register_buffer("more", mg.ones(1))
+    del twin.count
+    twin.mean = nn.Parameter(mg.ones(2))
+    assert list(net.state_dict()) == before
+    assert net.double().mean.dtype == mg.float64
+    names = [n for n, _ in twin.named_buffers(recurse=False)]
+    assert names == ["last", "more"]
+
+
 @pytest.mark.parametrize("name", ["", "a.b", 3, "scale", "forward", "training"])
 def test_a_buffer_needs_a_name_that_is_free(name):
     for lib, error in ((mg, ArgumentError), (torch, (KeyError, TypeError))):
