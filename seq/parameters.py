@@ -65,6 +65,14 @@ class CellModule(nn.Module):
         self.places: dict[str, Mapping[str, int]] = {}
         self.names: list[str] = []  # of the parameters of all places
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        if value is None and name in vars(self).get("names", ()):
+            raise ArgumentError(
+                f"{type(self).__name__}.{name} is read by the cell and can't be None; "
+                "assign() zeros to it, or make the layer without biases, bias=False"
+            )
+        super().__setattr__(name, value)
+
     def add_place(self, suffix: str, input_size: int, dtype: DTypeLike) -> None:
         """Register the parameters of one place, as zeros."""
         sizes = {"I": input_size, "H": self.hidden_size, "P": self.proj_size}

@@ -36,6 +36,17 @@ def test_bad_sizes(kind: Any, kwargs: dict[str, Any], match: str) -> None:
         kind(**{"input_size": 3, "hidden_size": 4, **kwargs})
 
 
+@pytest.mark.parametrize("kind", [*LAYERS, *CELLS])
+@pytest.mark.parametrize("name", ["bias_hh", "weight_ih"])
+def test_a_parameter_can_not_be_none(kind: Any, name: str) -> None:
+    layer, name = kind(3, 4), name + "_l0" * (kind in LAYERS)
+    parameter = getattr(layer, name)
+    with pytest.raises(ArgumentError, match=rf"\.{name} is read by the cell and can't"):
+        setattr(layer, name, None)
+    assert getattr(layer, name) is parameter
+    setattr(layer, name, mg.nn.Parameter(mg.zeros(*parameter.shape)))
+
+
 @pytest.mark.parametrize("kind", LAYERS)
 @pytest.mark.parametrize(
     ("kwargs", "match"),
