@@ -14,12 +14,14 @@ from typing import Any
 import numpy as np
 
 from .cases import LayerCase
-from .kinds import Kind
+from .kinds import SIZES, Kind
 
 Array = np.ndarray[Any, Any]
 Arrays = dict[str, Array]
 
 WEIGHT_SCALE = 0.3  # gates are neither linear nor saturated
+LARGE = 2.0**20  # of a cotangent: a power of two, so that nothing is rounded
+STEEP = (1.0, 4.0)  # of a c, unit by unit
 EXTREMES = (1.0, 30.0, 1.0, 3000.0)  # of x step by step, of a c unit by unit
 
 
@@ -119,14 +121,20 @@ def ragged_lengths(steps: int, rows: int) -> Array:
 
 
 def extreme(case: LayerCase, data: Data) -> Data:
-    """The same with inputs that saturate every gate at every other step."""
+    """The same with inputs that saturate every gate at every other step.
+
+    Of an LSTM every other c is nearly saturated, too: there its gradient is small.
+    """
     factors = np.resize(np.array(EXTREMES), (case.steps, 1, 1))
     if not case.batched:
         factors = factors[:, 0]
     elif case.batch_first:
         factors = factors.swapaxes(0, 1)
-    x = data.inputs["x"] * factors
-    return replace(data, inputs={**data.inputs, "x": x})
+    inputs = {**data.inputs, "x": data.inputs["x"] * factors}
+    if "c_0" in inputs:
+        c = inputs["c_0"]
+        inputs["c_0"] = c * np.resize(np.array(STEEP, c.dtype), c.shape[-1])
+    return replace(data, inputs=inputs)
 
 
 def large_cell(data: Data) -> Data:
@@ -139,6 +147,26 @@ def large_cell(data: Data) -> Data:
     c = data.inputs["c_0"]
     c = c * np.resize(np.array(EXTREMES, c.dtype), c.shape[-1])
     return replace(data, inputs={**data.inputs, "c_0": c})
+
+
+def zeroed(case: LayerCase, data: Data) -> Data:
+    """The same with zeros for x and the states; padding stays as it is."""
+    inputs = {
+        name: np.zeros_like(array) if name == "x" or name.endswith("_0") else array
+        for name, array in data.inputs.items()
+    }
+    if data.lengths is not None:
+        past = padding(case, data.lengths)
+        inputs["x"][past] = data.inputs["x"][past]
+    return replace(data, inputs=inputs)
+
+
+def sized(kind: Kind, parameters: Arrays) -> Kind:
+    """The kind with the sizes that its parameters have."""
+    below, state = parameters["weight_ih_l0"], parameters["weight_hh_l0"].shape[1]
+    projection = parameters.get("weight_hr_l0")
+    hidden = state if projection is None else projection.shape[1]
+    return kind.resized({**SIZES, "I": below.shape[1], "H": hidden, "P": state})
 
 
 def spoiled(case: LayerCase, kind: Kind, data: Data) -> Data:

@@ -18,8 +18,8 @@ SIZES = {"I": 3, "H": 5, "P": 2, "B": 4}
 LARGER = {"I": 19, "H": 37, "P": 11, "B": 9}
 """The same where blocks and vector registers are full, and something is left over."""
 SMALLEST = {**SIZES, "I": 1, "H": 1, "P": 1}
-SQUARE = {**SIZES, "I": SIZES["H"]}
-"""The same where sizes are alike that are unlike elsewhere."""
+SQUARE = {**SIZES, "I": 16, "H": 16, "B": 8}
+"""The same where sizes are alike that are unlike elsewhere, and blocks are full."""
 
 Names = Mapping[str, str]  # a name and its shape, such as "4H I"
 Draw = Callable[[np.random.Generator, tuple[int, ...]], Any]

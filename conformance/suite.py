@@ -50,20 +50,10 @@ def _check_beyond(case: LayerCase) -> Iterator[Result]:
 
 
 def errors_beyond(case: LayerCase) -> policy.Errors:
-    """What a case that only a full run has may err: PyTorch's worst of as many.
-
-    Among thousands, some gradients hang on a single number that cancelled, and every
-    tensor behind it has its error: the families are values, gradients and second
-    derivatives, whatever the tensor.
-    """
+    """What a case that only a full run has may err: PyTorch's worst of as many."""
     errors = policy.recorded()
     groups = [errors.get(group, {}) for group in (case.family, _wide(case))]
-    worst: dict[str, float] = {}
-    for family, error in (item for group in groups for item in group.items()):
-        what = family.split()[0]
-        worst[what] = max(error, worst.get(what, 0.0))
-    known = {f: worst[f.split()[0]] for group in groups for f in group}
-    return {**errors, case.family: known}
+    return {**errors, case.family: policy.worst_of_each(groups)}
 
 
 def _wide(case: LayerCase) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 import minigrad as mg
 
 from ..cases import LayerCase
-from ..data import Data, make_data, padding
+from ..data import LARGE, Data, make_data, padding
 from ..judge import Judge
 from ..kinds import Kind
 from ..result import Result
@@ -184,6 +184,20 @@ def lengths_are_numbers(
             yield judge.related(f"{check}: {name}", array, plain.values[name])
 
 
+def gradients_are_linear(
+    judge: Judge, case: LayerCase, kind: Kind, data: Data, subject: Any
+) -> Iterator[Result]:
+    """Of large cotangents large gradients: nothing is cut off on the way back."""
+    if case.dtype != "float64":
+        return
+    done = run(case, kind, data, subject)
+    large = {name: LARGE * array for name, array in data.cotangents.items()}
+    plain = done.gradients(data.cotangents)
+    for name, array in done.gradients(large).items():
+        check = f"of large cotangents: grad {name}"
+        yield judge.related(check, array, LARGE * plain[name])
+
+
 def sums_are_differentiated(
     judge: Judge, case: LayerCase, kind: Kind, data: Data, subject: Any
 ) -> Iterator[Result]:
@@ -285,4 +299,5 @@ LAWS = (
     drawn_masks_are_differentiated,
     differences_agree,
     tangents_are_adjoint,
+    gradients_are_linear,
 )

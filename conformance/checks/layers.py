@@ -12,7 +12,8 @@ import seq
 
 from .. import policy
 from ..cases import AXES, LayerCase
-from ..data import Data, extreme, large_cell, make_data, spoiled
+from ..data import Data, extreme, large_cell, make_data, spoiled, zeroed
+from ..idle import Among, rests
 from ..judge import Judge, Pair
 from ..kinds import LARGER, SMALLEST, SQUARE, Kind, kind_of
 from ..result import Result
@@ -73,8 +74,12 @@ def other_sizes_agree(
     judge: Judge, case: LayerCase, kind: Kind, data: Data, subject: Any
 ) -> Iterator[Result]:
     """Other numbers of steps, rows, features and units, in float64."""
-    if case.dtype != "float64" or case.steps not in OTHERS:
-        return
+    if case.dtype == "float64" and case.steps in OTHERS:
+        yield from _agree(judge, *other_sizes(case, kind), subject)
+
+
+def other_sizes(case: LayerCase, kind: Kind) -> tuple[str, LayerCase, Kind, Data]:
+    """What they are called, the layer of those sizes, and its data."""
     name, sizes, steps = OTHERS[case.steps]
     more, long = kind.resized(sizes), replace(case, steps=steps)
     if sizes is SMALLEST and not kind.made:
@@ -85,8 +90,42 @@ def other_sizes_agree(
     # Weights as large as before would have a state grow with the number of units.
     ratio = min(1.0, np.sqrt(kind.sizes["H"] / more.sizes["H"]))
     weights = {name: ratio * array for name, array in drawn.parameters.items()}
-    drawn = replace(drawn, parameters=weights)
-    yield from _agree(judge, name, long, more, drawn, subject)
+    return name, long, more, replace(drawn, parameters=weights)
+
+
+def units_may_rest(
+    judge: Judge, case: LayerCase, kind: Kind, data: Data, subject: Any
+) -> Iterator[Result]:
+    """Among units that rest, in float32: blocks are full, and something is over."""
+    if case.dtype != "float32" or not rests(case, kind):
+        return
+    from ..reference import oracle
+
+    wide = data.astype(np.float64)
+    expected = oracle.run(case, kind, wide, subject)
+    among = Among(case, kind)
+    given = among.data(data)
+    done = run(case, kind.resized(LARGER), given, subject)
+    pairs = {
+        "value among idle units": (done.values, expected.values),
+        "grad(among idle units)": (
+            done.gradients(given.cotangents),
+            expected.gradients(wide.cotangents),
+        ),
+    }
+    once_more = judge.once_more()
+    for what, (found, references) in pairs.items():
+        taken = among.taken(found)
+        for name, reference in references.items():
+            yield once_more.close(what, name, taken[name], reference)
+
+
+def zeros_agree(
+    judge: Judge, case: LayerCase, kind: Kind, data: Data, subject: Any
+) -> Iterator[Result]:
+    """Where all is zero, a kink is met, and its slope is PyTorch's."""
+    if case.dtype == "float64" and not case.bias:
+        yield from _agree(judge, "zeros", case, kind, zeroed(case, data), subject)
 
 
 def extremes_agree(
@@ -175,6 +214,8 @@ REFERENCES = (
     extremes_agree,
     large_cell_agrees,
     rows_stay_apart,
+    units_may_rest,
+    zeros_agree,
 )
 """The checks that need PyTorch."""
 

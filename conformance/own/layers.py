@@ -180,7 +180,7 @@ def _live_checks(own: OwnLayer, case: LayerCase) -> list[Check]:
     found += [laws.differences_agree, laws.tangents_are_adjoint]
     found += [laws.recording_changes_nothing, laws.evaluation_drops_nothing]
     found += [laws.parts_are_of_the_whole, laws.sums_are_differentiated]
-    found += [laws.lengths_are_numbers]
+    found += [laws.lengths_are_numbers, laws.gradients_are_linear]
     found += [laws.backward_accumulates, laws.results_stay]
     if own.tape is MINIGRAD:
         found += [laws.drawn_masks_are_differentiated]
@@ -196,7 +196,7 @@ def _recorded_checks(
     found += [laws.padding_is_inert, _related(own, case, checks.OTHERS)]
     found += [checks.no_state_is_zeros, laws.backward_accumulates]
     found += [laws.parts_are_of_the_whole, laws.sums_are_differentiated]
-    found += [laws.lengths_are_numbers]
+    found += [laws.lengths_are_numbers, laws.gradients_are_linear]
     found += [laws.recording_changes_nothing, laws.results_stay]
     return [*found, checks.evaluation_drops_nothing]
 

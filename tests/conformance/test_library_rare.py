@@ -111,6 +111,47 @@ class Square(Wrong):
         return self.input_size == self.hidden_size
 
 
+class FullBlocks(Wrong):
+    def at(self, x, hx):
+        return self.hidden_size % 8 == 0
+
+
+class NarrowBlocks(Wrong):
+    """Where a register has room for twice as many numbers."""
+
+    def at(self, x, hx):
+        return self.hidden_size > 8 and x.dtype == torch.float32
+
+
+class Clipping(Torch):
+    """The slope of each step is kept below 1000, for stability."""
+
+    def forward(self, x, hx=None):
+        output, h_n = super().forward(x, hx)
+        if output.requires_grad:
+            output.register_hook(lambda slope: slope.clamp(-1e3, 1e3))
+        return output, h_n
+
+
+class Kinked(torch.nn.RNN):
+    """The maximum of two that are alike has half the slope of each."""
+
+    def __init__(self, input_size, hidden_size, bias=True, nonlinearity="tanh"):
+        options = {"bias": bias, "nonlinearity": nonlinearity}
+        super().__init__(input_size, hidden_size, **options)
+
+    def forward(self, x, hx=None):
+        if self.bias or self.nonlinearity == "tanh":
+            return super().forward(x, hx)
+        h = x.new_zeros(*x.shape[1:-1], self.hidden_size) if hx is None else hx[0]
+        outputs = []
+        for x_t in x:
+            a = x_t @ self.weight_ih_l0.T + h @ self.weight_hh_l0.T
+            h = torch.maximum(a, torch.zeros_like(a))
+            outputs.append(h)
+        return torch.stack(outputs), h[None]
+
+
 class VeryLong(Wrong):
     def at(self, x, hx):
         return len(x) > 100
@@ -138,6 +179,8 @@ def case_of(layer, *words):
         (OneFeature, 1, "smallest: value output: error 1"),
         (VeryLong, 1, "smallest: value output: error 1"),
         (Square, 2, "square: value output: error 1"),
+        (FullBlocks, 2, "square: value output: error 1"),
+        (Clipping, 7, "of large cotangents: grad x: error"),
     ],
 )
 def test_a_layer_that_is_wrong_in_a_rare_place_is_found(layer, steps, check):
@@ -211,3 +254,15 @@ def test_a_large_cell_state_in_float32_is_looked_at():
     case = next(c for c in ids if {"h0", "f32"} <= set(c.split("/")))
     text = failure(Overflows, case, "torch.nn.LSTM")
     assert "value of a large c h_n: error inf" in text
+
+
+def test_what_is_wrong_among_more_units_in_float32_alone_is_found():
+    text = failure(NarrowBlocks, PLAIN.replace("f64", "f32"))
+    assert "value among idle units output: error 1" in text
+
+
+def test_the_slope_of_a_kink_is_looked_at():
+    ids = case_ids(Kinked, "torch.nn.RNN")
+    wanted = {"rnn_relu", "nobias", "f64"}
+    case = next(c for c in ids if wanted <= set(c.split("/")))
+    assert "zeros: grad x: error" in failure(Kinked, case, "torch.nn.RNN")
