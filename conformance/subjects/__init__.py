@@ -58,9 +58,12 @@ class Subject:
     differentiates: bool = True
     """Whether it answers with gradients."""
     padding: float = np.nan
-    """What x holds past a row's end; finite where the implementation asks for that."""
+    """What x holds past a row's end; finite where the implementation asks for that:
+    then x has no NaN elsewhere, either."""
     empty_rows: bool = True
     """Whether a row may have no steps; if not, each has at least one."""
+    any_size: bool = True
+    """Whether it goes by the sizes of the arrays; if not, they are always the same."""
 
     def refuses(self, case: LayerCase) -> str:
         """Why there is no such thing in this implementation; "" if there is."""

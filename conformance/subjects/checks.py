@@ -10,7 +10,21 @@ import numpy as np
 
 from .. import policy
 from ..cases import LayerCase
-from ..data import Array, Arrays, Data, extreme, large_cell, make_data, one_row, padding
+from ..checks.layers import other_sizes
+from ..data import (
+    LARGE,
+    Array,
+    Arrays,
+    Data,
+    extreme,
+    large_cell,
+    make_data,
+    one_row,
+    padding,
+    spoiled,
+    zeroed,
+)
+from ..idle import Among, rests
 from ..judge import Judge
 from ..kinds import Kind, kind_of
 from ..reference import oracle
@@ -92,20 +106,20 @@ def _used(
 
     Their outputs; in float64, where no cancellation leaves a doubt, gradients too.
     """
-    calls: dict[str, Data] = {}
-    if case.batched:
-        longest = -1 if data.lengths is None else int(data.lengths.argmax())
-        calls["of one row alone"] = one_row(case, data, longest)
-    if case.dtype == "float64":
-        calls["of extreme inputs"] = extreme(case, data)
-    if "c_0" in data.inputs:  # in float32 an exponential of it overflows sooner
-        calls["of a large c"] = large_cell(data)
-    other = {name: -array for name, array in data.parameters.items()}
-    calls["of other weights"] = replace(data, parameters=other)
-    for what, given in {**calls, "again": data}.items():
-        reference = oracle.run(case, kind, given.astype(np.float64))
+    sizes = worker.facts.any_size
+    if sizes and case.dtype == "float32" and rests(case, kind):
+        yield from _among_idle_units(judge, worker, case, kind, data)
+    calls: dict[str, tuple[LayerCase, Kind, Data]] = {}
+    if sizes and case.dtype == "float64":
+        name, long, more, drawn = other_sizes(case, kind)
+        drawn = prepared(long, drawn, worker.facts)
+        calls[f"of other sizes ({name})"] = (long, more, drawn)
+    # After those: what is kept of a call may be used in one of the same sizes alone.
+    calls |= {what: (case, kind, given) for what, given in _calls(case, data).items()}
+    for what, (asked, own, given) in {**calls, "again": (case, kind, data)}.items():
+        reference = oracle.run(asked, own, given.astype(np.float64))
         expected = {name: reference.values[name] for name in given.cotangents}
-        reply = worker.run(case, given)
+        reply = worker.run(asked, given)
         yield from _checked(judge, f"runs {what}", reply)
         if reply.answer is None:
             continue
@@ -113,6 +127,66 @@ def _used(
         exact = case.dtype == "float64" and what != "of a large c"
         if worker.facts.differentiates and exact:
             yield from _gradients(judge, what, reference, given, reply.answer)
+    if np.isnan(worker.facts.padding) and case.batched and case.dtype == "float64":
+        yield from _spoiled(judge, worker, case, kind, data)
+
+
+def _calls(case: LayerCase, data: Data) -> dict[str, Data]:
+    """Other data for the layer of the case."""
+    calls: dict[str, Data] = {}
+    if case.batched:
+        longest = -1 if data.lengths is None else int(data.lengths.argmax())
+        calls["of one row alone"] = one_row(case, data, longest)
+    if case.dtype == "float64":
+        calls["of extreme inputs"] = extreme(case, data)
+        large = {name: LARGE * array for name, array in data.cotangents.items()}
+        calls["of large cotangents"] = replace(data, cotangents=large)
+        if not case.bias:
+            calls["of zeros"] = zeroed(case, data)
+    if "c_0" in data.inputs:  # in float32 an exponential of it overflows sooner
+        calls["of a large c"] = large_cell(data)
+    other = {name: -array for name, array in data.parameters.items()}
+    calls["of other weights"] = replace(data, parameters=other)
+    return calls
+
+
+def _among_idle_units(
+    judge: Judge, worker: Worker, case: LayerCase, kind: Kind, data: Data
+) -> Iterator[Result]:
+    """What a layer of other sizes computes of the same, gradients included."""
+    wide = data.astype(np.float64)
+    reference, among = oracle.run(case, kind, wide), Among(case, kind)
+    reply = worker.run(case, among.data(data))
+    yield from _checked(judge, "runs among idle units", reply)
+    if reply.answer is None:
+        return
+    pairs = {"value among idle units": (reply.answer.outputs, reference.values)}
+    if worker.facts.differentiates:
+        gradients = reply.answer.gradients or {}
+        expected = reference.gradients(wide.cotangents)
+        pairs["grad(among idle units)"] = (gradients, expected)
+    names = {*data.cotangents, *data.leaves}
+    for what, (found, tensors) in pairs.items():
+        asked = {name: array for name, array in tensors.items() if name in names}
+        known = {name: array for name, array in found.items() if name in asked}
+        yield from _compared(judge.once_more(), what, among.taken(known), asked)
+
+
+def _spoiled(
+    judge: Judge, worker: Worker, case: LayerCase, kind: Kind, data: Data
+) -> Iterator[Result]:
+    """NaN and inf spoil what they spoil in PyTorch; which of both comes isn't asked."""
+    given = spoiled(case, kind, data)
+    reference = oracle.run(case, kind, given)
+    reply = worker.run(case, given)
+    yield from _checked(judge, "runs of spoiled rows", reply)
+    if reply.answer is None:
+        return
+    for name in given.cotangents:
+        found, right = reply.answer.outputs[name], reference.values[name]
+        finite = np.isfinite(right)
+        check = f"spoiled rows: {name} is finite"
+        yield judge.equal(check, np.isfinite(found), finite)
 
 
 def _checked(judge: Judge, check: str, reply: Reply) -> Iterator[Result]:

@@ -25,6 +25,7 @@ class Linen(Converted):
     """flax.linen."""
 
     packages = ("flax", "jax")
+    any_size = False
     padding = 0.0  # a NaN there would spread through the gradient
     framework = "Flax linen"
 

@@ -31,6 +31,7 @@ class Facts:
     differentiates: bool
     padding: float
     empty_rows: bool
+    any_size: bool
 
 
 @dataclass(frozen=True)
@@ -130,6 +131,7 @@ def facts_of(subject: Subject) -> Facts:
         subject.differentiates,
         subject.padding,
         subject.empty_rows,
+        subject.any_size,
     )
 
 

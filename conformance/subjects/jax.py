@@ -13,8 +13,8 @@ from jax import numpy as jnp
 from jax.nn import relu, sigmoid
 
 from ..cases import LayerCase
-from ..data import Data
-from ..kinds import SIZES, kind_of
+from ..data import Data, sized
+from ..kinds import kind_of
 from . import Answer, Subject
 from .stacking import run_stack, time_first
 
@@ -63,7 +63,7 @@ class Scan(Subject):
 
 def forward(case: LayerCase, leaves: Tensors, lengths: Any) -> Tensors:
     """A case's outputs."""
-    kind = kind_of(case.kind)
+    kind = sized(kind_of(case.kind), leaves)
     x = time_first(case, leaves["x"])
     inside = None
     if lengths is not None:
@@ -74,7 +74,7 @@ def forward(case: LayerCase, leaves: Tensors, lengths: Any) -> Tensors:
     if case.state:
         states = [leaves[f"{name}_0"] for name in kind.carry]
         states = [s if case.batched else s[:, None] for s in states]
-    sizes = [SIZES[shape] for shape in kind.carry.values()]
+    sizes = [kind.sizes[shape] for shape in kind.carry.values()]
 
     def layer(own: Tensors, x: Any, first: Any, reverse: bool) -> tuple[Any, Any]:
         if first is None:

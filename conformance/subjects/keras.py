@@ -30,6 +30,7 @@ class Keras(Converted):
 
     framework = "Keras"
     backend: str
+    any_size = False
     padding = 0.0  # a NaN there would spread through the gradient
 
     def __init__(self) -> None:

@@ -9,7 +9,7 @@ import seq
 
 from ..cases import LayerCase
 from ..checks import under_test
-from ..data import Data
+from ..data import Data, sized
 from ..kinds import kind_of
 from . import Answer, Subject
 
@@ -26,7 +26,8 @@ class Fused(Subject):
     def run(self, case: LayerCase, data: Data) -> Answer:
         """As the suite runs it."""
         with self.loop():
-            done = under_test.run(case, kind_of(case.kind), data, seq)
+            kind = sized(kind_of(case.kind), data.parameters)
+            done = under_test.run(case, kind, data, seq)
         return Answer(done.values, done.gradients(data.cotangents))
 
 

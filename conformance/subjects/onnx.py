@@ -14,7 +14,7 @@ from onnx import ModelProto, helper, reference
 from ..cases import LayerCase
 from ..data import Data, suffixes
 from ..dialects import dialect
-from ..kinds import SIZES, kind_of
+from ..kinds import kind_of
 from . import Answer, Subject
 from .stacking import place_parameters
 
@@ -116,7 +116,7 @@ class Reference(Runtime):
 def node_model(case: LayerCase, feeds: Arrays) -> ModelProto:
     """A graph of one operator, which takes everything as an input."""
     operator, options = OPERATORS[case.kind]
-    attributes: dict[str, Any] = {**options, "hidden_size": SIZES["H"]}
+    attributes: dict[str, Any] = {**options, "hidden_size": feeds["R"].shape[-1]}
     if case.batch_first:
         attributes["layout"] = 1
     if "activations" in attributes:

@@ -25,6 +25,7 @@ class Thinc(Converted):
     packages = ("thinc",)
     framework = "Thinc"
     outputs = ("output",)
+    any_size = False
     empty_rows = False
 
     def __init__(self) -> None:

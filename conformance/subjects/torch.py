@@ -8,8 +8,8 @@ import torch
 from torch.nn.utils import rnn
 
 from ..cases import LayerCase
-from ..data import Data
-from ..kinds import SIZES, kind_of
+from ..data import Data, sized
+from ..kinds import kind_of
 from . import Answer, Subject
 
 
@@ -25,11 +25,11 @@ class Torch(Subject):
 
     def run(self, case: LayerCase, data: Data) -> Answer:
         """One call of the module, and torch.autograd.grad."""
-        kind = kind_of(case.kind)
+        kind = sized(kind_of(case.kind), data.parameters)
         options = {**case.options, **kind.options}
         dtype = getattr(torch, case.dtype)
         layer = getattr(torch.nn, kind.module)(
-            SIZES["I"], SIZES["H"], **options, dtype=dtype
+            kind.sizes["I"], kind.sizes["H"], **options, dtype=dtype
         )
         layer.load_state_dict({n: torch.tensor(a) for n, a in data.parameters.items()})
         inputs = {

@@ -136,6 +136,65 @@ class ClippedGradients(Right):
         return Answer(answer.outputs, kept)
 
 
+class ClippedSlopes(Right):
+    """Its gradients are kept below a million."""
+
+    def run(self, case, data):
+        answer = super().run(case, data)
+        kept = {n: np.clip(g, -1e6, 1e6) for n, g in answer.gradients.items()}
+        return Answer(answer.outputs, kept)
+
+
+class Wide(Spoilt):
+    """Wrong where it has more than eight units."""
+
+    def spoil(self, outputs):
+        wide = outputs["h_n"].shape[-1] > 8
+        return {n: 2 * a if wide else a for n, a in outputs.items()}
+
+
+class Long(Spoilt):
+    """Wrong of more than a hundred steps."""
+
+    def spoil(self, outputs):
+        long = len(outputs["output"]) > 100
+        return {n: 2 * a if long else a for n, a in outputs.items()}
+
+
+class Tail(Right):
+    """Of a gradient the last row is left out, if there are more than eight."""
+
+    def run(self, case, data):
+        answer = super().run(case, data)
+        slope = answer.gradients["x"].copy()
+        slope[:, 8:] = 0
+        return Answer(answer.outputs, {**answer.gradients, "x": slope})
+
+
+class Fixed(Wide):
+    any_size = False
+
+
+class Hiding(Spoilt):
+    """Puts a zero for a NaN."""
+
+    def spoil(self, outputs):
+        return {name: np.nan_to_num(array) for name, array in outputs.items()}
+
+
+class Padding(Hiding):
+    padding = 0.0
+
+
+class Kinked(Right):
+    """Where x is 0, its slope is another one."""
+
+    def run(self, case, data):
+        answer = super().run(case, data)
+        slope = answer.gradients["x"] + (data.inputs["x"] == 0)
+        return Answer(answer.outputs, {**answer.gradients, "x": slope})
+
+
 class StaleGradients(Right):
     """The backward has the weights of the first call."""
 

@@ -107,6 +107,39 @@ def test_what_is_cut_off_is_seen(name, case, check):
     assert check in {result.check for result in outcome(name, case).failures}
 
 
+@pytest.mark.parametrize(
+    ("name", "case", "check"),
+    [
+        ("Wide", LayerCase("gru"), "value of other sizes (larger) output"),
+        ("Wide", LayerCase("gru", steps=2), "value of other sizes (square) output"),
+        ("Wide", LayerCase("gru", dtype="float32"), "value among idle units h_n"),
+        ("Tail", LayerCase("gru", dtype="float32"), "grad(among idle units) x"),
+        ("Tail", LayerCase("gru"), "grad(of other sizes (larger)) x"),
+        ("Long", LayerCase("gru", steps=1), "value of other sizes (smallest) output"),
+        ("ClippedSlopes", LayerCase("gru"), "grad(of large cotangents) weight_ih_l0"),
+        ("Kinked", LayerCase("rnn_relu", bias=False), "grad(of zeros) x"),
+        ("Hiding", LayerCase("gru"), "spoiled rows: output is finite"),
+    ],
+)
+def test_what_is_wrong_in_a_rare_place_is_seen(name, case, check):
+    assert check in {result.check for result in outcome(name, case).failures}
+
+
+def test_sizes_and_spoiled_rows_are_asked_of_those_that_take_them():
+    assert outcome("Fixed").status == outcome("Padding").status == "pass"
+    assert outcome("Fixed", replace(CASE, dtype="float32")).status == "pass"
+
+
+@pytest.mark.parametrize("kind", PEER_KINDS)
+def test_a_right_subject_passes_among_idle_units(kind):
+    plain = LayerCase(kind, layers=2, ragged=True, state=True, dtype="float32")
+    for case in (plain, replace(plain, bidirectional=True, batch_first=True)):
+        found = outcome("Right", case)
+        assert found.status == "pass", found.worst
+        checks = {result.check for result in found.results}
+        assert "grad(among idle units) weight_hh_l1" in checks
+
+
 def test_what_hangs_or_dies_is_told_and_the_run_goes_on():
     with Worker("subjects_rude:Rude", 300.0) as worker:
         seen = []
