@@ -217,7 +217,8 @@ def _compared(
 def prepared(case: LayerCase, data: Data, facts: Facts) -> Data:
     """The case's data, within what a subject promises."""
     names = facts.outputs or tuple(data.cotangents)
-    data = replace(data, cotangents={n: data.cotangents[n] for n in names})
+    known = {n: a for n, a in data.cotangents.items() if n in names}
+    data = replace(data, cotangents=known)
     if data.lengths is None:
         return data
     lengths = data.lengths if facts.empty_rows else np.maximum(data.lengths, 1)

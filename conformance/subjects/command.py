@@ -44,6 +44,8 @@ def main(options: argparse.Namespace) -> int:
     for name, file in (("json", options.json), ("report", options.report)):
         if file and not file.absolute().parent.is_dir():
             return _refuse(f"--{name}: no directory {file.absolute().parent}")
+        if file and file.is_dir():
+            return _refuse(f"--{name}: {file} is a directory, not a file")
     if options.list:
         print(*(case.id for case in cases), sep="\n")
         return 0

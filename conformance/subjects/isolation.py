@@ -20,6 +20,7 @@ Array = np.ndarray[Any, Any]
 
 START_SECONDS = 300.0  # to import a framework from a cold disk
 STOP_SECONDS = 5.0
+OUTPUTS = ("output", "h_n", "c_n")
 
 
 @dataclass(frozen=True)
@@ -124,7 +125,10 @@ def serve(pipe: Connection, name: str) -> None:
 
 
 def facts_of(subject: Subject) -> Facts:
-    """What a subject says of itself."""
+    """What a subject says of itself; TypeError for outputs that no layer has."""
+    names = subject.outputs
+    if names is not None and (isinstance(names, str) or not {*names} <= {*OUTPUTS}):
+        raise TypeError(f"outputs must be some of {OUTPUTS} in a tuple, not {names!r}")
     return Facts(
         {name: version_of(name) for name in subject.packages},
         subject.outputs,
@@ -168,11 +172,20 @@ def malformed(answer: Any) -> str:
     """What is wrong with an answer before its numbers are looked at."""
     if not isinstance(answer, Answer):
         return f"returned a {type(answer).__name__}, not an Answer"
-    for what, arrays in (("outputs", answer.outputs), ("gradients", answer.gradients)):
-        for name, array in (arrays or {}).items():
+    parts: dict[str, Any] = {"outputs": answer.outputs}
+    if answer.gradients is not None:
+        parts["gradients"] = answer.gradients
+    for what, arrays in parts.items():
+        if not isinstance(arrays, Mapping):
+            return f"{what} is a {type(arrays).__name__}, not a dict of arrays by name"
+        for name, array in arrays.items():
+            if not isinstance(name, str):
+                return f"{what}: the name {name!r} is not a str"
             if not isinstance(array, np.ndarray):
                 kind = type(array).__name__
                 return f"{what}: {name} is a {kind}, not a numpy array"
+            if array.dtype.kind not in "biuf":
+                return f"{what}: {name} holds {array.dtype}, not real numbers"
     return ""
 
 

@@ -59,6 +59,38 @@ class Lists(Spoilt):
         return {name: array.tolist() for name, array in outputs.items()}
 
 
+class Pairs(Right):
+    def run(self, case, data):
+        return Answer(list(super().run(case, data).outputs.items()))
+
+
+class Numbered(Spoilt):
+    def spoil(self, outputs):
+        return dict(enumerate(outputs.values()))
+
+
+class Objects(Spoilt):
+    def spoil(self, outputs):
+        return {name: array.astype(object) for name, array in outputs.items()}
+
+
+class Nothing(Right):
+    def run(self, case, data):
+        return Answer(None)
+
+
+class Unnamed(Right):
+    outputs = "output"
+
+
+class Misnamed(Right):
+    outputs = ("output", "hn")
+
+
+class AsOfAnLSTM(Right):
+    outputs = ("output", "h_n", "c_n")
+
+
 class Silent(Right):
     def run(self, case, data):
         return None

@@ -68,6 +68,10 @@ def test_a_right_subject_passes(name):
         ("Nan", "value h_n", "it is nan, not"),
         ("Missing", "value: names", "it returned ['output'], not ['h_n', 'output']"),
         ("Lists", "runs", "outputs: output is a list, not a numpy array"),
+        ("Pairs", "runs", "outputs is a list, not a dict of arrays by name"),
+        ("Nothing", "runs", "outputs is a NoneType, not a dict of arrays by name"),
+        ("Numbered", "runs", "outputs: the name 0 is not a str"),
+        ("Objects", "runs", "outputs: output holds object, not real numbers"),
         ("Silent", "runs", "returned a NoneType, not an Answer"),
         ("Writes", "leaves its inputs alone", "it has changed x, bias_hh_l0"),
         ("NoGradients", "grad(all): names", "it returned [], not ['bias_hh_l0'"),
@@ -138,6 +142,16 @@ def test_a_right_subject_passes_among_idle_units(kind):
         assert found.status == "pass", found.worst
         checks = {result.check for result in found.results}
         assert "grad(among idle units) weight_hh_l1" in checks
+
+
+@pytest.mark.parametrize("name", ["Unnamed", "Misnamed"])
+def test_outputs_that_no_layer_has(name):
+    with pytest.raises(TypeError, match=r"must be some of \('output', 'h_n', 'c_n'\)"):
+        outcome(name)
+
+
+def test_outputs_that_another_layer_has():
+    assert outcome("AsOfAnLSTM").status == "pass"
 
 
 def test_what_hangs_or_dies_is_told_and_the_run_goes_on():
@@ -286,6 +300,7 @@ def test_the_command_lists_its_cases(capsys):
         (["--seconds", "0"], "--seconds must be above 0"),
         (["--json", "/no/such/place/out.json"], "no directory"),
         (["--report", "/no/such/place/out.html"], "no directory"),
+        (["--json", "."], "is a directory, not a file"),
         (["--subject", "nobody"], "a subject is one of"),
     ],
 )
