@@ -46,7 +46,6 @@ static const minigrad_kernels NAME(kernels) = {
 #undef VECTOR
 #undef MASK
 #undef BITS
-#undef PANELS
 #undef WITH_MORE
 #undef HIDE
 #undef FETCH_TILE

@@ -202,10 +202,7 @@ INLINE void NAME(tile)(
     }
 }
 
-/* The tiles of every number of rows. Two of them at least are needed to keep the
-   multipliers busy; with fewer rows, several panels at once. */
-#define PANELS(rows) ((rows) == 1 ? 4 : (rows) < 4 ? 2 : 1)
-
+/* The tiles of every number of rows. */
 #define TILE(n) \
     case n: \
         NAME(tile)(of, out, stride, columns, add, more, ahead, lines, n, vectors); \
@@ -253,23 +250,19 @@ static void NAME(column_tile)(
 #undef TILES
 #undef TILES_OF
 
-/* A few rows: waiting for memory and for the sums, so several panels at once. */
-static void NAME(narrow)(
-    const REAL *x, ptrdiff_t row, const REAL *w, ptrdiff_t panel, ptrdiff_t inner,
-    REAL *out, ptrdiff_t stride, ptrdiff_t columns, int add, const minigrad_added *more,
-    ptrdiff_t rows)
+/* One to three rows: waiting for memory and for the sums, so several panels at once. */
+INLINE void NAME(narrow)(
+    NAME(factors) of, REAL *out, ptrdiff_t stride, ptrdiff_t columns, int add,
+    const minigrad_added *more, ptrdiff_t rows, ptrdiff_t panels)
 {
-    const NAME(factors) of = {x, row, 1, w, PANEL, panel, inner, NULL};
-    switch (rows) {
-    case 1:
-        NAME(tile)(of, out, stride, columns, add, more, NULL, 0, 1, 2 * PANELS(1));
-        break;
-    case 2:
-        NAME(tile)(of, out, stride, columns, add, more, NULL, 0, 2, 2 * PANELS(2));
-        break;
-    default:
-        NAME(tile)(of, out, stride, columns, add, more, NULL, 0, 3, 2 * PANELS(3));
+#define NARROW(r, p) \
+    if (rows == r && panels == p) { \
+        NAME(tile)(of, out, stride, columns, add, more, NULL, 0, r, 2 * p); \
     }
+    NARROW(1, 4) else NARROW(1, 2) else NARROW(1, 1)
+    else NARROW(2, 2) else NARROW(2, 1)
+    else NARROW(3, 2) else NARROW(3, 1)
+#undef NARROW
 }
 
 /* Cuts of a product whose rows are at hand at one time. */
@@ -287,30 +280,19 @@ static void NAME(thin)(
     const REAL *x, ptrdiff_t x_stride, const REAL *w, REAL *out, ptrdiff_t stride,
     ptrdiff_t rows, ptrdiff_t inner, ptrdiff_t width, int add, const minigrad_added *more)
 {
-    ptrdiff_t panels = rows == 1 ? PANELS(1) : rows == 2 ? PANELS(2) : PANELS(3);
-    ptrdiff_t panel = inner * PANEL;
-    for (ptrdiff_t j = 0; j < width; ) {
+    ptrdiff_t panels;
+    for (ptrdiff_t j = 0; j < width; j += panels * PANEL) {
+        ptrdiff_t left = (width - j + PANEL - 1) / PANEL;
+        panels = left < 2 ? 1 : left < 4 || rows > 1 ? 2 : 4;
         for (ptrdiff_t k = 0; k < inner; k += MINIGRAD_CUT) {
             ptrdiff_t cut = inner - k < MINIGRAD_CUT ? inner - k : MINIGRAD_CUT;
-            const REAL *from = w + j * inner + k * PANEL;
-            const minigrad_added *then = k + cut == inner ? more : NULL;
+            const NAME(factors) of = {
+                x + k, x_stride, 1, w + j * inner + k * PANEL, PANEL, inner * PANEL, cut, NULL};
             minigrad_added here;
-            if (width - j > (panels - 1) * PANEL) {
-                NAME(narrow)(
-                    x + k, x_stride, from, panel, cut, out + j, stride, width - j,
-                    add || k, NAME(added_at)(then, 0, j, &here), rows);
-            }
-            else { /* a panel alone; the rows one by one */
-                for (ptrdiff_t r = 0; r < rows; r++) {
-                    const REAL *at = x + r * x_stride + k;
-                    const NAME(factors) of = {at, 0, 1, from, PANEL, panel, cut, NULL};
-                    NAME(tile)(
-                        of, out + r * stride + j, stride, width - j, add || k,
-                        NAME(added_at)(then, r, j, &here), NULL, 0, 1, 2);
-                }
-            }
+            NAME(narrow)(
+                of, out + j, stride, width - j, add || k,
+                NAME(added_at)(k + cut == inner ? more : NULL, 0, j, &here), rows, panels);
         }
-        j += width - j > (panels - 1) * PANEL ? panels * PANEL : PANEL;
     }
 }
 
