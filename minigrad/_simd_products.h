@@ -101,6 +101,7 @@ typedef struct {
     const REAL *w;
     ptrdiff_t next, panel, inner;
     REAL *keep; /* where the rows of the panel are copied, one after the other, or NULL */
+    VECTOR *sum; /* and where these rows are added up */
 } NAME(factors);
 
 /* A tile of a product: `rows` of x times `vectors` of a weight, all in registers. rows and
@@ -111,7 +112,7 @@ INLINE void NAME(tile)(
     int vectors)
 {
     minigrad_added added = {NULL, 0, NULL, NULL};
-    VECTOR sum[2 * ROWS] = {{0}}, w[8];
+    VECTOR sum[2 * ROWS] = {{0}}, w[8], total[8] = {{0}};
     /* Three rows from each of these: an instruction adds a distance once or twice, so that
        rows are read where they are. Copied to where the distances are known, those of a
        character model took 2 % of its step. */
@@ -144,6 +145,7 @@ INLINE void NAME(tile)(
                     /* Eight rows ahead: from row to row is too far for the machine. */
                     __builtin_prefetch(of.w + 8 * of.next + v * LANES);
                     NAME(store)(of.keep + v * LANES, w[v]);
+                    total[v] += w[v];
                 }
                 of.keep += PANEL;
             }
@@ -171,6 +173,12 @@ INLINE void NAME(tile)(
         }
     }
     HIDE(out)
+    if (of.keep) {
+        UNROLL
+        for (int v = 0; v < vectors; v++) {
+            of.sum[v] = total[v];
+        }
+    }
     if (columns >= vectors * LANES && !more) { /* which is not asked for each vector */
         UNROLL
         for (int r = 0; r < rows; r++, out += stride) {
@@ -232,16 +240,16 @@ static void NAME(row_tile)(
     ptrdiff_t stride, ptrdiff_t columns, int add, const minigrad_added *more,
     minigrad_ahead *ahead, ptrdiff_t lines, ptrdiff_t rows)
 {
-    const NAME(factors) of = {x, row, 1, w, PANEL, 0, inner, NULL};
+    const NAME(factors) of = {x, row, 1, w, PANEL, 0, inner, NULL, NULL};
     TILES_OF(columns)
 }
 
 static void NAME(column_tile)(
-    const REAL *x, const REAL *w, ptrdiff_t next, REAL *keep, ptrdiff_t inner, REAL *out,
-    ptrdiff_t stride, ptrdiff_t columns, int add, minigrad_ahead *ahead, ptrdiff_t lines,
+    const REAL *x, const REAL *w, ptrdiff_t next, REAL *keep, VECTOR *sum, ptrdiff_t inner,
+    REAL *out, ptrdiff_t stride, ptrdiff_t columns, int add, minigrad_ahead *ahead, ptrdiff_t lines,
     ptrdiff_t rows)
 {
-    const NAME(factors) of = {x, 1, ROWS, w, next, 0, inner, keep};
+    const NAME(factors) of = {x, 1, ROWS, w, next, 0, inner, keep, sum};
     const minigrad_added *more = NULL;
     TILES_OF(columns)
 }
@@ -287,7 +295,7 @@ static void NAME(thin)(
         for (ptrdiff_t k = 0; k < inner; k += MINIGRAD_CUT) {
             ptrdiff_t cut = inner - k < MINIGRAD_CUT ? inner - k : MINIGRAD_CUT;
             const NAME(factors) of = {
-                x + k, x_stride, 1, w + j * inner + k * PANEL, PANEL, inner * PANEL, cut, NULL};
+                x + k, x_stride, 1, w + j * inner + k * PANEL, PANEL, inner * PANEL, cut, NULL, NULL};
             minigrad_added here;
             NAME(narrow)(
                 of, out + j, stride, width - j, add || k,

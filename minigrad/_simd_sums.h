@@ -42,14 +42,8 @@ INLINE void NAME(regroup)(
 }
 
 /* The sums of a panel's columns: of sum_rows, whose bits they have. */
-INLINE void NAME(sum_panel)(
-    const REAL *y, ptrdiff_t rows, ptrdiff_t columns, int add, REAL *out)
+INLINE void NAME(put_sums)(const VECTOR *sum, ptrdiff_t columns, int add, REAL *out)
 {
-    VECTOR sum[2] = {{0}};
-    for (ptrdiff_t r = 0; r < rows; r++) {
-        sum[0] += NAME(load)(y + r * PANEL);
-        sum[1] += NAME(load)(y + r * PANEL + LANES);
-    }
     for (ptrdiff_t c = 0; c < columns && c < PANEL; c++) {
         REAL one = sum[c / LANES][c % LANES];
         out[c] = add ? out[c] + one : one;
@@ -98,21 +92,22 @@ static void NAME(gram)(
                 (width + PANEL - 1) / PANEL * here * (rows / STRETCH + 1);
             ptrdiff_t lines = (near->lines + stretches - 1) / stretches;
             for (ptrdiff_t c = j; c < j + width; c += PANEL) {
-                /* The first strip's tile copies the panel: by itself that took 4 %. */
-                int copies = n - c >= PANEL && here;
-                if (!copies) {
-                    NAME(regroup)(
-                        y + c, y_stride, rows, n - c < PANEL ? n - c : PANEL, PANEL, ys);
+                /* The first strip's tile copies the panel and adds it up: by themselves
+                   these took 4 %. The columns that are over are copied before. */
+                VECTOR sum[2] = {{0}};
+                int copied = n - c < PANEL;
+                if (copied) {
+                    NAME(regroup)(y + c, y_stride, rows, n - c, PANEL, ys);
                 }
                 for (int i = 0; i < here; i++) {
-                    int now = copies && i == 0;
+                    int first = !copied && i == 0;
                     NAME(column_tile)(
-                        xs + i * ROWS * rows, now ? y + c : ys, now ? y_stride : PANEL,
-                        now ? ys : NULL, rows, out[i] + c, out_stride, n - c, add, near,
+                        xs + i * ROWS * rows, first ? y + c : ys, first ? y_stride : PANEL,
+                        i ? NULL : ys, sum, rows, out[i] + c, out_stride, n - c, add, near,
                         lines, height[i]);
                 }
                 if (total && turn == 0) {
-                    NAME(sum_panel)(ys, rows, n - c, add, total + c);
+                    NAME(put_sums)(sum, n - c, add, total + c);
                 }
             }
         }
