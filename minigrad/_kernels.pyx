@@ -24,6 +24,14 @@ from ._memory cimport new
 
 cnp.import_array()
 
+cdef extern from "_transpose.h":
+    void minigrad_turn_float(
+        const float *, Py_ssize_t, float *, Py_ssize_t
+    ) noexcept nogil
+    void minigrad_turn_double(
+        const double *, Py_ssize_t, double *, Py_ssize_t
+    ) noexcept nogil
+
 cdef extern from "_array.h":
     int MINIGRAD_SETS
     ctypedef struct minigrad_set:
@@ -162,9 +170,8 @@ cdef inline cnp.ndarray _dense(object x):
     cdef cnp.ndarray a = x if cnp.PyArray_Check(x) else np.asarray(x)
     if cnp.PyArray_IS_C_CONTIGUOUS(a):
         return a
-    if a.ndim == 2 and cnp.PyArray_SIZE(a) >= RELEASE and _kernels(a) != NULL:
-        if cnp.PyArray_IS_F_CONTIGUOUS(a):
-            return _turned(a)
+    if a.ndim == 2 and cnp.PyArray_IS_F_CONTIGUOUS(a) and _kernels(a) != NULL:
+        return _turned(a)
     return cnp.PyArray_GETCONTIGUOUS(a)
 
 
@@ -185,18 +192,21 @@ cdef cnp.ndarray _turned(cnp.ndarray x):
 cdef void _turn(
     const real *x, real *out, Py_ssize_t n, Py_ssize_t m
 ) noexcept nogil:
-    """out (n, m) by rows, from x by columns: in blocks, each line of the cache once."""
-    cdef real block[16 * 16]
-    cdef Py_ssize_t top, left, i, j, rows, columns
+    """out (n, m) by rows, from x by columns, of which a line of the cache is used up."""
+    cdef Py_ssize_t top, left, i, j, end
     for top in range(0, n, 16):
-        rows = min(<Py_ssize_t>16, n - top)
-        for left in range(0, m, 16):
-            columns = min(<Py_ssize_t>16, m - left)
-            for j in range(columns):
-                for i in range(rows):
-                    block[i * 16 + j] = x[(left + j) * n + top + i]
-            for i in range(rows):
-                memcpy(out + (top + i) * m + left, block + i * 16, columns * sizeof(real))
+        end = min(top + 16, n)
+        for left in range(0, m - 3, 4):
+            i = top
+            while i + 4 <= end:
+                if real is float:
+                    minigrad_turn_float(x + left * n + i, n, out + i * m + left, m)
+                else:
+                    minigrad_turn_double(x + left * n + i, n, out + i * m + left, m)
+                i += 4
+        for i in range(top, end):
+            for j in range(0 if i >= top + (end - top) // 4 * 4 else m // 4 * 4, m):
+                out[i * m + j] = x[j * n + i]
 
 
 cdef cnp.ndarray _new(int n_dims, cnp.npy_intp *shape, int kind):

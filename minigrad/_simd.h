@@ -19,6 +19,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "_transpose.h"
+
 /* A product adds up this many terms in one accumulator, then starts the next: one long
    chain is less accurate, and so many rows of a panel stay in the nearest cache. */
 #define MINIGRAD_CUT 256

@@ -74,6 +74,7 @@ static const minigrad_kernels NAME(kernels) = {
 #undef ALL_OF
 #undef NAMED
 #undef REAL
+#undef TURN
 #undef WHOLE
 #undef NATURAL
 #undef DOUBLE

@@ -14,14 +14,15 @@ static void NAME(pack)(
             }
         }
         else {
-            /* A few rows at a time, so that a transposed weight is read by the line. */
-            for (ptrdiff_t i = 0; i < k; i += LANES) {
-                ptrdiff_t end = k - i < LANES ? k : i + LANES;
+            ptrdiff_t i = 0;
+            for (; row == 1 && columns == PANEL && i + 4 <= k; i += 4) {
+                for (ptrdiff_t c = 0; c < PANEL; c += 4) {
+                    TURN(w + (j + c) * column + i, column, out + i * PANEL + c, PANEL);
+                }
+            }
+            for (; i < k; i++) {
                 for (ptrdiff_t c = 0; c < PANEL; c++) {
-                    for (ptrdiff_t r = i; r < end; r++) {
-                        out[r * PANEL + c] =
-                            c < columns ? w[r * row + (j + c) * column] : 0;
-                    }
+                    out[i * PANEL + c] = c < columns ? w[i * row + (j + c) * column] : 0;
                 }
             }
         }

@@ -2,12 +2,14 @@
 
 #if DOUBLE
 #define REAL double
+#define TURN minigrad_turn_double
 #define WHOLE int64_t
 #define NATURAL uint64_t
 #define DIGITS 52 /* of a number, after the first */
 #define BIAS 1023 /* of its exponent */
 #else
 #define REAL float
+#define TURN minigrad_turn_float
 #define WHOLE int32_t
 #define NATURAL uint32_t
 #define DIGITS 23
