@@ -246,11 +246,11 @@ static void NAME(row_tile)(
 }
 
 static void NAME(column_tile)(
-    const REAL *x, const REAL *w, ptrdiff_t next, REAL *keep, VECTOR *sum, ptrdiff_t inner,
-    REAL *out, ptrdiff_t stride, ptrdiff_t columns, int add, minigrad_ahead *ahead, ptrdiff_t lines,
-    ptrdiff_t rows)
+    const REAL *x, ptrdiff_t step, const REAL *w, ptrdiff_t next, REAL *keep, VECTOR *sum,
+    ptrdiff_t inner, REAL *out, ptrdiff_t stride, ptrdiff_t columns, int add,
+    minigrad_ahead *ahead, ptrdiff_t lines, ptrdiff_t rows)
 {
-    const NAME(factors) of = {x, 1, ROWS, w, next, 0, inner, keep, sum};
+    const NAME(factors) of = {x, 1, step, w, next, 0, inner, keep, sum};
     const minigrad_added *more = NULL;
     TILES_OF(columns)
 }
@@ -295,8 +295,9 @@ static void NAME(thin)(
         panels = left < 2 ? 1 : left < 4 || rows > 1 ? 2 : 4;
         for (ptrdiff_t k = 0; k < inner; k += MINIGRAD_CUT) {
             ptrdiff_t cut = inner - k < MINIGRAD_CUT ? inner - k : MINIGRAD_CUT;
+            const REAL *from = w + j * inner + k * PANEL;
             const NAME(factors) of = {
-                x + k, x_stride, 1, w + j * inner + k * PANEL, PANEL, inner * PANEL, cut, NULL, NULL};
+                x + k, x_stride, 1, from, PANEL, inner * PANEL, cut, NULL, NULL};
             minigrad_added here;
             NAME(narrow)(
                 of, out + j, stride, width - j, add || k,
