@@ -4,8 +4,8 @@
 #include "_simd_vectors.h"
 #include "_simd_products.h"
 #include "_simd_sums.h"
-#include "_simd_one_hot.h"
 #include "_simd_choices.h"
+#include "_simd_one_hot.h"
 #include "_simd_functions.h"
 #include "_simd_opcodes.h"
 

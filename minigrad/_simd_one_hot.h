@@ -11,23 +11,17 @@ static int NAME(ones)(
         if (x[0] != 0 && x[0] != 1) { /* most rows are told by that */
             return 0;
         }
-        /* In each lane: how many are not 0, how many are 1, and where these are. */
-        MASK some = {0}, here = {0}, place = {0};
-        WHOLE n = 0, m = 0, found = 0;
+        ptrdiff_t found = 0;
         for (ptrdiff_t i = 0; i < k; i += LANES) {
             VECTOR y = k - i < LANES ? NAME(load_part)(x + i, k - i, 0) : NAME(load)(x + i);
-            MASK one = (MASK)(y == 1);
-            some -= (MASK)(y != 0);
-            here -= one;
-            place |= one & (WHOLE)(i + 1);
-        }
-        for (int c = 0; c < LANES; c++) {
-            n += some[c];
-            m += here[c];
-            found += place[c] ? place[c] + c : 0;
-        }
-        if (n > 1 || n != m) {
-            return 0;
+            for (int c = NAME(any)((MASK)(y != 0)) ? 0 : LANES; c < LANES; c++) {
+                if (y[c] != 0) {
+                    if (y[c] != 1 || found) {
+                        return 0;
+                    }
+                    found = i + c + 1;
+                }
+            }
         }
         ones[r] = (int32_t)(found - 1);
     }
