@@ -13,6 +13,7 @@ from pathlib import Path
 from minigrad.errors import MissingExtraError
 
 from . import NEEDED, installed, require
+from .reports.place import refusal
 
 WIDTH = 136  # what the tables need
 SHOWN = 5  # failures that are printed in full
@@ -136,10 +137,8 @@ def _pattern(
         parser.error(f"--jobs must be at least 1, not {options.jobs}")
     for name in ("json", "report"):
         file: Path | None = getattr(options, name)
-        if file and not file.absolute().parent.is_dir():
-            parser.error(f"--{name}: there is no directory {file.absolute().parent}")
-        if file and file.is_dir():
-            parser.error(f"--{name}: {file} is a directory, not a file")
+        if file and (why := refusal(file)):
+            parser.error(f"--{name}: {why}")
     try:
         return re.compile(options.filter)
     except re.error as error:

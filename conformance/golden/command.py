@@ -13,6 +13,7 @@ from seq.files import write_whole
 
 from .. import installed
 from ..cases import AXES, LayerCase
+from ..reports.place import refusal
 from ..result import Result
 from . import report
 from .checks import MODES, check_vector
@@ -55,8 +56,8 @@ def _selected(parser: ArgumentParser, options: Namespace) -> list[str]:
                 f"--{name} is of a run against PyTorch, which isn't installed, or not "
                 "asked for: --golden checks minigrad's layers by what is recorded"
             )
-    if options.json and not options.json.absolute().parent.is_dir():
-        parser.error(f"--json: there is no directory {options.json.absolute().parent}")
+    if options.json and (why := refusal(options.json)):
+        parser.error(f"--json: {why}")
     try:
         pattern = re.compile(options.filter)
     except re.error as error:

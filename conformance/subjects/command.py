@@ -19,6 +19,7 @@ from seq.files import write_whole
 
 from ..cases import LayerCase, portable
 from ..reports.page import write_page
+from ..reports.place import refusal
 from ..reports.report import Report
 from ..result import Result, for_json
 from .checks import Outcome, check_case
@@ -42,10 +43,8 @@ def main(options: argparse.Namespace) -> int:
     if not options.seconds > 0:
         return _refuse(f"--seconds must be above 0, not {options.seconds}")
     for name, file in (("json", options.json), ("report", options.report)):
-        if file and not file.absolute().parent.is_dir():
-            return _refuse(f"--{name}: no directory {file.absolute().parent}")
-        if file and file.is_dir():
-            return _refuse(f"--{name}: {file} is a directory, not a file")
+        if file and (why := refusal(file)):
+            return _refuse(f"--{name}: {why}")
     if options.list:
         print(*(case.id for case in cases), sep="\n")
         return 0

@@ -5,6 +5,7 @@ import contextlib
 import io
 import json
 import re
+from pathlib import Path
 
 import pytest
 
@@ -45,6 +46,29 @@ def test_bad_usage_exits_with_2_and_says_why(arguments, message, capsys, monkeyp
         main(arguments)
     assert raised.value.code == 2
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="what refuses even root")
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--json"],
+        ["--report"],
+        ["--golden", "--json"],
+        ["--subject", "torch", "--json"],
+        ["--subject", "torch", "--report"],
+    ],
+)
+def test_where_no_file_can_be_made_is_told_before_the_run(
+    arguments, capsys, monkeypatch
+):
+    monkeypatch.setattr("conformance.__main__._run", None)
+    try:
+        status = main(["--filter", "^gru/L1/", *arguments, "/proc/out"])
+    except SystemExit as stopped:
+        status = stopped.code
+    assert status == 2
+    assert f"{arguments[-1]}: no file can be made in /proc: " in capsys.readouterr().err
 
 
 def test_without_pytorch_it_names_the_extra(monkeypatch, capsys):
