@@ -22,6 +22,7 @@ Arrays = dict[str, Array]
 WEIGHT_SCALE = 0.3  # gates are neither linear nor saturated
 LARGE = 2.0**20  # of a cotangent: a power of two, so that nothing is rounded
 STEEP = (1.0, 4.0)  # of a c, unit by unit
+NUDGE = 2.0**-10  # other roundings in float32, and the same cancellations
 EXTREMES = (1.0, 30.0, 1.0, 3000.0)  # of x step by step, of a c unit by unit
 
 
@@ -118,6 +119,19 @@ def draw_data(
 def ragged_lengths(steps: int, rows: int) -> Array:
     """Unsorted, with an empty row, a row of one step and a full one; of nine, two."""
     return np.resize(np.array([steps // 2, 0, steps, 1], np.int64), rows)
+
+
+def nudged(case: LayerCase, data: Data, seed: int) -> Data:
+    """A neighbour: x and the weights nearly the same, and all roundings others.
+
+    Not the data of the cell, which may have bounds.
+    """
+    rng = case.rng("neighbour", seed)
+    leaves = dict(data.leaves)
+    for name in ("x", *data.parameters):
+        factor = 1 + NUDGE * rng.standard_normal(leaves[name].shape)
+        leaves[name] = (leaves[name] * factor).astype(case.dtype)
+    return data.with_leaves(leaves)
 
 
 def extreme(case: LayerCase, data: Data) -> Data:

@@ -129,9 +129,12 @@ Pair = tuple[Measured, Measured]
 
 
 def worst_errors(
-    pair: Callable[[int], Pair], draws: int = policy.DRAWS
+    pair: Callable[[int], Pair], draws: int = policy.DRAWS, alike: bool = False
 ) -> dict[str, float]:
-    """PyTorch's largest float32 error in each family, over seeds of one case."""
+    """PyTorch's largest float32 error in each family, over seeds of one case.
+
+    alike: their tensors are as large as what is run, so that all of them count.
+    """
     found: dict[tuple[str, str], list[tuple[float, float]]] = {}
     for seed in range(draws):
         actual, reference = pair(seed)
@@ -143,7 +146,7 @@ def worst_errors(
                     size = np.inf
                 error = policy.relative_error(array, right)
                 found.setdefault((what, name), []).append((float(size), error))
-    counted = -(-draws * policy.SEEDS // policy.DRAWS)  # rounded up
+    counted = draws if alike else -(-draws * policy.SEEDS // policy.DRAWS)  # rounded up
     return largest(
         {family_of(*place): max(error for _, error in sorted(some)[-counted:])}
         for place, some in found.items()

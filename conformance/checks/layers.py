@@ -12,7 +12,7 @@ import seq
 
 from .. import policy
 from ..cases import AXES, LayerCase
-from ..data import Data, extreme, large_cell, make_data, spoiled, zeroed
+from ..data import Data, extreme, large_cell, make_data, nudged, spoiled, zeroed
 from ..idle import Among, rests
 from ..judge import Judge, Pair
 from ..kinds import LARGER, SMALLEST, SQUARE, Kind, kind_of
@@ -227,13 +227,21 @@ def measure_case(case: LayerCase, done: Run, data: Data) -> dict[str, Arrays]:
 
 
 def torch_pair(
-    case: LayerCase, seed: int, kind: Kind | None = None, subject: Any = seq
+    case: LayerCase,
+    seed: int,
+    kind: Kind | None = None,
+    subject: Any = seq,
+    neighbour: bool = False,
 ) -> Pair:
-    """The case on PyTorch in float32, and in float64 on the same data."""
+    """The case on PyTorch in float32, and in float64 on the same data.
+
+    neighbour: of what is run, instead of data that is all its own.
+    """
     from ..reference import oracle
 
     kind = kind or kind_of(case.kind)
-    narrow = make_data(case, kind, seed)
+    narrow = make_data(case, kind, 0 if neighbour else seed)
+    narrow = nudged(case, narrow, seed) if neighbour else narrow
     wide = narrow.astype(np.float64)
     return (
         measure_case(case, oracle.run(case, kind, narrow, subject), narrow),

@@ -6,6 +6,9 @@ import pytest
 import minigrad as mg
 import seq
 from conformance import check
+from conformance.cases import LayerCase
+from conformance.data import make_data, nudged
+from conformance.kinds import KINDS
 from conformance.own import cells
 from minigrad import relu, sigmoid, tanh
 from minigrad.errors import ArgumentError
@@ -94,6 +97,40 @@ def test_a_cell_that_torch_gets_wrong_too_is_found_by_differences():
     assert "FAILED deaf/L1/T7/f64: differences: " in text
     assert "check(deaf, case='deaf/L1/T7/f64')" in text
     assert "checks of deaf/L1/T7/f64 failed" in text and "is detached" in text
+
+
+def test_neighbours_of_what_is_run_say_what_pytorch_errs_there(monkeypatch):
+    """One error there may be small by luck, and a right layer then fails."""
+    asked = []
+
+    def pair(case, seed, kind, subject, neighbour=False):
+        asked.append((seed, neighbour))
+        right = np.array([1e-3 if neighbour or seed == 0 else 1.0])
+        error = 3e-10 if neighbour and seed == 19 else 1e-10
+        return {"grad(all)": {"x": right + error}}, {"grad(all)": {"x": right}}
+
+    monkeypatch.setattr("conformance.checks.layers.torch_pair", pair)
+    kind = KINDS["gru"]
+    cases = [LayerCase("gru"), LayerCase("gru", dtype="float32")]
+    found = cells.own_errors(cases, kind, None)
+    assert 2.9e-7 < found["grad x"] < 3.1e-7
+    assert asked == [(s, near) for near in (False, True) for s in range(20)]
+
+
+def test_a_neighbour_has_other_roundings_and_the_same_sizes():
+    case = LayerCase("gru", ragged=True, state=True, dtype="float32")
+    kind = KINDS["gru"]
+    data = make_data(case, kind)
+    one, again, other = (nudged(case, data, seed) for seed in (0, 0, 1))
+    for name in ("x", *data.parameters):
+        array, near = data.leaves[name], one.leaves[name]
+        assert near.dtype == np.float32
+        assert np.array_equal(near, again.leaves[name], equal_nan=True)
+        assert np.array_equal(np.isnan(near), np.isnan(array))
+        known = ~np.isnan(array)
+        assert (near != other.leaves[name])[known].mean() > 0.9
+        assert (abs(near / array - 1) < 2.0**-7)[known].all()
+    assert np.array_equal(one.inputs["h_0"], data.inputs["h_0"])
 
 
 def test_a_cell_that_counts_its_calls_is_found():
