@@ -50,8 +50,10 @@ def check(
 
     cell: what `seq.cell` makes. data: for the names that the cell is given at each call
     or step, functions (rng, shape) -> array that draw them; without one, floats from
-    0 to 1. Floats are differentiated, booleans and integers are not. case: one of
-    `case_ids(cell)`, to check it alone.
+    0 to 1. Floats are differentiated, booleans and integers are not. States and
+    parameters can be drawn so too: they are drawn around 0 otherwise, which is no good
+    of one that is divided by, or has to be positive. case: one of `case_ids(cell)`, to
+    check it alone.
 
     Proved, for stacks of 1 to 3 layers (of 1, if a state or the output has the input's
     size), both directions, lengths, dropout, both layouts and both dtypes: that every

@@ -13,8 +13,10 @@ from typing import Any
 
 import numpy as np
 
+from minigrad.errors import ArgumentError
+
 from .cases import LayerCase
-from .kinds import SIZES, Kind
+from .kinds import SIZES, Draw, Kind
 
 Array = np.ndarray[Any, Any]
 Arrays = dict[str, Array]
@@ -73,15 +75,25 @@ def make_data(case: LayerCase, kind: Kind, seed: int = 0) -> Data:
     def draw(shape: Sequence[int], scale: float = 1.0) -> Array:
         return (rng.standard_normal(tuple(shape)) * scale).astype(case.dtype)
 
+    def state(name: str, shape: tuple[int, ...]) -> Array:
+        own = kind.draws.get(name)
+        return draw(shape) if own is None else drawn(own, name, rng, shape, case.dtype)
+
+    def weight(name: str, shape: tuple[int, ...]) -> Array:
+        own = own_draw(kind, name)
+        if own is not None:
+            return drawn(own, name, rng, shape, case.dtype)
+        return centre(name) + draw(shape, WEIGHT_SCALE)
+
     states = state_shapes(case, kind)
     inputs = {"x": draw(laid_out(case, kind, kind.sizes["I"]))}
     if case.state:
-        inputs |= {f"{name}_0": draw(shape) for name, shape in states.items()}
+        inputs |= {f"{name}_0": state(name, shape) for name, shape in states.items()}
     given = {name: draw_data(rng, kind, name, case) for name in kind.data}
     floats = {name: a for name, a in given.items() if a.dtype.kind == "f"}
     inputs |= {name: array.astype(case.dtype) for name, array in floats.items()}
     shapes = parameter_shapes(case, kind)
-    parameters = {n: centre(n) + draw(s, WEIGHT_SCALE) for n, s in shapes.items()}
+    parameters = {name: weight(name, shape) for name, shape in shapes.items()}
     outputs = {"output": output_shape(case, kind)}
     outputs |= {f"{name}_n": shape for name, shape in states.items()}
     cotangents = {name: draw(shape) for name, shape in outputs.items()}
@@ -94,6 +106,28 @@ def make_data(case: LayerCase, kind: Kind, seed: int = 0) -> Data:
     if lengths is not None:
         inputs["x"][padding(case, lengths)] = np.nan  # nothing may look there
     return Data(inputs, parameters, cotangents, directions, lengths, masks, constants)
+
+
+def own_draw(kind: Kind, parameter: str) -> Draw | None:
+    """What draws a parameter, such as "tau_l0_reverse", if its author says so."""
+    return kind.draws.get(parameter.rpartition("_l")[0])
+
+
+def drawn(
+    draw: Draw,
+    name: str,
+    rng: np.random.Generator,
+    shape: tuple[int, ...],
+    dtype: Any = None,
+) -> Array:
+    """What a function of the author's draws; ArgumentError for another shape."""
+    array = np.asarray(draw(rng, shape), dtype)
+    if array.shape != shape:
+        raise ArgumentError(
+            f"what draws {name} made an array of shape {array.shape}, not {shape}; it "
+            "is called with (rng, shape), and returns an array of that shape"
+        )
+    return array
 
 
 def centre(name: str) -> float:
@@ -113,7 +147,7 @@ def draw_data(
     words = shape.split() if case.batched else shape.replace("B", "").split()
     sizes = {**kind.sizes, "T": case.steps}
     lead = case.layers * case.directions
-    return np.asarray(draw(rng, (lead, *resolve(" ".join(words), sizes))))
+    return drawn(draw, name, rng, (lead, *resolve(" ".join(words), sizes)))
 
 
 def ragged_lengths(steps: int, rows: int) -> Array:

@@ -42,6 +42,7 @@ class Kind:
     cell: str | Callable[..., Any] = ""  # what Recurrent takes, or its name in CELLS
     source: bool = False
     data: Mapping[str, tuple[str, Draw]] = field(default_factory=dict)  # "T B H", draw
+    draws: Mapping[str, Draw] = field(default_factory=dict)  # states and parameters
     output: int = SIZES["H"]  # the size of one direction's output
     sizes: Mapping[str, int] = field(default_factory=SIZES.copy)
     made: bool = False  # of a layer that there is, which can't have other sizes
@@ -145,7 +146,10 @@ def kind_of(name: str) -> Kind:
 
 
 def kind_of_cell(cell: Any, data: Mapping[str, Draw]) -> Kind:
-    """A user's cell, held against its own source; `data` draws what it is given."""
+    """A user's cell, held against its own source.
+
+    `data` draws what it is given at each call, and states and parameters, if it does.
+    """
     projected = any(size[-1] == "P" for shape in cell.shapes.values() for size in shape)
     return Kind(
         name=cell.name,
@@ -156,6 +160,7 @@ def kind_of_cell(cell: Any, data: Mapping[str, Draw]) -> Kind:
         source=True,
         output=cell.output_size(SIZES),
         data={n: (" ".join(s), data.get(n, _uniform)) for n, s in cell.data.items()},
+        draws={torch_name(n): draw for n, draw in data.items() if n not in cell.data},
     )
 
 

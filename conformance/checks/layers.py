@@ -12,7 +12,16 @@ import seq
 
 from .. import policy
 from ..cases import AXES, LayerCase
-from ..data import Data, extreme, large_cell, make_data, nudged, spoiled, zeroed
+from ..data import (
+    Data,
+    extreme,
+    large_cell,
+    make_data,
+    nudged,
+    own_draw,
+    spoiled,
+    zeroed,
+)
 from ..idle import Among, rests
 from ..judge import Judge, Pair
 from ..kinds import LARGER, SMALLEST, SQUARE, Kind, kind_of
@@ -89,7 +98,10 @@ def other_sizes(case: LayerCase, kind: Kind) -> tuple[str, LayerCase, Kind, Data
     drawn = make_data(long, more)
     # Weights as large as before would have a state grow with the number of units.
     ratio = min(1.0, np.sqrt(kind.sizes["H"] / more.sizes["H"]))
-    weights = {name: ratio * array for name, array in drawn.parameters.items()}
+    weights = {
+        name: array if own_draw(kind, name) else ratio * array
+        for name, array in drawn.parameters.items()
+    }
     return name, long, more, replace(drawn, parameters=weights)
 
 

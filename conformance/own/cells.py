@@ -24,6 +24,13 @@ STRENGTH = 2  # every pair of values of two axes occurs
 # than most, PyTorch's one error there said little: 5 of 176 right GRUs were refused.
 NEIGHBOURS = policy.DRAWS
 
+DOUBT = 1000  # times the limit: a smaller error may be rounding that the cell enlarges
+DOMAIN = (
+    "So little may be rounding that the equations enlarge. States and parameters are "
+    "drawn around 0: of one that is divided by, or has to be positive, say what it may "
+    "be, with data={'tau': lambda rng, shape: 1 + rng.random(shape)}, say."
+)
+
 
 class ConformanceError(AssertionError):
     """A check that failed; the message names the case and what it found there."""
@@ -66,8 +73,10 @@ def check(
             f"check() takes what seq.cell makes, not {describe(cell)}; check_layer() "
             "takes a layer"
         )
-    for name in set(data or {}).difference(cell.data):
-        raise ArgumentError(f"{cell.name} takes no data called {name!r}")
+    for name in set(data or {}).difference(cell.data, cell.carry, cell.params):
+        raise ArgumentError(
+            f"{cell.name} has no data, state or parameter called {name!r}"
+        )
     kind = kind_of_cell(cell, data or {})
     every = own_cases(cell, kind)
     chosen = [c for c in every if case in (None, c.id)]
@@ -148,4 +157,6 @@ def counted(n: int, noun: str) -> str:
 
 def _message(cell: Any, case: LayerCase, results: Sequence[Result]) -> str:
     code = f"from conformance import check\ncheck({cell.name}, case={case.id!r})"
-    return explain(cell.name, results, code)
+    first = next(result for result in results if not result.passed)
+    hint = DOMAIN if first.error < DOUBT * first.limit else ""
+    return explain(cell.name, results, code, hint)

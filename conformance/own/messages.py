@@ -21,7 +21,7 @@ HINTS = {
 }
 
 
-def explain(title: str, results: Sequence[Result], code: str) -> str:
+def explain(title: str, results: Sequence[Result], code: str, hint: str = "") -> str:
     """The failures among the results of one case; code shows them alone."""
     first, *others = (result for result in results if not result.passed)
     count = f"{len(others) + 1} of {len(results)} checks of {first.case} failed"
@@ -31,4 +31,5 @@ def explain(title: str, results: Sequence[Result], code: str) -> str:
         lines.append(f"also: {names}" + ", ..." * (len(others) > SHOWN))
     if np.isfinite(first.error):  # else the detail has said it: a shape, a dtype, ...
         lines += [h for start, h in HINTS.items() if first.check.startswith(start)]
+    lines += [hint] * bool(hint)
     return "\n".join([*lines, "", "To see it alone:", "", code])

@@ -7,8 +7,9 @@ import minigrad as mg
 import seq
 from conformance import check
 from conformance.cases import LayerCase
+from conformance.checks import layers
 from conformance.data import make_data, nudged
-from conformance.kinds import KINDS
+from conformance.kinds import KINDS, kind_of_cell
 from conformance.own import cells
 from minigrad import relu, sigmoid, tanh
 from minigrad.errors import ArgumentError
@@ -58,6 +59,21 @@ def deaf(x: "I", h: "H", *, w_ih: "H I", w_hh: "H H"):
     return tanh(x @ w_ih.T + h.detach() @ w_hh.T)
 
 
+@cell
+def slow(x: "I", h: "H", *, w_ih: "H I", w_hh: "H H", tau: "H" = 2.0):
+    return h + (tanh(x @ w_ih.T + h @ w_hh.T) - h) / tau
+
+
+@cell
+def stabilised(x: "I", h: "H", c: "H", n: "H", m: "H", *, w_ih: "4H I", w_hh: "4H H"):
+    """sLSTM: n has to be positive."""
+    i, f, z, o = mg.chunk(x @ w_ih.T + h @ w_hh.T, 4, -1)
+    top = mg.maximum(f + m, i)
+    i, f = mg.exp(i - top), mg.exp(f + m - top)
+    c, n = f * c + i * tanh(z), f * n + i
+    return sigmoid(o) * c / n, c, n, top
+
+
 def coins(rng, shape):
     return rng.random(shape) < 0.5
 
@@ -83,6 +99,51 @@ def test_a_cell_with_a_projection():
 
 def test_a_cell_with_a_parameter_that_it_does_not_use():
     assert "idle: " in str(check(idle))
+
+
+def from_one(rng, shape):
+    return 1 + rng.random(shape)
+
+
+def test_a_state_may_be_what_its_author_says(monkeypatch):
+    """The cell is right; of a normaliser around 0 it enlarges rounding."""
+    monkeypatch.setattr(cells, "STRENGTH", 2)
+    case = "stabilised/L3/bi/T7/lengths/h0/dropall/f64"
+    with pytest.raises(AssertionError, match=r"So little may be rounding.*data={'tau'"):
+        check(stabilised, case=case)
+    assert check(stabilised, data={"n": from_one}, case=case).checks > 100
+
+
+def test_what_is_drawn_is_what_the_layer_is_given():
+    draws = {"tau": from_one, "h": lambda _, shape: np.full(shape, 7)}
+    kind = kind_of_cell(slow, draws)
+    case = LayerCase("slow", layers=2, bidirectional=True, state=True, dtype="float32")
+    for data in (make_data(case, kind), layers.other_sizes(case, kind)[-1]):
+        taus = [a for n, a in data.parameters.items() if n.startswith("tau_l")]
+        assert len(taus) == 4 and all((a >= 1).all() for a in taus)
+        assert {a.dtype.name for a in taus} == {"float32"}
+        h = data.inputs["h_0"]
+        assert h.dtype == np.float32 and (h == 7).all()
+
+
+def test_a_wrong_cell_is_found_whatever_is_drawn():
+    @cell
+    def wrong(x: "I", h: "H", *, w_ih: "H I", tau: "H" = 2.0):
+        return h + (tanh(x @ w_ih.T) - h) / tau.detach()
+
+    with pytest.raises(AssertionError, match="differences: tau_l0") as raised:
+        check(wrong, data={"tau": from_one})
+    assert "So little" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("given", "name"), [(slow, "tau"), (slow, "h"), (zoneout, "keep")]
+)
+def test_an_array_of_another_shape_is_refused(given, name):
+    with pytest.raises(
+        ArgumentError, match=f"what draws {name}.* of shape \\(\\), not"
+    ):
+        check(given, data={name: lambda rng, shape: 0.5})
 
 
 def test_a_parameter_that_gets_no_gradient_is_found_by_differences():
@@ -150,7 +211,10 @@ def test_a_cell_that_counts_its_calls_is_found():
     [
         ((seq.GRU,), "takes what seq.cell makes"),
         ((3,), "takes what seq.cell makes, not 3"),
-        ((seq.CELLS["mgu"], {"mask": None}), "mgu takes no data called 'mask'"),
+        (
+            (seq.CELLS["mgu"], {"mask": None}),
+            "mgu has no data, state or parameter called 'mask'",
+        ),
     ],
 )
 def test_what_is_no_cell_and_no_data_of_it_is_refused(arguments, message):
