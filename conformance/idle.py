@@ -12,6 +12,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from seq.cell import Cell
+
 from .cases import PEER_KINDS, LayerCase
 from .data import Array, Arrays, Data, suffixes
 from .kinds import LARGER, Kind
@@ -22,8 +24,12 @@ left over."""
 
 
 def rests(case: LayerCase, kind: Kind) -> bool:
-    """Whether a unit without weights stays 0, as under layer norm it doesn't."""
-    return case.family in PEER_KINDS and not kind.made
+    """Whether a unit without weights stays 0, as under layer norm it doesn't.
+
+    Of a cell of one's own nobody knows, though it be called gru.
+    """
+    own = isinstance(kind.cell, Cell)
+    return case.family in PEER_KINDS and not kind.made and not own
 
 
 @dataclass(frozen=True)

@@ -160,6 +160,14 @@ def test_a_cell_that_torch_gets_wrong_too_is_found_by_differences():
     assert "checks of deaf/L1/T7/f64 failed" in text and "is detached" in text
 
 
+def test_a_cell_may_be_called_as_one_whose_units_may_rest():
+    @cell
+    def gru(x: "I", h: "H", *, w_ih: "H I", w_hh: "H H", b_ih: "H"):
+        return tanh(mg.layer_norm(x @ w_ih.T, [b_ih.shape[0]]) + h @ w_hh.T + b_ih)
+
+    assert "gru: " in str(check(gru, case="gru/L1/T7/f32"))
+
+
 def test_neighbours_of_what_is_run_say_what_pytorch_errs_there(monkeypatch):
     """One error there may be small by luck, and a right layer then fails."""
     asked = []
