@@ -257,3 +257,22 @@ def test_dropping_everything_leaves_the_layer_above_without_input() -> None:
     output = run(make(dropout=1.0), x)[0]
     mask = np.zeros((T, B, 2 * HIDDEN), bool)
     assert same([output], run(make(dropout=0.5), x, dropout_masks=[mask])[:1])
+
+
+def owner(array: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """The array whose memory it is."""
+    while isinstance(array.base, np.ndarray):
+        array = array.base
+    return array
+
+
+@pytest.mark.parametrize("name", ["RNN", "GRU", "LSTM"])
+@pytest.mark.parametrize("lengths", [None, [20, 3]], ids=["full", "ragged"])
+@pytest.mark.parametrize("recorded", [True, False])
+def test_last_states_do_not_keep_those_of_all_steps_alive(name, lengths, recorded):
+    layer = getattr(seq, name)(3, 5, generator=0)
+    with mg.enable_grad() if recorded else mg.no_grad():
+        for _ in range(3):  # the later ones are the first call again
+            h_n = layer(mg.randn(20, 2, 3, generator=0), lengths=lengths)[1]
+            for state in h_n if isinstance(h_n, tuple) else (h_n,):
+                assert owner(state.detach().numpy()).size <= 2 * state.numel()
