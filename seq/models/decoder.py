@@ -89,9 +89,13 @@ class Decoder(nn.Module):
 
         Teacher forcing: what is read at t is the true y⟨t-1⟩.
         """
-        before = np.concatenate([np.full_like(y[:1], self.start), y[:-1]])
-        scores, _ = self(np.where(before == IGNORE, 0, before), context)
+        scores, _ = self(self.read(y), context)
         return label_loss(scores, y)
+
+    def read(self, y: Array) -> Array:
+        """What is read at each step if y (T_y, B) is to be written: y⟨t-1⟩."""
+        before = np.concatenate([np.full_like(y[:1], self.start), y[:-1]])
+        return np.where(before == IGNORE, 0, before)
 
     def greedy(self, context: Tensor, *, end: int, limit: int) -> list[Hypothesis]:
         """See `seq.models.beam.greedy`. Dropout is off, whatever the mode."""
@@ -150,7 +154,8 @@ class OneToMany(nn.Module):
 
     def loss(self, batch: Batch) -> Loss:
         """See `Decoder.loss`; batch.x is (B,)."""
-        return self.decoder.loss(self.context(batch.x), batch.y)
+        scores = self(batch.x, self.decoder.read(batch.y))
+        return label_loss(scores, batch.y)
 
 
 class EncoderDecoder(nn.Module):
@@ -190,7 +195,8 @@ class EncoderDecoder(nn.Module):
 
     def loss(self, batch: Batch) -> Loss:
         """See `Decoder.loss`."""
-        return self.decoder.loss(self.context(batch.x, batch.lengths), batch.y)
+        scores = self(batch.x, self.decoder.read(batch.y), batch.lengths)
+        return label_loss(scores, batch.y)
 
 
 def _rows(state: Any, index: Array) -> Any:

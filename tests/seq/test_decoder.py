@@ -155,3 +155,19 @@ def test_what_is_written_is_without_dropout_in_training_mode_too() -> None:
     decoder.eval()
     assert found[0] == decoder.greedy(context, **places)
     assert found[1] == decoder.beam(context, beam=3, **places)
+
+
+def test_the_loss_is_of_what_the_call_gives() -> None:
+    """Hooks on the model are run, and a subclass's forward is what learns."""
+    one = OneToMany(SYMBOLS, recurrent("GRU", SIZE + 2), TOKENS, 2, generator=3)
+    layers = recurrent("GRU", SIZE), recurrent("GRU", SIZE + HIDDEN)
+    inputs = nn.Embedding(SYMBOLS, SIZE, dtype=mg.float64, generator=2)
+    many = EncoderDecoder(*layers, TOKENS, inputs=inputs, generator=3)
+    x = np.arange(T * B).reshape(T, B) % SYMBOLS
+    for model, batch in (
+        (one, Batch(x[0], np.ones(B, np.int64), targets())),
+        (many, Batch(x, LENGTHS, targets())),
+    ):
+        model.register_forward_hook(lambda m, args, scores: scores * 0)
+        total = model.loss(batch).total.item()
+        assert relative_error(total, 10 * np.log(TOKENS)) <= FLOAT64_RTOL
