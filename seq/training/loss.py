@@ -1,5 +1,7 @@
 """What a model tells of a batch, where batches come from, the mean over all of them."""
 
+import threading
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -77,18 +79,37 @@ def loss_of(model: Any, batch: Any, carries: bool, state: Any = None) -> Loss:
     return loss
 
 
+# Of each module that is evaluated now: the mode it is to have again, how many do so.
+_modes: dict[int, bool] = {}
+_times: Counter[int] = Counter()
+_lock = threading.RLock()
+
+
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
-    """The model in eval mode, without gradients; then each module in its own mode."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
+    """The model in eval mode, without gradients; then each module in its own mode.
+
+    Threads may evaluate one model at once: the modes are back after the last of them.
+    """
+    modules = {id(module): module for module in model.modules()}
+    with _lock:
+        for key, module in modules.items():
+            _modes.setdefault(key, module.training)
+        _times.update(modules.keys())
     try:
+        with _lock:
+            model.eval()
         with mg.no_grad():
             yield
     finally:
-        model.train(modes[0][1])  # a model may do more in it
-        for module, training in modes:
-            module.training = training
+        with _lock:
+            _times.subtract(modules.keys())
+            if not _times[id(model)]:
+                model.train(_modes[id(model)])  # a model may do more in it
+            for key, module in modules.items():
+                module.training = _modes[key] and not _times[key]
+                if not _times[key]:
+                    del _modes[key], _times[key]
 
 
 def evaluate(

@@ -20,6 +20,7 @@ from minigrad.errors import (
 )
 from seq.training import Loss, checkpoint, evaluate, fit
 from seq.training.history import History, Round
+from seq.training.loss import evaluating
 
 from .trained import Data, Model, N, press, train, weights
 
@@ -339,3 +340,33 @@ def test_the_best_round_is_found_after_rounds_without_held_out_data() -> None:
     losses = (None, 3.0, None, 1.0, 2.0)
     rounds = [Round(i, 0.0, loss, 0.1) for i, loss in enumerate(losses)]
     assert History(rounds=rounds).best is rounds[3]
+
+
+def test_two_threads_evaluate_one_model_and_it_goes_on_training() -> None:
+    model = nn.Sequential(nn.Dropout(), nn.Dropout().eval())
+    began, ended = threading.Event(), threading.Event()
+    modes = []
+
+    def other() -> None:
+        with evaluating(model):
+            began.set()
+            ended.wait(10)
+            modes.append([m.training for m in model.modules()])
+
+    thread = threading.Thread(target=other)
+    with evaluating(model):
+        thread.start()
+        began.wait(10)
+    ended.set()
+    thread.join()
+    assert modes == [[False, False, False]]
+    assert [m.training for m in model.modules()] == [True, True, False]
+
+
+def test_an_evaluation_within_another_leaves_the_mode_to_it() -> None:
+    model = nn.Sequential(nn.Dropout(), nn.Dropout().eval())
+    with evaluating(model):
+        with pytest.raises(ZeroDivisionError), evaluating(model[0]):
+            raise ZeroDivisionError
+        assert not model[0].training
+    assert [m.training for m in model.modules()] == [True, True, False]
