@@ -1,5 +1,6 @@
 """Modules that hold others, in an order or by name."""
 
+import operator
 from collections.abc import (
     ItemsView,
     Iterable,
@@ -23,16 +24,23 @@ class Container(Module):
     def _held(self) -> dict[str, Module]:
         return {k: v for k, v in vars(self).items() if isinstance(v, Module)}
 
-    def _add(self, name: str, module: Module) -> Self:
+    def _check(self, module: Any) -> None:
         if not isinstance(module, Module):
             raise ArgumentError(f"{type(self).__name__} holds Modules, got {module!r}")
+
+    def _add(self, name: str, module: Module) -> Self:
+        self._check(module)
         check_name(self, name, "module")
         setattr(self, name, module)
         return self
 
 
 class Listing(Container):
-    """A container that is a list."""
+    """A container that is a list.
+
+    What is taken out or put between others leaves them the names "0", "1", ..., which
+    those of a state dict begin with.
+    """
 
     def append(self, module: Module) -> Self:
         """Add one module at the end, under its place as a name."""
@@ -48,6 +56,19 @@ class Listing(Container):
             self.append(module)
         return self
 
+    def insert(self, index: int, module: Module) -> Self:
+        """Add one module before the one at an index; at the end past all of them."""
+        self._check(module)
+        held = list(self)
+        held.insert(index, module)
+        return self._hold(held)
+
+    def pop(self, index: int = -1) -> Module:
+        """Take a module out, and return it."""
+        module: Module = self[self._checked(index)]
+        del self[index]
+        return module
+
     def __iter__(self) -> Iterator[Module]:
         return iter(self._held().values())
 
@@ -55,13 +76,42 @@ class Listing(Container):
         """One module, or a container of the same class with a slice of them."""
         if isinstance(index, slice):
             return self._part(dict(list(self._held().items())[index]))
-        if not isinstance(index, int):
-            raise DTypeError(f"an index of modules is an int or a slice, not {index!r}")
-        if not -len(self) <= index < len(self):
+        return list(self)[self._checked(index)]
+
+    def __setitem__(self, index: int, module: Module) -> None:
+        self._check(module)
+        setattr(self, list(self._held())[self._checked(index)], module)
+
+    def __delitem__(self, index: Any) -> None:
+        held = list(self)
+        del held[index if isinstance(index, slice) else self._checked(index)]
+        self._hold(held)
+
+    def __add__(self, modules: Iterable[Module]) -> Self:
+        held = {str(i): module for i, module in enumerate(self)}
+        return self._part(held).extend(modules)
+
+    def __iadd__(self, modules: Iterable[Module]) -> Self:
+        return self.extend(modules)
+
+    def _checked(self, index: Any) -> int:
+        try:
+            place = operator.index(index)
+        except TypeError as error:
+            raise DTypeError(
+                f"an index of modules is an int or a slice, not {index!r}"
+            ) from error
+        if not -len(self) <= place < len(self):
             raise IndexRangeError(
-                f"index {index} is out of range: there are {len(self)} modules"
+                f"index {place} is out of range: there are {len(self)} modules"
             )
-        return list(self)[index]
+        return place
+
+    def _hold(self, modules: Iterable[Module]) -> Self:
+        """These modules in place of all that are there."""
+        for name in self._held():
+            delattr(self, name)
+        return self.extend(modules)
 
     def _part(self, held: dict[str, Module]) -> Self:
         raise NotImplementedError
