@@ -35,9 +35,12 @@ def clip_grad_norm_(
     10.0
     """
     _check_limit("max_norm", max_norm)
-    order = float(norm_type)
+    try:
+        order = float(norm_type)
+    except (TypeError, ValueError):
+        order = math.nan
     if not order > 0:
-        raise ArgumentError(f"norm_type must be > 0 or inf, got {norm_type}")
+        raise ArgumentError(f"norm_type must be > 0 or inf, got {norm_type!r}")
     grads = _grads(parameters)
     norm = _total_norm([grad for _, grad in grads], order)
     if error_if_nonfinite and not np.isfinite(norm):
