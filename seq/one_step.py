@@ -31,7 +31,7 @@ class OneStep(CellModule):
         generator: rng.Seed = None,
     ) -> None:
         super().__init__(cell, input_size, hidden_size, bias, proj_size)
-        self.add_place("", input_size, dtype)
+        self.add_place("", self.input_size, dtype)
         cell.output_size(self.places[""], dtype)
         self.reset_parameters(generator)
 

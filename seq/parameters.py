@@ -32,6 +32,8 @@ class CellModule(nn.Module):
     ) -> None:
         if not isinstance(cell, Cell):
             raise ArgumentError(f"expected a cell, made by seq.cell, got {cell!r}")
+        input_size, hidden_size = plain_int(input_size), plain_int(hidden_size)
+        proj_size = plain_int(proj_size)
         check_int("input_size", input_size, 1)
         check_int("hidden_size", hidden_size, 1)
         check_int("proj_size", proj_size, 0)
@@ -182,3 +184,8 @@ def check_int(name: str, value: Any, least: int) -> None:
     """Raise ArgumentError unless the value is an int of at least `least`."""
     if not isinstance(value, int) or isinstance(value, bool) or value < least:
         raise ArgumentError(f"{name} must be an int >= {least}, got {value!r}")
+
+
+def plain_int(value: Any) -> Any:
+    """numpy's integer, such as a maximum + 1, as an int; anything else as it is."""
+    return int(value) if isinstance(value, np.integer) else value

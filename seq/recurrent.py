@@ -18,7 +18,7 @@ from seq.cell import Cell
 from seq.errors import located
 from seq.fused import Calls, CellStep, cell_step
 from seq.internals import Internals, check_names, stack_places
-from seq.parameters import CellModule, check_bool, check_int
+from seq.parameters import CellModule, check_bool, check_int, plain_int
 from seq.signature import resolve
 from seq.stream import Stream
 
@@ -61,6 +61,7 @@ class Recurrent(CellModule):
         generator: rng.Seed = None,
     ) -> None:
         super().__init__(cell, input_size, hidden_size, bias, proj_size)
+        num_layers = plain_int(num_layers)
         check_int("num_layers", num_layers, 1)
         check_bool("batch_first", batch_first)
         check_bool("bidirectional", bidirectional)
@@ -79,6 +80,7 @@ class Recurrent(CellModule):
         self._calls = Calls()
         # An int seeds one stream, once: every call draws other masks.
         self.generator = None if generator is None else rng.generator(generator)
+        input_size = self.input_size
         for layer in range(num_layers):
             for direction in self.directions:
                 self.add_place(f"_l{layer}{direction}", input_size, dtype)

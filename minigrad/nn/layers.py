@@ -57,9 +57,8 @@ class Linear(Module):
         dtype: DTypeLike = np.float32,
         generator: Seed = None,
     ) -> None:
-        _check_sizes(in_features=in_features, out_features=out_features)
-        self.in_features = in_features
-        self.out_features = out_features
+        self.in_features = in_features = _size("in_features", in_features)
+        self.out_features = out_features = _size("out_features", out_features)
         self.weight = zeros((out_features, in_features), dtype)
         self.bias = zeros(out_features, dtype) if bias else None
         self.reset_parameters(generator)
@@ -113,14 +112,19 @@ class Embedding(Module):
         dtype: DTypeLike = np.float32,
         generator: Seed = None,
     ) -> None:
-        _check_sizes(num_embeddings=num_embeddings, embedding_dim=embedding_dim)
+        num_embeddings = _size("num_embeddings", num_embeddings)
+        embedding_dim = _size("embedding_dim", embedding_dim)
         if padding_idx is not None:
+            if not isinstance(padding_idx, int | np.integer):
+                raise ArgumentError(
+                    f"padding_idx must be an int or None, got {padding_idx!r}"
+                )
             if not -num_embeddings <= padding_idx < num_embeddings:
                 raise ArgumentError(
                     f"padding_idx must be one of {num_embeddings} rows, "
                     f"got {padding_idx}"
                 )
-            padding_idx %= num_embeddings
+            padding_idx = int(padding_idx) % num_embeddings
         self.num_embeddings = num_embeddings
         self.embedding_dim = embedding_dim
         self.padding_idx = padding_idx
@@ -195,11 +199,9 @@ class LayerNorm(Module):
     ) -> None:
         several = isinstance(normalized_shape, tuple | list)
         sizes: Any = normalized_shape if several else [normalized_shape]
-        shape: tuple[int, ...] = tuple(sizes)
+        shape = tuple([_size("normalized_shape", size) for size in sizes])
         if not shape:
             raise ArgumentError("normalized_shape must have at least one size, got ()")
-        for size in shape:
-            _check_sizes(normalized_shape=size)
         if not isinstance(eps, int | float) or not eps >= 0:
             raise ArgumentError(f"eps must be a number >= 0, got {eps!r}")
         self.normalized_shape = shape
@@ -253,7 +255,8 @@ class ReLU(Module):
         return ops.relu(input)
 
 
-def _check_sizes(**sizes: int) -> None:
-    for name, size in sizes.items():
-        if not isinstance(size, int) or size < 1:
-            raise ArgumentError(f"{name} must be an int >= 1, got {size!r}")
+def _size(name: str, size: Any) -> int:
+    """A Python int, of one of numpy's too, which is what a maximum + 1 is."""
+    if not isinstance(size, int | np.integer) or size < 1:
+        raise ArgumentError(f"{name} must be an int >= 1, got {size!r}")
+    return int(size)

@@ -54,6 +54,8 @@ nn.Linear(2, 3)([1.0, 2.0])
     DTypeError: Linear(in_features=2, out_features=3, bias=True) expected a Tensor, got
 nn.Embedding(0, 2)
     ArgumentError: num_embeddings must be an int >= 1, got 0
+nn.Embedding(3, 2, padding_idx=1.0)
+    ArgumentError: padding_idx must be an int or None, got 1.0
 nn.Embedding(3, 2, padding_idx=3)
     ArgumentError: padding_idx must be one of 3 rows, got 3
 nn.Embedding(3, 2)(mg.tensor([3]))
@@ -110,6 +112,8 @@ nn.utils.clip_grad_norm_([W], -1.0)
     ArgumentError: max_norm must be a number >= 0, got -1.0
 nn.utils.clip_grad_norm_([W], 1.0, norm_type=0)
     ArgumentError: norm_type must be > 0 or inf, got 0
+nn.utils.clip_grad_norm_([W], 1.0, norm_type="two")
+    ArgumentError: norm_type must be > 0 or inf, got 'two'
 nn.utils.clip_grad_norm_([W], "a")
     ArgumentError: max_norm must be a number >= 0, got 'a'
 nn.utils.clip_grad_norm_(3, 1.0)

@@ -35,6 +35,25 @@ def test_a_layer_of_no_dtype_is_float32(name):
         assert {p.dtype for p in layer.parameters()} == {float32}
 
 
+@pytest.mark.parametrize("name", [*LAYERS, "GRUCell"])
+def test_sizes_may_be_numpys_integers(name):
+    """As labels.max() + 1 is one."""
+    ours = getattr(nn if hasattr(nn, name) else seq, name)
+    sizes = LAYERS.get(name, (2, 3))
+    layer, same = ours(*map(np.int64, sizes)), ours(*sizes)
+    assert repr(layer) == repr(same)
+    kept = [v for v in vars(layer).values() if isinstance(v, int | np.integer)]
+    assert {type(v) for v in kept} <= {int, bool}
+    shapes = [p.shape for p in layer.parameters()]
+    assert shapes == [p.shape for p in same.parameters()]
+
+
+def test_layers_of_layers_may_be_numpys_integers():
+    layer = seq.GRU(np.int64(2), np.int32(3), np.int64(2))
+    assert repr(layer) == repr(seq.GRU(2, 3, 2))
+    assert {type(n) for p in layer.places.values() for n in p.values()} == {int}
+
+
 # -- Linear ----------------------------------------------------------------------------
 
 
