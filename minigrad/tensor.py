@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import DTypeLike
 
 from . import _backend, functional, interop, ops, tape
 from .convert import index_part, look, one_size, sizes, to_array
@@ -266,13 +267,21 @@ class Tensor(_backend.TensorCore):
 
     # -- dtypes and layouts -----------------------------------------------------------
 
+    def to(self, dtype: DTypeLike) -> Tensor:
+        """In a dtype: float32, float64, int64 or bool. If it has it, the tensor itself.
+
+        So a leaf that needs no cast stays the leaf that a gradient is given to.
+        """
+        found = ops.checked_dtype(dtype)
+        return self if found == self.dtype else ops.to(self, found)
+
     def float(self) -> Tensor:
-        """As float32."""
-        return ops.to(self, np.dtype(np.float32))
+        """As float32; see `to`."""
+        return self.to(np.float32)
 
     def double(self) -> Tensor:
-        """As float64."""
-        return ops.to(self, np.dtype(np.float64))
+        """As float64; see `to`."""
+        return self.to(np.float64)
 
     @property
     def T(self) -> Tensor:

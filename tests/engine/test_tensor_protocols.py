@@ -270,3 +270,21 @@ def test_a_class_that_forgets_the_init_of_its_base_crashes_nothing():
 
     x = Forgetful(1.0)
     assert x.shape == (0,) and x.dtype == mg.float32 and (x + 1).shape == (0,)
+
+
+# -- dtypes ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", [mg.float32, mg.float64])
+@pytest.mark.parametrize("cast", ["to", "by name"])
+def test_a_leaf_of_the_dtype_is_that_leaf(dtype, cast):
+    """As in torch: what is made of it gives its gradient to the tensor at hand."""
+    x = mg.tensor([1.0, 2.0], dtype, requires_grad=True)
+    names = {mg.float32: "float", mg.float64: "double"}
+    y = x.to(dtype) if cast == "to" else getattr(x, names[dtype])()
+    (y * y).sum().backward()
+    assert y is x
+    assert y.grad.tolist() == [2.0, 4.0]
+    with mg.no_grad():
+        assert x.to(dtype).requires_grad
+    assert mg.tensor([1, 2]).to("int64").dtype == np.int64
