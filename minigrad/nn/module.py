@@ -1,6 +1,6 @@
 """Modules: what they hold, under which names, and what is saved of it."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple, Self, TypeVar
 
 import numpy as np
@@ -18,6 +18,7 @@ from ..errors import (
 from ..mode import refuse_in_step
 from ..tensor import Tensor
 from .forward_hooks import Hooked
+from .names import join, unique
 from .parameter import Parameter, clear_grads, fit
 
 T = TypeVar("T")
@@ -108,7 +109,7 @@ class Module(Hooked):
 
     def named_children(self) -> Iterator[tuple[str, "Module"]]:
         """The modules held directly, each once, with their names."""
-        return _unique(_members(self, Module))
+        return unique(_members(self, Module))
 
     def children(self) -> Iterator["Module"]:
         """The modules held directly, each once."""
@@ -116,7 +117,7 @@ class Module(Hooked):
 
     def named_modules(self, prefix: str = "") -> Iterator[tuple[str, "Module"]]:
         """This module and all below it, each once, with dotted names."""
-        return _unique(_walk(self, prefix))
+        return unique(_walk(self, prefix))
 
     def modules(self) -> Iterator["Module"]:
         """This module and all below it, each once."""
@@ -131,7 +132,7 @@ class Module(Hooked):
         remove_duplicate a tied one comes under each of its names.
         """
         found = _named_parameters(self, prefix, recurse)
-        return _unique(found) if remove_duplicate else found
+        return unique(found) if remove_duplicate else found
 
     def parameters(self, recurse: bool = True) -> Iterator[Parameter]:
         """The parameters, each once."""
@@ -143,11 +144,11 @@ class Module(Hooked):
         """The buffers, as `named_parameters` gives parameters; none that is None."""
         owners = _walk(self, prefix) if recurse else [(prefix, self)]
         found = (
-            (_join(path, name), buffer)
+            (join(path, name), buffer)
             for path, owner in owners
             for name, buffer in _buffers(owner)
         )
-        return _unique(found) if remove_duplicate else found
+        return unique(found) if remove_duplicate else found
 
     def buffers(self, recurse: bool = True) -> Iterator[Tensor]:
         """The buffers, each once."""
@@ -208,6 +209,13 @@ class Module(Hooked):
             elif new is not None:
                 setattr(place.owner, place.name, new)
         return keys
+
+    def apply(self, fn: Callable[["Module"], Any]) -> Self:
+        """Call fn on every module below, then on this one: to initialise each."""
+        for child in self.children():
+            child.apply(fn)
+        fn(self)
+        return self
 
     def train(self, mode: bool = True) -> Self:
         """Set `training` here and below. Raises ArgumentError unless mode is a bool."""
@@ -285,7 +293,7 @@ def _walk(module: Module, prefix: str = "") -> Iterator[tuple[str, Module]]:
     """This module and all below it, by every name that leads to one."""
     yield prefix, module
     for name, child in _members(module, Module):
-        yield from _walk(child, _join(prefix, name))
+        yield from _walk(child, join(prefix, name))
 
 
 def _kept_buffers(module: Module) -> dict[str, bool]:
@@ -351,7 +359,7 @@ def _state(module: Module) -> Iterator[tuple[str, _Place]]:
         kept = _kept_buffers(owner)
         saved = [(name, buffer) for name, buffer in _buffers(owner) if kept[name]]
         for name, value in [*_members(owner, Parameter), *saved]:
-            yield _join(path, name), _Place(owner, name, value)
+            yield join(path, name), _Place(owner, name, value)
 
 
 def _named_parameters(
@@ -360,19 +368,7 @@ def _named_parameters(
     """The parameters, by every name that leads to one."""
     for path, owner in _walk(module, prefix) if recurse else [(prefix, module)]:
         for name, parameter in _members(owner, Parameter):
-            yield _join(path, name), parameter
-
-
-def _unique(pairs: Iterable[tuple[str, T]]) -> Iterator[tuple[str, T]]:
-    seen: set[int] = set()
-    for name, value in pairs:
-        if id(value) not in seen:
-            seen.add(id(value))
-            yield name, value
-
-
-def _join(prefix: str, name: str) -> str:
-    return f"{prefix}.{name}" if prefix else name
+            yield join(path, name), parameter
 
 
 def _key_problems(keys: IncompatibleKeys) -> list[str]:

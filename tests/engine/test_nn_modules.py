@@ -86,6 +86,19 @@ def test_layer_norm_refuses():
         layer(mg.zeros(2, 3, dtype=mg.float64))
 
 
+# -- apply -----------------------------------------------------------------------------
+
+
+def test_a_function_is_applied_to_each_module_in_torchs_order():
+    def seen(lib):
+        shared, names = lib.nn.Tanh(), []
+        net = lib.nn.Sequential(lib.nn.Sequential(lib.nn.Linear(2, 3), shared), shared)
+        assert net.apply(lambda m: names.append(type(m).__name__)) is net
+        return names
+
+    assert seen(mg) == seen(torch)
+
+
 # -- Sequential ------------------------------------------------------------------------
 
 
