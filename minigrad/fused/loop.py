@@ -84,6 +84,20 @@ class Loop(Op):
                 self._variants[needed] = Loop(program, self.counts, len(kept))
         return self._variants[needed]
 
+    def dependent(self, given: Sequence[bool], ragged: bool) -> list[bool]:
+        """Which outputs depend on the inputs given, after any number of steps."""
+        c, inputs = self.counts.carries, self.program.inputs
+        before = list(given)
+        while True:
+            live = {v for v, g in zip(inputs, before, strict=True) if g}
+            live = dependent(self.program.instructions, live, ragged)
+            found = [v in live for v in self.program.outputs]
+            after = [a or b for a, b in zip(before[:c], found[:c], strict=True)]
+            if after == before[:c]:
+                # A row of no steps has the carry that it began with.
+                return [*after, *found[c:]] if ragged else found
+            before[:c] = after
+
     def reconcile(self, raw: list[Any]) -> None:
         """Refuse a mix of floats; masks stay bool, as the derivative reads them."""
         refuse_mixed_floats(raw)
@@ -222,6 +236,23 @@ class Loop(Op):
             with without(*self.off):
                 self._backwards[key] = Backward(self, *key)
         return self._backwards[key]
+
+
+def dependent(lines: Sequence[Instruction], given: set[Var], ragged: bool) -> set[Var]:
+    """What a gradient flows from to the variables given, and these."""
+    live = set(given)
+    for line in lines:
+        if isinstance(line.op, Loop):
+            tensors = line.args[: len(line.op.program.inputs)]
+            flags = [isinstance(a, Var) and a in live for a in tensors]
+            found = line.op.dependent(flags, ragged)
+        else:
+            read = rows.variables(line)
+            found = [line.op.differentiable and not live.isdisjoint(read)]
+            found *= len(line.outputs)
+        pairs = zip(line.outputs, found, strict=True)
+        live.update(v for v, f in pairs if f and v.dtype.kind == "f")
+    return live
 
 
 _plain: ContextVar[bool] = ContextVar("plain", default=False)

@@ -20,7 +20,7 @@ from ..one_pass import kernels_whole
 from ..op import Arrays, Op
 from ..program import Builder, Instruction, Var, leaf
 from .frame import Frame
-from .loop import Loop, plain_derivatives, refuse_mixed_floats
+from .loop import Loop, dependent, plain_derivatives, refuse_mixed_floats
 from .passes import left_out, without
 from .routine import Routine, routine
 from .rows import variables
@@ -76,11 +76,7 @@ class Whole(Op):
         trace = _Trace(self)
         every = (True,) * len(trace.outputs)
         self.n_outputs = len(trace.outputs)
-        # A mask is recorded with the rest of what the loop makes.
-        self.depends = [
-            not self.recorded or (y.dtype.kind == "f" and trace.recorded(y))
-            for y in trace.outputs
-        ]
+        self.depends = trace.depends() if self.recorded else list(every)
         self.all_depend = all(self.depends)
         self.saved = trace.backward(every)[2] if self.recorded else []
         self.run_forward = trace.forward(self.saved)
@@ -195,7 +191,6 @@ class _Trace:
                 tape.reachable([t._node])
             )
 
-        self.recorded = recorded
         with trace_mode():
             self.outputs = whole.ordinary(self.leaves, whole.frame, recorded)
         self.frame = whole.frame
@@ -205,6 +200,12 @@ class _Trace:
         ]
         self.first = self.builder.lines(self.outputs)
         self.ours = {v for line in self.first for v in line.outputs}
+
+    def depends(self) -> list[bool]:
+        """Of each output whether a gradient may be asked of it."""
+        given = {x for x, n in zip(self.inputs, self.needed, strict=True) if n}
+        live = dependent(self.first, given, self.frame.ragged)
+        return [self.builder.slot(y) in live for y in self.outputs]
 
     def backward(
         self, present: Sequence[bool]

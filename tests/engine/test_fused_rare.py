@@ -115,6 +115,8 @@ def test_nothing_is_asked_of_what_no_gradient_passes(number):
 
     h, x = mg.randn(2, 3, generator=0), mg.randn(4, 2, 3, generator=1)
     _, ys = mg.scan(step, h, x)
+    assert not ys.requires_grad
+    _, ys = mg.scan(step, h.requires_grad_(), x)
     assert mg.grad(ys.sum(), limit, allow_unused=True) == (None,)
 
 
@@ -240,3 +242,29 @@ def test_zeros_of_both_signs(first):
         with mg.eager_loops():
             alone = mg.scan(step, h, x)[1]
     assert [y.tolist() for y in fused] == [y.tolist() for y in alone]
+
+
+@pytest.mark.parametrize("lengths", [None, [4, 2, 0]], ids=["full", "ragged"])
+@pytest.mark.parametrize("checkpoint", [None, 2])
+@pytest.mark.parametrize("learned", [(), ("w",), ("x",), ("h",), ("h", "w")])
+def test_what_depends_on_no_leaf_asks_for_no_gradient(lengths, checkpoint, learned):
+    """As in the loop of single ops: a state that no gradient reaches."""
+    leaves = {"h": mg.randn(3, 2), "x": mg.randn(4, 3, 2), "w": mg.randn(2, 2)}
+    for name in learned:
+        leaves[name].requires_grad_()
+    h, x, w = leaves.values()
+
+    def step(carry, x):
+        state, count, stopped = carry
+        new = mg.tanh(state @ w + x)
+        after = new, count + 1, new.detach()
+        return after, (new, count * 2, stopped, new + count, x[:, :1], mg.sign(new))
+
+    def asked():
+        initial = h, mg.zeros(3, 2), mg.zeros(3, 2)
+        last, ys = mg.scan(step, initial, x, lengths=lengths, checkpoint=checkpoint)
+        return [t.requires_grad for t in (*last, *ys)]
+
+    with mg.eager_loops():
+        expected = asked()
+    assert [asked() for _ in range(3)] == [expected] * 3
