@@ -49,7 +49,7 @@ def run_loop(Layout layout, tensors, frame):
     for places, keep in zip(layout.carries, layout.kept):
         states = arrays[places[0]]
         if keep:
-            results.append(_part(states, 0 if reverse else len(states) - 1, 0))
+            results.append(_one(states, 0 if reverse else len(states) - 1))
         else:
             results.append(frame.last(states) if ragged else _part(states, half, 0))
     for place, part, is_mask in layout.outputs:
@@ -141,6 +141,14 @@ cdef int _fill(
         else:
             cnp.PyArray_CopyInto(_part(states, i, 0), initial)
     return 0
+
+
+cdef cnp.ndarray _one(cnp.ndarray states, Py_ssize_t t):
+    """A copy of one of the states: a view would keep them all for as long as it lives."""
+    cdef cnp.ndarray one = new(2, cnp.PyArray_DIMS(states) + 1, cnp.PyArray_TYPE(states))
+    cdef Py_ssize_t size = cnp.PyArray_STRIDE(states, 0)
+    memcpy(cnp.PyArray_DATA(one), <char *>cnp.PyArray_DATA(states) + t * size, size)
+    return one
 
 
 cdef cnp.ndarray _part(cnp.ndarray states, Py_ssize_t first, Py_ssize_t n):

@@ -105,8 +105,8 @@ class Chain:
 
 
 def _final(states: Array, keep: bool, frame: Any) -> Array:
-    if keep:
-        state: Array = states[0 if frame.reverse else -1]
+    if keep:  # a view would keep them all for as long as it lives
+        state: Array = states[0 if frame.reverse else -1].copy()
     else:
         state = frame.last(states)
     return state

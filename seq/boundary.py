@@ -156,8 +156,7 @@ def written(
 ) -> tuple[Tensor, State]:
     """Outputs (T, B, n) and each place's last carry, as the caller has them."""
     if len(carries) == 1:
-        # A copy: a view would keep the states of all steps for as long as it lives.
-        h_n = [mg.cat([state.reshape(1, *state.shape)]) for state in carries[0]]
+        h_n = [state.reshape(1, *state.shape) for state in carries[0]]
     else:
         h_n = [mg.stack(states) for states in zip(*carries, strict=True)]
     if not batched:

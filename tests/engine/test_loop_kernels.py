@@ -97,7 +97,7 @@ def test_the_bits_of_a_row_depend_on_nothing_else(k, dtype):
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_how_far_apart_rows_are_changes_no_bit(dtype):
-    """Those at a multiple of 4096 bytes are copied first, others read where they are."""
+    """Rows at a multiple of 4096 bytes are copied, others read where they are."""
     x, w = draw(40, 1024, dtype=dtype), draw(1024, 131, dtype=dtype, seed=1)
     expected = _loop.product(x, _loop.pack(w), 131)
     x, w = np.pad(x, ((0, 0), (0, 1))), np.pad(w, ((0, 1), (0, 0)))
