@@ -197,6 +197,12 @@ def large_cell(data: Data) -> Data:
     return replace(data, inputs={**data.inputs, "c_0": c})
 
 
+def enlarged(data: Data) -> Data:
+    """The same with large cotangents."""
+    large = {name: LARGE * array for name, array in data.cotangents.items()}
+    return replace(data, cotangents=large)
+
+
 def zeroed(case: LayerCase, data: Data) -> Data:
     """The same with zeros for x and the states; padding stays as it is."""
     inputs = {

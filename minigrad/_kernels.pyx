@@ -178,35 +178,43 @@ cdef inline cnp.ndarray _dense(object x):
 cdef cnp.ndarray _turned(cnp.ndarray x):
     """A transposed matrix in row-major order.
 
-    A gradient of a layer's weight is one. 512x128 takes 26 us, and numpy's copy 145.
+    A gradient of a layer's weight is one. 512x128 takes 12 us, and numpy's copy 140.
     """
     cdef cnp.ndarray out = _new(2, x.shape, cnp.PyArray_TYPE(x))
-    with nogil:
-        if cnp.PyArray_TYPE(x) == cnp.NPY_FLOAT:
-            _turn[float](<float *>x.data, <float *>out.data, x.shape[0], x.shape[1])
-        else:
-            _turn[double](<double *>x.data, <double *>out.data, x.shape[0], x.shape[1])
+    cdef bint is_float = cnp.PyArray_TYPE(x) == cnp.NPY_FLOAT
+    if cnp.PyArray_SIZE(x) < RELEASE:
+        _turn(is_float, x.data, out.data, x.shape[0], x.shape[1])
+    else:
+        with nogil:
+            _turn(is_float, x.data, out.data, x.shape[0], x.shape[1])
     return out
 
 
-cdef void _turn(
+cdef inline void _turn(
+    bint is_float, const void *x, void *out, Py_ssize_t n, Py_ssize_t m
+) noexcept nogil:
+    if is_float:
+        _turn_blocks[float](<const float *>x, <float *>out, n, m)
+    else:
+        _turn_blocks[double](<const double *>x, <double *>out, n, m)
+
+
+cdef void _turn_blocks(
     const real *x, real *out, Py_ssize_t n, Py_ssize_t m
 ) noexcept nogil:
     """out (n, m) by rows, from x by columns, of which a line of the cache is used up."""
-    cdef Py_ssize_t top, left, i, j, end
+    cdef Py_ssize_t top, left, i, row, column
     for top in range(0, n, 16):
-        end = min(top + 16, n)
-        for left in range(0, m - 3, 4):
-            i = top
-            while i + 4 <= end:
-                if real is float:
+        for left in range(0, m, 4):
+            for i in range(top, min(top + 16, n), 4):
+                if i + 4 > n or left + 4 > m:
+                    for row in range(i, min(i + 4, n)):
+                        for column in range(left, min(left + 4, m)):
+                            out[row * m + column] = x[column * n + row]
+                elif real is float:
                     minigrad_turn_float(x + left * n + i, n, out + i * m + left, m)
                 else:
                     minigrad_turn_double(x + left * n + i, n, out + i * m + left, m)
-                i += 4
-        for i in range(top, end):
-            for j in range(0 if i >= top + (end - top) // 4 * 4 else m // 4 * 4, m):
-                out[i * m + j] = x[j * n + i]
 
 
 cdef cnp.ndarray _new(int n_dims, cnp.npy_intp *shape, int kind):

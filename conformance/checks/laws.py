@@ -12,7 +12,7 @@ import numpy as np
 import minigrad as mg
 
 from ..cases import LayerCase
-from ..data import LARGE, Data, make_data, padding
+from ..data import LARGE, Data, enlarged, make_data, padding
 from ..judge import Judge
 from ..kinds import Kind
 from ..result import Result
@@ -191,9 +191,8 @@ def gradients_are_linear(
     if case.dtype != "float64":
         return
     done = run(case, kind, data, subject)
-    large = {name: LARGE * array for name, array in data.cotangents.items()}
     plain = done.gradients(data.cotangents)
-    for name, array in done.gradients(large).items():
+    for name, array in done.gradients(enlarged(data).cotangents).items():
         check = f"of large cotangents: grad {name}"
         yield judge.related(check, array, LARGE * plain[name])
 

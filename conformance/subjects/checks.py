@@ -12,10 +12,10 @@ from .. import policy
 from ..cases import LayerCase
 from ..checks.layers import other_sizes
 from ..data import (
-    LARGE,
     Array,
     Arrays,
     Data,
+    enlarged,
     extreme,
     large_cell,
     make_data,
@@ -139,8 +139,7 @@ def _calls(case: LayerCase, data: Data) -> dict[str, Data]:
         calls["of one row alone"] = one_row(case, data, longest)
     if case.dtype == "float64":
         calls["of extreme inputs"] = extreme(case, data)
-        large = {name: LARGE * array for name, array in data.cotangents.items()}
-        calls["of large cotangents"] = replace(data, cotangents=large)
+        calls["of large cotangents"] = enlarged(data)
         if not case.bias:
             calls["of zeros"] = zeroed(case, data)
     if "c_0" in data.inputs:  # in float32 an exponential of it overflows sooner

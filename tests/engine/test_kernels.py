@@ -1,5 +1,6 @@
 """The compiled kernels and their plain twins: the same numbers from both."""
 
+import itertools
 import math
 
 import numpy as np
@@ -107,6 +108,18 @@ def test_rows_are_added_in_the_same_order(n, rows, width, dtype):
     assert np.array_equal(
         _kernels.add_rows(source, strided, n), found[0], equal_nan=True
     )
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_transposed_matrices_are_read_in_their_order(dtype):
+    """In blocks, and what is over; where no other thread runs, and where one may."""
+    sizes = [*itertools.product(range(1, 22), repeat=2), (130, 131)]
+    for n, m in sizes:
+        grad = np.arange(n * m, dtype=dtype).reshape(m, n).T
+        step = _kernels.sgd(
+            np.zeros((n, m), dtype), grad, None, (1, 0, 0, 1, False, True)
+        )
+        assert np.array_equal(step, -grad), (n, m)
 
 
 # -- gradients -------------------------------------------------------------------------
