@@ -10,7 +10,7 @@ in this file; products and sums, the machine, and its runs in those included at 
 cimport cython
 cimport numpy as cnp
 from cpython.weakref cimport PyWeakref_GetObject, PyWeakref_NewRef
-from libc.stdint cimport INT32_MAX, PTRDIFF_MAX, int32_t, int64_t
+from libc.stdint cimport INT32_MAX, int32_t, int64_t
 from libc.stdlib cimport calloc, free
 from libc.string cimport memset
 
@@ -65,7 +65,7 @@ cdef extern from *:
     ctypedef struct minigrad_ahead:
         minigrad_span *span
         minigrad_span *end
-        Py_ssize_t lines
+        Py_ssize_t bursts
     ctypedef struct minigrad_added:
         const void *rows
         Py_ssize_t stride
@@ -119,7 +119,7 @@ cdef extern from *:
     void minigrad_divide(
         void (*)(void *, int, int) noexcept nogil, void *, int
     ) noexcept nogil
-    void minigrad_fetch(minigrad_ahead *ahead, Py_ssize_t lines) noexcept nogil
+    void minigrad_fetch(minigrad_ahead *ahead) noexcept nogil
     void minigrad_add(
         minigrad_ahead *, const minigrad_span *, const void *, Py_ssize_t, Py_ssize_t,
         Py_ssize_t

@@ -160,7 +160,7 @@ cdef class _Run(_Job):
         cdef Phase *phase
         cdef Py_ssize_t s, t, b, rows, size
         ahead.span = ahead.end = spans
-        ahead.lines = 0
+        ahead.bursts = 0
         while True:
             p += 1
             if p == machine.n_phases:
@@ -294,15 +294,18 @@ cdef void _rowwise(
     while top < n:
         rows = min(phase.rows, n - top)
         # What no step has seen comes from afar, and the next rows of a column are too far
-        # from these for the machine to guess them.
-        for s in range(phase.stream, phase.last_stream):
-            j = machine.streams[s]
-            ahead.span = ahead.end = &span
-            minigrad_add(
-                &ahead, &span + 1, at[j] + (top + rows) * machine.row[j],
-                min(rows, n - top - rows) * machine.row[j], 0, 1,
-            )
-            minigrad_fetch(&ahead, PTRDIFF_MAX)
+        # from these for the machine to guess them. Where there are products, these have
+        # looked ahead.
+        if machine.n_phases == 1:
+            for s in range(phase.stream, phase.last_stream):
+                j = machine.streams[s]
+                ahead.span = ahead.end = &span
+                minigrad_add(
+                    &ahead, &span + 1, at[j] + (top + rows) * machine.row[j],
+                    min(rows, n - top - rows) * machine.row[j], 0, 1,
+                )
+                while ahead.span < ahead.end:
+                    minigrad_fetch(&ahead)
         for s in range(phase.first, phase.last):
             segment = &machine.segments[s]
             column = 0

@@ -114,7 +114,7 @@ cdef class _Sum(_Job):
             n = self.some(top, bottom, begin, left, picks, lefts)
             if n:
                 ahead.span = ahead.end = spans
-                ahead.lines = 0
+                ahead.bursts = 0
                 for i in range(n):
                     minigrad_add(
                         &ahead, spans + SPANS, lefts[i].x, lefts[i].k * item,

@@ -41,6 +41,7 @@ static const minigrad_kernels NAME(kernels) = {
 #undef LANES
 #undef PANEL
 #undef APART
+#undef BRIEF
 #undef STRETCH
 #undef INLINE
 #undef VECTOR

@@ -15,12 +15,17 @@
     (void)b, (void)c;
 
 /* An opcode that makes a vector of up to three: a, b and c, two at a time, as one has to wait
-   for its own results. The last vector of a row may share columns with the one before: it is
-   made first, as its operands may stand where the result goes. */
+   for its own results. Rows that follow each other everywhere are one. The last vector of a
+   row may share columns with the one before: it is made first, as its operands may stand
+   where the result goes. */
 #define EACH(name, expression) \
     TAKE_TURNS static void NAME(op_##name)( \
         char *const *at, const ptrdiff_t *stride, ptrdiff_t rows, ptrdiff_t width) \
     { \
+        const ptrdiff_t row = width * sizeof(REAL); \
+        if (stride[0] == row && stride[1] == row && stride[2] == row && stride[3] == row) { \
+            width *= rows, rows = 1; \
+        } \
         const ptrdiff_t last = width - LANES, rest = width % LANES; \
         for (ptrdiff_t r = 0; r < rows; r++) { \
             REAL *out = (REAL *)(at[0] + r * stride[0]); \

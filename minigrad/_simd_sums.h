@@ -96,9 +96,8 @@ static void NAME(gram)(
             minigrad_add(
                 &after, &span + 1, y + j + width, others * sizeof(REAL),
                 y_stride * sizeof(REAL), rows);
-            ptrdiff_t stretches =
-                (width + PANEL - 1) / PANEL * here * (rows / STRETCH + 1);
-            ptrdiff_t lines = (near->lines + stretches - 1) / stretches;
+            ptrdiff_t tiles = (width + PANEL - 1) / PANEL * here;
+            ptrdiff_t bursts = (near->bursts + tiles - 1) / tiles;
             for (ptrdiff_t c = j; c < j + width; c += PANEL) {
                 /* The first strip's tile copies the panel and adds it up: by themselves
                    these took 4 %. The columns that are over are copied before. */
@@ -112,7 +111,7 @@ static void NAME(gram)(
                     NAME(column_tile)(
                         x[i], step[i], first ? y + c : ys, first ? y_stride : PANEL,
                         i ? NULL : ys, sum, rows, out[i] + c, out_stride, n - c, add, near,
-                        lines, height[i]);
+                        bursts, height[i]);
                 }
                 if (total && turn == 0) {
                     NAME(put_sums)(sum, n - c, add, total + c);

@@ -21,7 +21,9 @@
 /* From row to row of those that are copied: more than a cut, as powers of two would put all
    the rows in the same few places of a cache. */
 #define APART (MINIGRAD_CUT + 16)
-#define STRETCH 48 /* of a tile's products, between two looks at what comes next */
+/* Of a tile's products, between two looks at what comes next: at least, and at most. */
+#define BRIEF 12
+#define STRETCH 48
 #define INLINE static inline __attribute__((always_inline))
 
 typedef REAL NAME(vector) __attribute__((vector_size(BYTES)));
