@@ -23,7 +23,8 @@
         char *const *at, const ptrdiff_t *stride, ptrdiff_t rows, ptrdiff_t width) \
     { \
         const ptrdiff_t row = width * sizeof(REAL); \
-        if (stride[0] == row && stride[1] == row && stride[2] == row && stride[3] == row) { \
+        if (rows > 1 && stride[0] == row && stride[1] == row && stride[2] == row \
+            && stride[3] == row) { \
             width *= rows, rows = 1; \
         } \
         const ptrdiff_t last = width - LANES, rest = width % LANES; \
